@@ -1,0 +1,106 @@
+//! Evaluation: [`evaluate`] runs a model over a split without a tape and gives loss, accuracy and each prediction.
+
+use frostline_data::{Augment, Images, Loader, LoaderOptions};
+use frostline_kernels::Hwnc;
+use frostline_models::{Model, Pass};
+
+use crate::EngineError;
+
+/// What the model says of one image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// The image's index in its split.
+    pub example: u32,
+    /// The class it belongs to.
+    pub label: u32,
+    /// The class with the highest logit, the lowest of equals.
+    pub predicted: u32,
+    /// The probability that the model gives to `predicted`.
+    pub probability: f32,
+}
+
+/// The result of a pass over a split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean cross-entropy over the images, without label smoothing.
+    pub loss: f64,
+    /// Share of images whose prediction is their label, in [0, 1].
+    pub accuracy: f64,
+    /// One entry an image, in the order of the indices asked for.
+    pub predictions: Vec<Prediction>,
+}
+
+/// Evaluates `model` on the images of `indices`, normalised with `mean` and `std` (of pixel values in [0, 1]).
+///
+/// # Errors
+/// Where a tensor operation fails, or `indices` is empty.
+pub fn evaluate(
+    model: &Model,
+    images: &Images,
+    indices: &[u32],
+    mean: [f32; 3],
+    std: [f32; 3],
+) -> Result<Evaluation, EngineError> {
+    let batch = batch_size(images.height(), images.width());
+    let options =
+        LoaderOptions { batch, augment: Augment::default(), mean, std, seed: 0, shuffle: false };
+    let loader = Loader::new(images, indices, options)?;
+    let mut predictions = Vec::with_capacity(indices.len());
+    let mut loss = 0.0;
+    for batch in loader.epoch(0) {
+        let dims = (batch.height, batch.width, batch.labels.len(), 3);
+        let input = Hwnc::from_vec(batch.pixels, dims, model.device())?;
+        let logits = model.forward(&input, &Pass::Evaluate)?.to_vec2::<f32>()?;
+        for ((logits, &label), &example) in logits.iter().zip(&batch.labels).zip(&batch.examples) {
+            let (predicted, log_probability) = most_likely(logits);
+            loss -= log_softmax(logits, label as usize);
+            let probability = log_probability.exp() as f32;
+            predictions.push(Prediction { example, label, predicted, probability });
+        }
+    }
+    let count = predictions.len() as f64;
+    let right = predictions.iter().filter(|p| p.predicted == p.label).count() as f64;
+    Ok(Evaluation { loss: loss / count, accuracy: right / count, predictions })
+}
+
+/// Images a forward pass: as many as keep the activations of one in proportion, whatever the training batch is, so
+/// that the numbers do not hang on it.
+fn batch_size(height: usize, width: usize) -> usize {
+    ((1 << 20) / (height * width).max(1)).clamp(16, 256)
+}
+
+/// The class with the highest logit (the lowest of equals) and its log-probability.
+pub(crate) fn most_likely(logits: &[f32]) -> (u32, f64) {
+    let best = (0..logits.len()).fold(0, |best, class| if logits[class] > logits[best] { class } else { best });
+    (best as u32, log_softmax(logits, best))
+}
+
+fn log_softmax(logits: &[f32], class: usize) -> f64 {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - highest).exp()).sum();
+    f64::from(logits[class] - highest) - sum.ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_likely_class_is_the_first_highest() {
+        let (class, log_probability) = most_likely(&[0.0, 2.0, 2.0]);
+        assert_eq!(class, 1);
+        let expected = 2.0 - (1.0 + 2.0 * 2.0f64.exp()).ln();
+        assert!((log_probability - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn large_logits_do_not_overflow() {
+        assert!((log_softmax(&[1000.0, 0.0], 1) + 1000.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn evaluation_batches_are_bounded() {
+        assert_eq!((batch_size(32, 32), batch_size(64, 64), batch_size(224, 224)), (256, 256, 20));
+        assert_eq!(batch_size(2000, 2000), 16);
+    }
+}

@@ -1,0 +1,86 @@
+//! What the engine tells while it works: [`Event`]s to an [`Observer`]. The engine has no clock, so the observer that
+//! wants times takes them at [`Event::Enter`] and [`Event::Leave`].
+
+use std::ops::ControlFlow;
+
+/// A part of a trial whose time is kept apart. Sections do not nest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    /// Waiting for a batch, and putting it where the model reads it.
+    Data,
+    /// Forward, backward and the optimizer's step.
+    Train,
+    /// Forward passes over the validation or the test split.
+    Evaluation,
+    /// Keeping the best weights so far, and bringing them back.
+    Checkpoint,
+    /// Hashing what is frozen.
+    Audit,
+}
+
+/// What an epoch came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpochReport {
+    /// Counted from 1 over the whole trial.
+    pub epoch: usize,
+    /// The name of the strategy's phase.
+    pub phase: String,
+    /// The learning rate of the epoch's last step.
+    pub learning_rate: f64,
+    /// Mean over the examples of the loss at the step that used them.
+    pub train_loss: f64,
+    /// Share of the examples that were right at the step that used them, in [0, 1].
+    pub train_accuracy: f64,
+    /// Mean cross-entropy over the validation split, without label smoothing; none without a validation split.
+    pub validation_loss: Option<f64>,
+    /// In [0, 1]; none without a validation split.
+    pub validation_accuracy: Option<f64>,
+}
+
+/// Something that happened. Epochs and steps count from 1.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// A phase of the strategy begins.
+    Phase {
+        /// Its name.
+        name: &'a str,
+        /// How many parameters it trains.
+        trainable_parameters: usize,
+    },
+    /// A section begins.
+    Enter(Section),
+    /// The section that was entered last ends.
+    Leave(Section),
+    /// An optimizer step is done.
+    Step {
+        /// The epoch it belongs to.
+        epoch: usize,
+        /// Its place in the epoch.
+        step: usize,
+        /// Steps of an epoch.
+        steps: usize,
+        /// Examples in the batch.
+        examples: usize,
+        /// The batch's mean loss.
+        loss: f64,
+    },
+    /// An epoch is done and evaluated.
+    Epoch(&'a EpochReport),
+}
+
+/// Hears what happens in a trial, and may end it: `Break` at any event makes [`crate::train`] return
+/// [`crate::EngineError::Interrupted`].
+pub trait Observer {
+    /// Called at every event, on the thread that trains.
+    fn on(&mut self, event: Event<'_>) -> ControlFlow<()>;
+}
+
+/// An observer that does nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn on(&mut self, _event: Event<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}

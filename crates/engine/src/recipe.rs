@@ -1,0 +1,185 @@
+//! How a trial trains: [`Recipe`], with every value resolved and checked. It knows nothing of files or keys.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{OptimizerKind, Schedule};
+
+/// What BatchNorm layers do while a phase trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchNormPolicy {
+    /// Layers that train use and update batch statistics; frozen layers use and keep their running statistics.
+    Follow,
+    /// Every layer uses and updates batch statistics, frozen or not: what `model.train()` does in a PyTorch script.
+    Train,
+    /// Every layer uses its running statistics and keeps them.
+    Eval,
+}
+
+/// Which epoch's weights a trial ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The epoch with the highest validation accuracy, the earliest of equals.
+    Best,
+    /// The last epoch.
+    Last,
+}
+
+/// A training recipe. [`Recipe::check`] says what is wrong with one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Passes over the training split, at least 1.
+    pub epochs: usize,
+    /// Images a step, at least 2.
+    pub batch: usize,
+    /// The rule that updates parameters.
+    pub optimizer: OptimizerKind,
+    /// The base learning rate, which the schedule scales.
+    pub learning_rate: f64,
+    /// As the optimizer means it: added to the gradient by SGD and Adam, decoupled in AdamW.
+    pub weight_decay: f64,
+    /// The course of the learning rate.
+    pub schedule: Schedule,
+    /// Epochs of linear warm-up before the schedule's own course.
+    pub warmup: f64,
+    /// The share of the target that is spread evenly over all classes, in [0, 1) (Szegedy et al. 2016).
+    pub label_smoothing: f64,
+    /// The largest allowed norm of all gradients together.
+    pub clip_norm: Option<f64>,
+    /// What BatchNorm layers do.
+    pub batch_norm: BatchNormPolicy,
+    /// Which epoch counts.
+    pub keep: Keep,
+}
+
+/// A value of a recipe that cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct RecipeError {
+    /// The key as an experiment file spells it.
+    pub key: &'static str,
+    /// What is wrong and what is allowed.
+    pub problem: String,
+}
+
+impl Recipe {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first key whose value is out of its range, and the range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let demand = |holds: bool, key: &'static str, value: &dyn fmt::Display, rule: &str| {
+            let problem = format!("{value} will not do; {rule}");
+            if holds { Ok(()) } else { Err(RecipeError { key, problem }) }
+        };
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        let rate = self.learning_rate;
+        demand(self.epochs >= 1, "epochs", &self.epochs, "at least 1 is needed")?;
+        demand(self.batch >= 2, "batch", &self.batch, "at least 2 images are needed for a batch's statistics")?;
+        demand(positive(rate), "learning-rate", &rate, "it must be a number above 0")?;
+        let decay = self.weight_decay;
+        demand(decay >= 0.0 && decay.is_finite(), "weight-decay", &decay, "it must be 0 or more")?;
+        let warmup = self.warmup;
+        let epochs = self.epochs as f64;
+        demand((0.0..epochs).contains(&warmup), "warmup", &warmup, "it must be 0 or more and less than the epochs")?;
+        let one_cycle = self.schedule == Schedule::OneCycle;
+        demand(!one_cycle || warmup == 0.0, "warmup", &warmup, "one-cycle has a warm-up of its own; leave it at 0")?;
+        if let Schedule::Step { every, factor } = self.schedule {
+            demand(every >= 1, "step-every", &every, "at least 1 epoch is needed")?;
+            demand(positive(factor) && factor <= 1.0, "step-factor", &factor, "it must be above 0 and at most 1")?;
+        }
+        let smoothing = self.label_smoothing;
+        demand((0.0..1.0).contains(&smoothing), "label-smoothing", &smoothing, "it must be in [0, 1)")?;
+        if let Some(norm) = self.clip_norm {
+            demand(positive(norm), "clip-norm", &norm, "it must be a number above 0")?;
+        }
+        if let OptimizerKind::Sgd { momentum, nesterov } = self.optimizer {
+            demand((0.0..1.0).contains(&momentum), "momentum", &momentum, "it must be in [0, 1)")?;
+            demand(!nesterov || momentum > 0.0, "nesterov", &nesterov, "Nesterov's step needs a momentum above 0")?;
+        }
+        Ok(())
+    }
+}
+
+/// Names for the values of an enumeration, for `FromStr` and `Display`.
+macro_rules! named {
+    ($type:ident, $what:literal, $($variant:ident = $name:literal),+) => {
+        impl $type {
+            /// The names that an experiment file may use.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(name: &str) -> Result<Self, String> {
+                match name {
+                    $($name => Ok(Self::$variant),)+
+                    other => Err(format!("unknown {} `{other}`; one of {}", $what, Self::NAMES.join(", "))),
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $name),+ })
+            }
+        }
+    };
+}
+
+named!(BatchNormPolicy, "BatchNorm policy", Follow = "follow", Train = "train", Eval = "eval");
+named!(Keep, "epoch to keep", Best = "best", Last = "last");
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn plain(epochs: usize, batch: usize) -> Recipe {
+        Recipe {
+            epochs,
+            batch,
+            optimizer: OptimizerKind::Adam,
+            learning_rate: 1e-3,
+            weight_decay: 0.0,
+            schedule: Schedule::Constant,
+            warmup: 0.0,
+            label_smoothing: 0.0,
+            clip_norm: None,
+            batch_norm: BatchNormPolicy::Follow,
+            keep: Keep::Best,
+        }
+    }
+
+    #[test]
+    fn each_bad_value_is_named() {
+        let bad: [(&str, fn(&mut Recipe)); 10] = [
+            ("epochs", |r| r.epochs = 0),
+            ("batch", |r| r.batch = 1),
+            ("learning-rate", |r| r.learning_rate = f64::NAN),
+            ("weight-decay", |r| r.weight_decay = -1.0),
+            ("warmup", |r| r.warmup = 10.0),
+            ("warmup", |r| (r.schedule, r.warmup) = (Schedule::OneCycle, 1.0)),
+            ("step-factor", |r| r.schedule = Schedule::Step { every: 1, factor: 0.0 }),
+            ("label-smoothing", |r| r.label_smoothing = 1.0),
+            ("clip-norm", |r| r.clip_norm = Some(0.0)),
+            ("nesterov", |r| r.optimizer = OptimizerKind::Sgd { momentum: 0.0, nesterov: true }),
+        ];
+        assert_eq!(plain(10, 64).check(), Ok(()));
+        for (key, spoil) in bad {
+            let mut recipe = plain(10, 64);
+            spoil(&mut recipe);
+            assert_eq!(recipe.check().unwrap_err().key, key);
+        }
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for name in BatchNormPolicy::NAMES {
+            assert_eq!(name.parse::<BatchNormPolicy>().unwrap().to_string(), *name);
+        }
+        for name in Keep::NAMES {
+            assert_eq!(name.parse::<Keep>().unwrap().to_string(), *name);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The weights of the best epoch so far, kept in memory: [`Snapshot`] copies what can move (trainable parameters and
+//! the statistics that BatchNorm updates), since the rest is where it was.
+
+use candle_core::Tensor;
+use frostline_models::Model;
+
+use crate::EngineError;
+
+/// A copy of every tensor of a model that a phase can change.
+pub(crate) struct Snapshot {
+    parameters: Vec<(usize, Tensor)>,
+    statistics: Vec<(usize, Tensor, Tensor)>,
+}
+
+impl Snapshot {
+    /// Copies what `model` can change as it is set now.
+    pub(crate) fn take(model: &Model) -> Result<Self, EngineError> {
+        let mut parameters = Vec::new();
+        for (index, parameter) in model.parameters().iter().enumerate().filter(|(_, p)| p.trainable()) {
+            parameters.push((index, parameter.detached().copy()?));
+        }
+        let mut statistics = Vec::new();
+        for (index, norm) in model.norms().iter().enumerate().filter(|(_, norm)| norm.updates_statistics()) {
+            statistics.push((index, norm.running_mean().copy()?, norm.running_variance().copy()?));
+        }
+        Ok(Self { parameters, statistics })
+    }
+
+    /// Brings the copy back into `model`.
+    pub(crate) fn restore(&self, model: &Model) -> Result<(), EngineError> {
+        for (index, values) in &self.parameters {
+            model.parameters()[*index].set(values)?;
+        }
+        for (index, mean, variance) in &self.statistics {
+            model.norms()[*index].set_statistics(mean, variance)?;
+        }
+        Ok(())
+    }
+}

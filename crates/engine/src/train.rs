@@ -1,0 +1,346 @@
+//! The training of one trial: [`train`] takes a [`Task`] through the phases of its strategy and gives a [`Trained`].
+//!
+//! One screen a level: a trial is phases, a phase is epochs, an epoch is steps. The test split is opened once, at the
+//! end; whatever is chosen is chosen on validation.
+
+use std::ops::{ControlFlow, Range};
+use std::sync::mpsc;
+
+use frostline_data::{Augment, Batch, DataError, Dataset, Loader, LoaderOptions, Splits};
+use frostline_kernels::{Hwnc, cross_entropy};
+use frostline_models::{BatchNormMode, Model, ModelError, Pass};
+use frostline_streams::Streams;
+
+use crate::audit::Audit;
+use crate::evaluate::most_likely;
+use crate::snapshot::Snapshot;
+use crate::{
+    BatchNormPolicy, EpochReport, Evaluation, Event, Keep, Observer, Optimizer, Phase, Recipe, RecipeError, Section,
+    Strategy, StrategyError, Timetable, evaluate,
+};
+
+/// One trial's work, with everything resolved.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    /// The model, with its initial or pretrained weights.
+    pub model: &'a Model,
+    /// The images, at the resolution that the model was built for.
+    pub dataset: &'a Dataset,
+    /// Which of the training images train and which validate.
+    pub splits: &'a Splits,
+    /// What is done to a training image.
+    pub augment: Augment,
+    /// The mean of each channel that the weights were trained with, of pixel values in [0, 1].
+    pub mean: [f32; 3],
+    /// The standard deviation of each channel, likewise.
+    pub std: [f32; 3],
+    /// How to train.
+    pub recipe: &'a Recipe,
+    /// What to train.
+    pub strategy: Strategy,
+    /// The seed of order, augmentation and dropout.
+    pub seed: u64,
+}
+
+/// What came of a trial. The model holds the weights of the chosen epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// Every epoch, in order.
+    pub epochs: Vec<EpochReport>,
+    /// The epoch whose weights the model holds, counted from 1.
+    pub chosen_epoch: usize,
+    /// The test split under those weights.
+    pub test: Evaluation,
+    /// The most parameters that a phase trained.
+    pub trainable_parameters: usize,
+}
+
+/// Why a trial did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The loss left the numbers.
+    #[error("the loss became {loss} in epoch {epoch}, step {step}; a smaller learning rate, warm-up or clip-norm may help")]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step in it, from 1.
+        step: usize,
+        /// NaN or an infinity.
+        loss: f64,
+    },
+    /// The audit failed; a defect of Frostline.
+    #[error("frozen, but changed while training: {name}; this is a defect of Frostline, please report it")]
+    FrozenMoved {
+        /// The tensor.
+        name: String,
+    },
+    /// A trainable parameter got no gradient; a defect of Frostline.
+    #[error("trainable, but without a gradient: {name}; this is a defect of Frostline, please report it")]
+    NoGradient {
+        /// The parameter.
+        name: String,
+    },
+    /// The observer asked for the end.
+    #[error("interrupted")]
+    Interrupted,
+    /// The task cannot be done as it stands.
+    #[error("{0}")]
+    Unfit(String),
+    /// The recipe has a bad value.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The strategy does not fit the model.
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
+    /// The loader failed.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A tensor operation failed.
+    #[error("a tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// Trains `task.model` and evaluates it on the test split.
+///
+/// # Errors
+/// [`EngineError`]; the model is then in an unspecified state between two steps.
+pub fn train(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Trained, EngineError> {
+    task.recipe.check()?;
+    let stages: Vec<&str> = task.model.stages().iter().map(|stage| stage.name.as_str()).collect();
+    let phases = task.strategy.phases(task.model.name(), &stages, task.recipe.epochs)?;
+    let mut run = Run::new(*task, observer)?;
+    for phase in &phases {
+        run.phase(phase)?;
+    }
+    run.finish()
+}
+
+/// A trial under way.
+struct Run<'a> {
+    task: Task<'a>,
+    observer: &'a mut dyn Observer,
+    loader: Loader,
+    timetable: Timetable,
+    streams: Streams,
+    epochs: Vec<EpochReport>,
+    best: Option<Best>,
+    trainable: usize,
+}
+
+/// The best epoch so far, by validation accuracy.
+struct Best {
+    epoch: usize,
+    accuracy: f64,
+    snapshot: Snapshot,
+}
+
+impl<'a> Run<'a> {
+    fn new(task: Task<'a>, observer: &'a mut dyn Observer) -> Result<Self, EngineError> {
+        let (recipe, splits) = (task.recipe, task.splits);
+        if recipe.keep == Keep::Best && splits.validation.is_empty() {
+            let problem = "keep = \"best\" chooses on validation, and there is no validation split; set \
+                           validation above 0, or keep = \"last\"";
+            return Err(EngineError::Unfit(problem.to_owned()));
+        }
+        let options = LoaderOptions {
+            batch: recipe.batch,
+            augment: task.augment,
+            mean: task.mean,
+            std: task.std,
+            seed: task.seed,
+            shuffle: true,
+        };
+        let loader = Loader::new(&task.dataset.train, &splits.train, options)?;
+        let timetable = Timetable::new(recipe.schedule, recipe.epochs, loader.batches(), recipe.warmup);
+        let streams = Streams::new(task.seed);
+        Ok(Self { task, observer, loader, timetable, streams, epochs: Vec::new(), best: None, trainable: 0 })
+    }
+
+    fn phase(&mut self, phase: &Phase) -> Result<(), EngineError> {
+        let model = self.task.model;
+        set_trainable(model, phase, self.task.recipe.batch_norm);
+        let trainable = model.parameters().iter().filter(|p| p.trainable()).map(|p| p.elements()).sum();
+        self.trainable = self.trainable.max(trainable);
+        self.tell(Event::Phase { name: &phase.name, trainable_parameters: trainable })?;
+        let audit = self.timed(Section::Audit, |_| Audit::begin(model))?;
+        let mut optimizer = Optimizer::new(self.task.recipe, model.parameters());
+        for _ in 0..phase.epochs {
+            self.epoch(phase, &mut optimizer)?;
+        }
+        self.timed(Section::Audit, |_| audit.end(model))
+    }
+
+    fn epoch(&mut self, phase: &Phase, optimizer: &mut Optimizer) -> Result<(), EngineError> {
+        let epoch = self.epochs.len() + 1;
+        let sums = self.steps(epoch, phase, optimizer)?;
+        let validation = self.validate()?;
+        let report = EpochReport {
+            epoch,
+            phase: phase.name.clone(),
+            learning_rate: self.learning_rate(epoch * self.loader.batches() - 1),
+            train_loss: sums.loss / sums.examples as f64,
+            train_accuracy: sums.right as f64 / sums.examples as f64,
+            validation_loss: validation.as_ref().map(|v| v.loss),
+            validation_accuracy: validation.as_ref().map(|v| v.accuracy),
+        };
+        self.keep_best(&report)?;
+        self.tell(Event::Epoch(&report))?;
+        self.epochs.push(report);
+        Ok(())
+    }
+
+    /// All steps of one epoch; the next batches are made on another thread meanwhile.
+    fn steps(&mut self, epoch: usize, phase: &Phase, optimizer: &mut Optimizer) -> Result<Sums, EngineError> {
+        let loader = self.loader.clone();
+        let steps = loader.batches();
+        let mut sums = Sums::default();
+        std::thread::scope(|scope| {
+            let (sender, batches) = mpsc::sync_channel(2);
+            scope.spawn(move || loader.epoch(epoch as u64).try_for_each(|batch| sender.send(batch)));
+            for step in 1..=steps {
+                let batch = self.timed(Section::Data, |_| {
+                    batches.recv().map_err(|_| EngineError::Unfit("the loader stopped early".to_owned()))
+                })?;
+                let done = self.timed(Section::Train, |run| run.step(epoch, step, phase, optimizer, batch))?;
+                sums.add(&done);
+                let loss = done.loss / done.examples as f64;
+                self.tell(Event::Step { epoch, step, steps, examples: done.examples, loss })?;
+            }
+            Ok(sums)
+        })
+    }
+
+    /// One optimizer step on one batch.
+    fn step(
+        &mut self,
+        epoch: usize,
+        step: usize,
+        phase: &Phase,
+        optimizer: &mut Optimizer,
+        batch: Batch,
+    ) -> Result<Sums, EngineError> {
+        let (model, recipe) = (self.task.model, self.task.recipe);
+        let examples = batch.labels.len();
+        let input = Hwnc::from_vec(batch.pixels, (batch.height, batch.width, examples, 3), model.device())?;
+        let pass = Pass::Train { streams: self.streams, epoch: epoch as u64, examples: &batch.examples };
+        let logits = forward(model, input, phase.frozen_prefix(), recipe.batch_norm, &pass)?;
+        let loss = cross_entropy(&logits, &batch.labels, recipe.label_smoothing)?;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        if !value.is_finite() {
+            return Err(EngineError::Diverged { epoch, step, loss: value });
+        }
+        let rate = self.learning_rate((epoch - 1) * self.loader.batches() + step - 1);
+        optimizer.step(&loss.backward()?, rate)?;
+        let logits = logits.to_vec2::<f32>()?;
+        let right = logits.iter().zip(&batch.labels).filter(|(row, label)| most_likely(row).0 == **label).count();
+        Ok(Sums { loss: value * examples as f64, right, examples })
+    }
+
+    fn validate(&mut self) -> Result<Option<Evaluation>, EngineError> {
+        if self.task.splits.validation.is_empty() {
+            return Ok(None);
+        }
+        let task = self.task;
+        self.timed(Section::Evaluation, |_| {
+            evaluate(task.model, &task.dataset.train, &task.splits.validation, task.mean, task.std).map(Some)
+        })
+    }
+
+    fn keep_best(&mut self, report: &EpochReport) -> Result<(), EngineError> {
+        let (Keep::Best, Some(accuracy)) = (self.task.recipe.keep, report.validation_accuracy) else { return Ok(()) };
+        if self.best.as_ref().is_none_or(|best| accuracy > best.accuracy) {
+            let model = self.task.model;
+            let snapshot = self.timed(Section::Checkpoint, |_| Snapshot::take(model))?;
+            self.best = Some(Best { epoch: report.epoch, accuracy, snapshot });
+        }
+        Ok(())
+    }
+
+    /// Brings the chosen epoch back, and opens the test split.
+    fn finish(mut self) -> Result<Trained, EngineError> {
+        let task = self.task;
+        let mut chosen_epoch = self.epochs.len();
+        if let Some(best) = self.best.take()
+            && best.epoch != chosen_epoch
+        {
+            chosen_epoch = best.epoch;
+            self.timed(Section::Checkpoint, |_| best.snapshot.restore(task.model))?;
+        }
+        let all: Vec<u32> = (0..task.dataset.test.len() as u32).collect();
+        let test = self.timed(Section::Evaluation, |_| {
+            evaluate(task.model, &task.dataset.test, &all, task.mean, task.std)
+        })?;
+        Ok(Trained { epochs: self.epochs, chosen_epoch, test, trainable_parameters: self.trainable })
+    }
+
+    fn learning_rate(&self, step: usize) -> f64 {
+        self.task.recipe.learning_rate * self.timetable.factor(step)
+    }
+
+    fn tell(&mut self, event: Event<'_>) -> Result<(), EngineError> {
+        match self.observer.on(event) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(EngineError::Interrupted),
+        }
+    }
+
+    fn timed<T>(
+        &mut self,
+        section: Section,
+        work: impl FnOnce(&mut Self) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        self.tell(Event::Enter(section))?;
+        let done = work(self)?;
+        self.tell(Event::Leave(section))?;
+        Ok(done)
+    }
+}
+
+/// Sums over examples.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    loss: f64,
+    right: usize,
+    examples: usize,
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.right += other.right;
+        self.examples += other.examples;
+    }
+}
+
+/// Makes `model` train what `phase` trains, with its norms as `policy` says.
+fn set_trainable(model: &Model, phase: &Phase, policy: BatchNormPolicy) {
+    for parameter in model.parameters() {
+        parameter.set_trainable(phase.trains[parameter.stage()]);
+    }
+    for norm in model.norms() {
+        let batch = match policy {
+            BatchNormPolicy::Follow => phase.trains[norm.stage()],
+            BatchNormPolicy::Train => true,
+            BatchNormPolicy::Eval => false,
+        };
+        norm.set_mode(if batch { BatchNormMode::Batch } else { BatchNormMode::Running });
+    }
+}
+
+/// Logits `[N, classes]`. The frozen prefix has no tape, as none of its parameters is tracked; unless the policy keeps
+/// BatchNorm training everywhere, it runs as in evaluation (no dropout), so that it is a fixed function of the image.
+fn forward(
+    model: &Model,
+    input: Hwnc,
+    prefix: usize,
+    policy: BatchNormPolicy,
+    pass: &Pass<'_>,
+) -> Result<candle_core::Tensor, EngineError> {
+    let prefix_pass = if policy == BatchNormPolicy::Train { pass } else { &Pass::Evaluate };
+    let stages: Range<usize> = 0..model.stages().len();
+    let features = model.forward_range(stages.start..prefix, input, prefix_pass)?;
+    Ok(model.forward_range(prefix..stages.end, features, pass)?.into_tensor()?)
+}
