@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! The `frostline` binary: parses the command line and delegates to the library.
+
+fn main() -> std::process::ExitCode {
+    frostline::main()
+}

@@ -1,0 +1,217 @@
+//! What is stored of a trial: [`TrialResult`], whose [`Outcome`] and [`EpochRecord`]s are JSON and whose predictions
+//! are parquet. Raw values per seed only; whatever is derived from them is derived when reporting.
+
+use frostline_engine::Prediction;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Trial;
+
+/// The format that this version writes. A stored file with a higher number is refused.
+pub const FORMAT: u32 = 1;
+
+/// Everything that a trial leaves behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialResult {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// One record per epoch that was completed.
+    pub epochs: Vec<EpochRecord>,
+    /// The test split, image by image; empty where the trial failed.
+    pub predictions: Vec<Prediction>,
+}
+
+/// A stored trial as the tables and the report read it; predictions stay on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredTrial {
+    /// The resolved trial.
+    pub trial: Trial,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// One record per epoch.
+    pub epochs: Vec<EpochRecord>,
+}
+
+/// How a trial ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It trained, chose its epoch, and was tested.
+    Finished,
+    /// It ended early; its row stays in the report.
+    Failed {
+        /// In words, for instance that the loss became NaN in epoch 3.
+        reason: String,
+    },
+}
+
+/// What a trial came to. Accuracies are shares in [0, 1], losses are mean cross-entropies.
+///
+/// What is not known (a trial that failed before it was tested, a system that does not tell its peak memory) is `None`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Outcome {
+    /// [`FORMAT`] when it was written.
+    pub format: u32,
+    /// The trial's id.
+    pub trial: String,
+    /// How it ended.
+    pub status: Status,
+    /// Over the whole test split, with the weights of the chosen epoch.
+    pub test_accuracy: Option<f64>,
+    /// Over the whole test split, with the weights of the chosen epoch.
+    pub test_loss: Option<f64>,
+    /// Of the chosen epoch; none without a validation split.
+    pub validation_accuracy: Option<f64>,
+    /// Counted from 1.
+    pub chosen_epoch: Option<usize>,
+    /// Where the time went.
+    pub seconds: Seconds,
+    /// Training images per second of training time (`seconds.train`).
+    pub images_per_second: Option<f64>,
+    /// The largest resident memory of the process while the trial ran.
+    pub peak_memory_bytes: Option<u64>,
+    /// Of the whole model.
+    pub parameters: Option<u64>,
+    /// The most that a phase of the strategy trained.
+    pub trainable_parameters: Option<u64>,
+    /// Of a forward pass over one image.
+    pub multiply_adds: Option<u64>,
+    /// Where the initial weights came from; none when they were drawn from the seed.
+    pub weights: Option<WeightsRecord>,
+    /// The images that were used.
+    pub data: Option<DataRecord>,
+    /// Threads that computed.
+    pub threads: usize,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// The id of the environment it ran in, a key of `environment.json`.
+    pub environment: String,
+}
+
+impl Outcome {
+    /// An outcome with nothing measured yet, for a trial that starts now.
+    pub fn started(trial: &Trial, threads: usize, started_at: String, environment: String) -> Self {
+        Self {
+            format: FORMAT,
+            trial: trial.id.clone(),
+            status: Status::Failed { reason: "it was not completed".to_owned() },
+            test_accuracy: None,
+            test_loss: None,
+            validation_accuracy: None,
+            chosen_epoch: None,
+            seconds: Seconds::default(),
+            images_per_second: None,
+            peak_memory_bytes: None,
+            parameters: None,
+            trainable_parameters: None,
+            multiply_adds: None,
+            weights: None,
+            data: None,
+            threads,
+            started_at,
+            environment,
+        }
+    }
+}
+
+/// Seconds by what they were spent on. Sections do not overlap, so they add up to `wall` but for the time between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Seconds {
+    /// Forward, backward and optimizer steps.
+    pub train: f64,
+    /// Passes over the validation and test splits.
+    pub evaluation: f64,
+    /// Waiting for batches.
+    pub data: f64,
+    /// Keeping and restoring weights.
+    pub checkpoint: f64,
+    /// Checking that what is frozen did not move.
+    pub audit: f64,
+    /// By the clock, from the first step to the last test image.
+    pub wall: f64,
+    /// Of all threads of the process.
+    pub cpu: f64,
+}
+
+/// One epoch of a trial. Losses that left the numbers are `None`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EpochRecord {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// The strategy's phase.
+    pub phase: String,
+    /// Of the epoch's last step.
+    pub learning_rate: f64,
+    /// Mean over the epoch's images, at the step that used them.
+    pub train_loss: Option<f64>,
+    /// In [0, 1], at the step that used the image.
+    pub train_accuracy: Option<f64>,
+    /// None without a validation split.
+    pub validation_loss: Option<f64>,
+    /// In [0, 1]; none without a validation split.
+    pub validation_accuracy: Option<f64>,
+    /// The epoch's own time.
+    pub seconds: Seconds,
+}
+
+/// The weights that a trial started from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WeightsRecord {
+    /// As the experiment names them, for instance `hub`.
+    pub source: String,
+    /// `owner/name` on the Hub.
+    pub repo: Option<String>,
+    /// The commit that the file was taken from.
+    pub revision: Option<String>,
+    /// The file's name in the repository, or its path.
+    pub file: String,
+    /// Of the file, in hex.
+    pub sha256: String,
+    /// Of the file, in bytes.
+    pub size: u64,
+    /// As its repository states it.
+    pub licence: Option<String>,
+    /// What is subtracted from the channels (R, G, B in [0, 1]).
+    pub mean: [f32; 3],
+    /// What the channels are divided by.
+    pub std: [f32; 3],
+}
+
+/// The images that a trial used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DataRecord {
+    /// As the experiment names it.
+    pub source: String,
+    /// SHA-256 in hex over decoded pixels, labels and class names.
+    pub digest: String,
+    /// How many classes there are.
+    pub classes: usize,
+    /// Images that were trained on.
+    pub train: usize,
+    /// Images that epochs were chosen on.
+    pub validation: usize,
+    /// Images of the test split.
+    pub test: usize,
+    /// As the source states it.
+    pub licence: Option<String>,
+    /// What was read.
+    pub files: Vec<FileRecord>,
+}
+
+/// One file of a data source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileRecord {
+    /// Its name in its source.
+    pub name: String,
+    /// The commit it was taken from, on the Hub.
+    pub revision: Option<String>,
+    /// In hex.
+    pub sha256: String,
+    /// In bytes.
+    pub size: u64,
+}

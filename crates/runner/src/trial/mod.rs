@@ -1,0 +1,224 @@
+//! One trial with everything resolved: [`Trial`], the id that its numbers depend on, and the [`keys`] that an experiment
+//! file spells its values with. It names what to do and does nothing.
+
+pub mod keys;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Part of every id. Raised when a change of the code changes what the same settings compute.
+pub const NUMERICS: u32 = 1;
+
+/// One cell of the grid with everything resolved. Two trials with the same [`Trial::id`] have the same numbers.
+///
+/// A field that is added later must be left out of the JSON where it has no effect
+/// (`skip_serializing_if`), so that the ids of finished trials stay what they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Trial {
+    /// The first 12 hex digits of the SHA-256 over everything below and [`NUMERICS`].
+    pub id: String,
+    /// The model's name in the zoo.
+    pub model: String,
+    /// Where its weights come from: `none`, `hub`, `hub:OWNER/NAME/FILE[@REV]`, `file:PATH`.
+    pub weights: String,
+    /// Which stages train: `full`, `head`, `last-K`.
+    pub strategy: String,
+    /// The seed of every random draw.
+    pub seed: u64,
+    /// Height and width in pixels that images are resized to.
+    pub resolution: usize,
+    /// The images.
+    pub data: DataSpec,
+    /// The recipe.
+    pub train: TrainSpec,
+}
+
+/// The images of a trial and what is done to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DataSpec {
+    /// `digits`, `hub:OWNER/NAME[@REV]`, `cifar:PATH`, `folder:DIR`.
+    pub source: String,
+    /// The share of the training split that is set aside for choosing, in [0, 1).
+    pub validation: f64,
+    /// Images of each class that are taken from the training split; all where none.
+    pub per_class: Option<usize>,
+    /// `flip`, `crop:PAD`, in the order in which they act.
+    pub augment: Vec<String>,
+}
+
+/// The recipe of a trial, in the experiment file's words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainSpec {
+    /// Passes over the training split.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// `sgd`, `adam`, `adamw`.
+    pub optimizer: String,
+    /// The base learning rate, which the schedule scales.
+    pub learning_rate: f64,
+    /// SGD's momentum; 0 with other optimizers.
+    pub momentum: f64,
+    /// Whether SGD's step is Nesterov's; false with other optimizers.
+    pub nesterov: bool,
+    /// Added to the gradient by SGD and Adam, decoupled in AdamW.
+    pub weight_decay: f64,
+    /// `constant`, `cosine`, `one-cycle`, `step`.
+    pub schedule: String,
+    /// Epochs of linear warm-up; a fraction is allowed.
+    pub warmup: f64,
+    /// Epochs between two drops of `step`; 1 with other schedules.
+    pub step_every: usize,
+    /// What a drop of `step` multiplies the rate by; 1 with other schedules.
+    pub step_factor: f64,
+    /// The share of the target that is spread over all classes, in [0, 1).
+    pub label_smoothing: f64,
+    /// The largest allowed norm of all gradients together; no clipping where none.
+    pub clip_norm: Option<f64>,
+    /// What BatchNorm layers do: `follow`, `train`, `eval`.
+    pub batch_norm: String,
+    /// Which epoch counts: `best`, `last`.
+    pub keep: String,
+}
+
+impl Trial {
+    /// Clears what has no effect on the numbers, and gives the trial its id.
+    pub fn sealed(mut self) -> Self {
+        let train = &mut self.train;
+        if train.optimizer != "sgd" {
+            (train.momentum, train.nesterov) = (0.0, false);
+        }
+        if train.schedule != "step" {
+            (train.step_every, train.step_factor) = (1, 1.0);
+        }
+        self.id = digest(&format!("numerics {NUMERICS}\n{}", self.settings()));
+        self
+    }
+
+    /// The value of one key of the experiment file, in its one spelling: `model` is `resnet18`, `learning-rate` is
+    /// `0.001`, `augment` is `flip+crop:4`. Also `trial`, which is the id. None where there is no such key.
+    pub fn value_of(&self, key: &str) -> Option<String> {
+        if key == "trial" { Some(self.id.clone()) } else { keys::key(key).map(|key| key.show(self)) }
+    }
+
+    /// A key that trials share if and only if they differ in the seed alone.
+    pub fn arm(&self) -> String {
+        digest(&Self { seed: 0, ..self.clone() }.settings())
+    }
+
+    /// The fields that determine the numbers, as JSON in the order of their declaration.
+    fn settings(&self) -> String {
+        let settings = Self { id: String::new(), ..self.clone() };
+        serde_json::to_string(&settings).expect("a trial holds nothing that JSON cannot")
+    }
+}
+
+/// The first 12 hex digits of the SHA-256 of a text.
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Default for TrainSpec {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 64,
+            optimizer: "adam".to_owned(),
+            learning_rate: 1e-3,
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.0,
+            schedule: "constant".to_owned(),
+            warmup: 0.0,
+            step_every: 30,
+            step_factor: 0.1,
+            label_smoothing: 0.0,
+            clip_norm: None,
+            batch_norm: "follow".to_owned(),
+            keep: "best".to_owned(),
+        }
+    }
+}
+
+impl Default for DataSpec {
+    fn default() -> Self {
+        Self { source: String::new(), validation: 0.1, per_class: None, augment: Vec::new() }
+    }
+}
+
+impl Default for Trial {
+    /// What holds where an experiment file says nothing. Model and source have no default.
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            model: String::new(),
+            weights: "none".to_owned(),
+            strategy: "full".to_owned(),
+            seed: 0,
+            resolution: 32,
+            data: DataSpec::default(),
+            train: TrainSpec::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial() -> Trial {
+        let mut trial = Trial { model: "resnet18".to_owned(), ..Trial::default() };
+        trial.data.source = "digits".to_owned();
+        trial
+    }
+
+    #[test]
+    fn ids_stay_what_they_are() {
+        // Finished trials are found by their id: where this changes, raise NUMERICS or leave a new field out.
+        assert_eq!(trial().sealed().id, "GOLDEN");
+    }
+
+    #[test]
+    fn what_determines_the_numbers_is_in_the_id_and_nothing_else() {
+        let id = trial().sealed().id;
+        let mut other = trial();
+        (other.train.momentum, other.train.nesterov, other.train.step_every) = (0.5, true, 7);
+        other.id = "anything".to_owned();
+        assert_eq!(other.sealed().id, id);
+        for key in keys::keys() {
+            let mut other = trial();
+            let value = match key.form() {
+                keys::Form::Text => key.choices().last().copied().unwrap_or("other"),
+                keys::Form::Texts => "flip",
+                keys::Form::Flag => "true",
+                keys::Form::Integer | keys::Form::IntegerOr(_) => "7",
+                keys::Form::Number | keys::Form::NumberOr(_) => "0.7",
+            };
+            let idle = ["momentum", "nesterov", "step-every", "step-factor"].contains(&key.name);
+            key.set(&mut other, value).unwrap();
+            assert_eq!(other.sealed().id == id, idle, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn an_arm_is_everything_but_the_seed() {
+        let seeded = Trial { seed: 9, ..trial() }.sealed();
+        assert_eq!(seeded.arm(), trial().sealed().arm());
+        assert_ne!(Trial { strategy: "head".to_owned(), ..trial() }.sealed().arm(), seeded.arm());
+        assert_eq!(seeded.value_of("seed").as_deref(), Some("9"));
+        assert_eq!(seeded.value_of("trial"), Some(seeded.id.clone()));
+        assert_eq!(seeded.value_of("colour"), None);
+    }
+
+    #[test]
+    fn a_trial_survives_its_json() {
+        let trial = trial().sealed();
+        let json = serde_json::to_string(&trial).unwrap();
+        assert!(json.contains("\"learning-rate\":0.001"), "{json}");
+        assert_eq!(serde_json::from_str::<Trial>(&json).unwrap(), trial);
+        assert!(serde_json::from_str::<Trial>(&json.replace("\"seed\"", "\"sede\"")).is_err());
+    }
+}
