@@ -1,6 +1,14 @@
 //! The plan: [`Plan`], the ordered trials of an experiment without duplicates, and the claims to check. It is pure:
 //! the same experiment gives the same plan anywhere, and nothing is downloaded or trained to make it.
 
+mod expand;
+mod select;
+#[cfg(test)]
+mod tests;
+
+pub use expand::expand;
+pub use select::SelectError;
+
 pub use crate::trial::{DataSpec, TrainSpec, Trial};
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,253 @@
+//! From the tree to an [`Experiment`]: [`Reader`] reads the sections, one function each. Problems are collected, so that
+//! one run shows them all; what depends on a piece that could not be read is left unchecked.
+
+use std::path::Path;
+
+use super::conditions::Known;
+use super::flags::{self, Replaced};
+use super::problem::Problem;
+use super::spell::spell;
+use super::suggest::did_you_mean;
+use super::tree::{self, Name, Node, Place, Value};
+use super::{Assignment, Experiment, GridAxis};
+use crate::trial::keys::{Key, Section, key, keys};
+
+pub(crate) type Entries = Vec<(Name, Node)>;
+
+const ROOT: [&str; 6] = ["question", "data", "train", "grid", "override", "claim"];
+
+/// Reads a file's text with flags on top; see [`Experiment::read`].
+pub(crate) fn experiment(path: &Path, text: &str, flags: &[String]) -> Result<Experiment, Vec<Problem>> {
+    let file = tree::text(path, text);
+    let mut root = tree::read_document(&file).map_err(|errors| errors.into_iter().map(syntax).collect::<Vec<_>>())?;
+    let (mut problems, mut replaced) = (Vec::new(), Replaced::new());
+    for flag in flags {
+        problems.extend(flags::apply(&mut root, flag, &mut replaced).err());
+    }
+    let start = Place { text: file, span: 0..0 };
+    let mut reader = Reader { problems, known: Known::default(), given: Vec::new(), start };
+    let mut experiment = reader.root(root, &replaced);
+    if !reader.problems.is_empty() {
+        return Err(reader.problems);
+    }
+    experiment.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    experiment.path = path.display().to_string();
+    experiment.text = text.to_owned();
+    experiment.changed = !flags.is_empty();
+    Ok(experiment)
+}
+
+fn syntax(error: tree::SyntaxError) -> Problem {
+    Problem::new(format!("not TOML: {}", error.message)).at(&error.place, "here")
+}
+
+pub(crate) struct Reader {
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) known: Known,
+    /// The keys that were given, readable or not.
+    given: Vec<&'static str>,
+    /// The start of the file, where what is missing is reported.
+    start: Place,
+}
+
+impl Reader {
+    fn root(&mut self, root: Node, replaced: &Replaced) -> Experiment {
+        let mut experiment = Experiment {
+            name: String::new(),
+            question: String::new(),
+            text: String::new(),
+            path: String::new(),
+            changed: false,
+            fixed: Vec::new(),
+            axes: Vec::new(),
+            overrides: Vec::new(),
+            claims: Vec::new(),
+        };
+        let (mut overrides, mut claims) = (Vec::new(), Vec::new());
+        for (name, node) in self.table(node_entries(root)) {
+            match name.text.as_str() {
+                "question" => experiment.question = self.question(&node).unwrap_or_default(),
+                "data" => experiment.fixed.extend(self.section(&name, node, Section::Data)),
+                "train" => experiment.fixed.extend(self.section(&name, node, Section::Train)),
+                "grid" => experiment.axes = self.grid(&name, node),
+                "override" => overrides = self.tables(&name, node),
+                "claim" => claims = self.tables(&name, node),
+                _ => self.unknown_root(&name),
+            }
+        }
+        self.required();
+        self.given_twice(&experiment);
+        for axis in &experiment.axes {
+            axis.values.iter().for_each(|(value, _)| self.known.add(axis.key, value));
+        }
+        experiment.fixed.iter().for_each(|fixed| self.known.add(fixed.key, &fixed.value));
+        self.note_replaced(replaced);
+        experiment.overrides = overrides.into_iter().filter_map(|table| self.one_override(table)).collect();
+        for set in experiment.overrides.iter().flat_map(|overriding| &overriding.set) {
+            self.known.add(set.key, &set.value);
+        }
+        experiment.claims = claims.into_iter().filter_map(|table| self.one_claim(table)).collect();
+        experiment
+    }
+
+    pub(crate) fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// The entries of a table, or none and a report.
+    pub(crate) fn table(&mut self, entries: Result<Entries, Problem>) -> Entries {
+        entries.unwrap_or_else(|problem| {
+            self.report(problem);
+            Vec::new()
+        })
+    }
+
+    fn question(&mut self, node: &Node) -> Option<String> {
+        self.given.push("question");
+        match &node.value {
+            Value::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            _ => {
+                let message = format!("`question` must be a sentence in quotes, not {}", node.found());
+                self.report(Problem::new(message).at(&node.place, "here"));
+                None
+            }
+        }
+    }
+
+    fn section(&mut self, header: &Name, node: Node, section: Section) -> Vec<Assignment> {
+        let mut assignments = Vec::new();
+        for (name, node) in self.table(entries_of(header, node)) {
+            match key(&name.text) {
+                Some(key) if key.section == section => {
+                    self.given.push(key.name);
+                    assignments.extend(self.assignment(key, node));
+                }
+                found => {
+                    let own = keys().iter().filter(|key| key.section == section).map(|key| key.name);
+                    self.unknown(&name, &format!("[{section}]"), own.collect(), found);
+                }
+            }
+        }
+        assignments
+    }
+
+    pub(crate) fn assignment(&mut self, key: &'static Key, node: Node) -> Option<Assignment> {
+        match spell(key, &node) {
+            Ok(value) => Some(Assignment { key, value, place: node.place }),
+            Err(problem) => {
+                self.report(problem);
+                None
+            }
+        }
+    }
+
+    fn grid(&mut self, header: &Name, node: Node) -> Vec<GridAxis> {
+        let mut axes = Vec::new();
+        for (name, node) in self.table(entries_of(header, node)) {
+            match key(&name.text) {
+                Some(key) => axes.extend(self.axis(key, name.place, node)),
+                None => self.unknown(&name, "[grid]", keys().iter().map(|key| key.name).collect(), None),
+            }
+        }
+        axes
+    }
+
+    /// One axis; a single value is a list of one.
+    fn axis(&mut self, key: &'static Key, name: Place, node: Node) -> Option<GridAxis> {
+        self.given.push(key.name);
+        let items = match node.value {
+            Value::List(items) if items.is_empty() => {
+                let problem = Problem::new(format!("the axis `{}` has no values", key.name)).at(&node.place, "here");
+                self.report(problem.help("give at least one value, or remove the axis"));
+                return None;
+            }
+            Value::List(items) => items,
+            value => vec![Node { value, place: node.place }],
+        };
+        let mut values: Vec<(String, Place)> = Vec::new();
+        for item in items {
+            match spell(key, &item) {
+                Err(problem) => self.report(problem),
+                Ok(value) => match values.iter().find(|(known, _)| *known == value) {
+                    None => values.push((value, item.place)),
+                    Some((_, first)) => {
+                        let problem = Problem::new(format!("`{}` has the value {value} twice", key.name));
+                        self.report(problem.at(&item.place, "again").at(first, "first").help("remove one"));
+                    }
+                },
+            }
+        }
+        (!values.is_empty()).then_some(GridAxis { key, name, values })
+    }
+
+    fn note_replaced(&mut self, replaced: &Replaced) {
+        for (name, node) in replaced {
+            let Some(key) = key(&name.text) else { continue };
+            let items = if let Value::List(items) = &node.value { items.as_slice() } else { &[] };
+            for value in items.iter().chain([node]).filter_map(|node| spell(key, node).ok()) {
+                self.known.add_replaced(key, &value);
+            }
+        }
+    }
+
+    fn required(&mut self) {
+        for (key, what, help) in [
+            ("question", "`question`", "write the question that the experiment answers, in quotes"),
+            ("source", "`source` in [data]", "for example source = \"digits\""),
+            ("model", "`model` in [grid]", "for example model = [\"resnet18\"]; see `frostline models`"),
+        ] {
+            if !self.given.contains(&key) {
+                let problem = Problem::new(format!("{what} is missing")).at(&self.start, "in this file");
+                self.report(problem.help(help));
+            }
+        }
+    }
+
+    fn given_twice(&mut self, experiment: &Experiment) {
+        for axis in &experiment.axes {
+            if let Some(fixed) = experiment.fixed.iter().find(|fixed| fixed.key == axis.key) {
+                let name = axis.key.name;
+                let problem = Problem::new(format!("`{name}` is given in [{}] and in [grid]", axis.key.section));
+                let problem = problem.at(&axis.name, "an axis here").at(&fixed.place, "one value here");
+                self.report(problem.help("keep one of them"));
+            }
+        }
+    }
+
+    fn unknown_root(&mut self, name: &Name) {
+        self.unknown(name, "an experiment file", ROOT.to_vec(), key(&name.text));
+    }
+
+    /// Reports a key that `place` does not have; `elsewhere` is the key of that name of another section.
+    pub(crate) fn unknown(&mut self, name: &Name, place: &str, own: Vec<&'static str>, elsewhere: Option<&Key>) {
+        let problem = Problem::new(format!("unknown key `{}` in {place}", name.text)).at(&name.place, "unknown");
+        let help = match elsewhere {
+            Some(key) => format!("`{}` belongs in [{}]", key.name, key.section),
+            None => {
+                let everywhere = own.iter().copied().chain(keys().iter().map(|key| key.name));
+                let help = did_you_mean(&name.text, everywhere, "");
+                match super::suggest::nearest(&name.text, own.iter().copied()) {
+                    None if help.is_empty() => format!("its keys are {}", own.join(", ")),
+                    _ => help,
+                }
+            }
+        };
+        self.report(problem.help(help));
+    }
+}
+
+fn node_entries(node: Node) -> Result<Entries, Problem> {
+    if let Value::Table(entries) = node.value { Ok(entries) } else { Ok(Vec::new()) }
+}
+
+pub(crate) fn entries_of(header: &Name, node: Node) -> Result<Entries, Problem> {
+    let found = node.found();
+    match node.value {
+        Value::Table(entries) => Ok(entries),
+        _ => {
+            let name = &header.text;
+            let problem = Problem::new(format!("`{name}` must be a table, not {found}")).at(&node.place, "here");
+            Err(problem.help(format!("write [{name}] on a line of its own, and its keys below")))
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The plan of small experiments: which trials, in which order, and what is refused.
+
+use std::path::Path;
+
+use super::{Plan, expand};
+use crate::experiment::Experiment;
+
+fn file(grid: &str, rest: &str) -> String {
+    format!("question = \"which?\"\n[data]\nsource = \"digits\"\n[grid]\n{grid}\n{rest}")
+}
+
+fn plan(text: &str) -> Result<Plan, Vec<String>> {
+    let experiment = Experiment::read(Path::new("x.toml"), text, &[]).map_err(|problems| problems.lines())?;
+    expand(&experiment).map_err(|problems| problems.lines())
+}
+
+const GRID: &str = r#"model = ["resnet18", "resnet34"]
+strategy = ["full", "head"]
+learning-rate = [0.01, 0.001]
+seed = [3, 1]"#;
+
+#[test]
+fn every_combination_is_a_trial_once() {
+    let plan = plan(&file(GRID, "")).unwrap();
+    assert_eq!(plan.trials.len(), 16);
+    let mut ids: Vec<&str> = plan.trials.iter().map(|trial| trial.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 16);
+    let keys: Vec<&str> = plan.axes.iter().map(|axis| axis.key.as_str()).collect();
+    assert_eq!(keys, ["model", "strategy", "learning-rate", "seed"]);
+    assert_eq!(plan.axes[2].values, ["0.01", "0.001"]);
+}
+
+#[test]
+fn seeds_are_outermost_and_arms_are_shuffled_differently_within_each() {
+    let plan = plan(&file(GRID, "")).unwrap();
+    let seeds: Vec<u64> = plan.trials.iter().map(|trial| trial.seed).collect();
+    assert_eq!(seeds, [[3; 8], [1; 8]].concat());
+    let arms: Vec<String> = plan.trials.iter().map(super::Trial::arm).collect();
+    let (first, second) = arms.split_at(8);
+    assert_ne!(first, second);
+    let sorted = |arms: &[String]| {
+        let mut arms = arms.to_vec();
+        arms.sort();
+        arms
+    };
+    assert_eq!(sorted(first), sorted(second));
+}
+
+#[test]
+fn ids_and_order_do_not_depend_on_how_the_file_is_written() {
+    let shuffled = "seed = [3, 1]\nlearning-rate = [1e-3, 1e-2]\nstrategy = [\"head\", \"full\"]\n\
+                    model = [\"resnet34\", \"resnet18\"]";
+    let (one, other) = (plan(&file(GRID, "")).unwrap(), plan(&file(shuffled, "")).unwrap());
+    assert_eq!(one.trials, other.trials);
+    // A default that is written out, an axis of one value and one that is left out are the same trial.
+    let written = plan(&file("model = \"resnet18\"", "weights = [\"none\"]\n[train]\nbatch = 64")).unwrap();
+    let left_out = plan(&file("model = [\"resnet18\"]", "")).unwrap();
+    assert_eq!(written.trials, left_out.trials);
+}
+
+#[test]
+fn cells_that_come_to_the_same_trial_are_run_once() {
+    let same = plan(&file("model = \"resnet18\"\noptimizer = [\"adam\", \"sgd\"]\nmomentum = [0.5, 0.9]", "")).unwrap();
+    // Adam has no momentum, so two of the four cells are one trial.
+    assert_eq!(same.trials.len(), 3);
+    let rest = "[[override]]\nwhen = { strategy = \"head\" }\nstrategy = \"full\"\n";
+    assert_eq!(plan(&file("model = \"resnet18\"\nstrategy = [\"full\", \"head\"]", rest)).unwrap().trials.len(), 1);
+}
+
+#[test]
+fn later_overrides_win_and_all_speak_of_the_grid_as_written() {
+    let rest = r#"
+[[override]]
+when = { strategy = "head" }
+epochs = 3
+resolution = 40
+[[override]]
+when = { model = "resnet18", strategy = "head" }
+epochs = 4
+strategy = "full"
+[[override]]
+when = { strategy = "full" }
+batch = 16
+"#;
+    let plan = plan(&file("model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"head\"]", "")).unwrap();
+    assert_eq!(plan.trials.len(), 2);
+    let refused = super::tests::plan(&file("model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"head\"]", rest));
+    assert_eq!(
+        refused.unwrap_err(),
+        ["x.toml:17:21: no trial has strategy `full` (trials have head)"],
+        "a value that only an override gives is none that another can ask for"
+    );
+    let rest = rest.split("[[override]]\nwhen = { strategy = \"full\"").next().unwrap();
+    let plan = super::tests::plan(&file("model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"head\"]", rest)).unwrap();
+    let of = |model: &str| plan.trials.iter().find(|trial| trial.model == model).unwrap();
+    assert_eq!((of("resnet18").train.epochs, of("resnet18").strategy.as_str()), (4, "full"));
+    assert_eq!((of("resnet34").train.epochs, of("resnet34").resolution), (3, 40));
+    assert_eq!(of("resnet18").resolution, 40);
+}
+
+#[test]
+fn impossible_cells_point_at_what_makes_them_so() {
+    let grid = "model = [\"resnet18\", \"alexnet\"]\nseed = [0, 1]";
+    let lines = plan(&file(grid, "")).unwrap_err();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].starts_with("x.toml:5:22: ") && lines[0].contains("63"), "{lines:?}");
+    let fits = "[[override]]\nwhen = { model = \"alexnet\" }\nresolution = 64\n";
+    assert_eq!(plan(&file(grid, fits)).unwrap().trials.len(), 4);
+}
+
+#[test]
+fn a_claim_must_speak_of_a_trial() {
+    let grid = "model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"full\", \"head\"]";
+    let claim = |when: &str| format!("[[claim]]\nwhen = {{ {when} }}\ntest-accuracy = 0.5\nsource = \"them\"\n");
+    let good = plan(&file(grid, &claim("model = \"resnet34\", strategy = \"head\""))).unwrap();
+    let when = [("model", "resnet34"), ("strategy", "head")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!((good.claims[0].when.as_slice(), good.claims[0].test_accuracy), (&when[..], Some(0.5)));
+    let rest = format!("[[override]]\nwhen = {{ model = \"resnet34\" }}\nstrategy = \"full\"\n{}",
+        claim("model = \"resnet34\", strategy = \"head\""));
+    let lines = plan(&file(grid, &rest)).unwrap_err();
+    assert!(lines[0].starts_with("x.toml:10:1: this claim speaks of no trial"), "{lines:?}");
+}
+
+#[test]
+fn a_grid_that_is_far_too_large_is_refused() {
+    let values: Vec<String> = (0..400).map(|value| value.to_string()).collect();
+    let seeds = values.join(", ");
+    let grid = format!("model = \"resnet18\"\nseed = [{seeds}]\nresolution = [32, {}]", values[33..].join(", "));
+    assert!(plan(&file(&grid, "")).unwrap_err()[0].contains("more than 100000 cells"));
+}
