@@ -1,1 +1,32 @@
-//! placeholder
+//! Images for training: where they come from, how they are split, changed and put into batches.
+//!
+//! The way of an image: [`Source`] (a string) → [`prepare`] (files fetched and verified) → [`open`] (decoded once, 8-bit RGB
+//! at one resolution: [`Dataset`]) → [`split`] (training and validation) → [`Loader`] (augmented, normalised batches in
+//! HWNC). Every draw is a function of (seed, purpose, epoch, example). This crate knows no models and prints nothing.
+
+mod augment;
+mod cifar;
+mod dataset;
+mod decode;
+mod digits;
+mod error;
+mod folder;
+mod gather;
+mod hub_set;
+mod images;
+mod loader;
+mod prepare;
+mod sheet;
+mod source;
+mod split;
+mod table;
+
+pub use augment::{Augment, Placement};
+pub use dataset::{ClassCount, Dataset, FileLineage, NativeSizes};
+pub use error::DataError;
+pub use images::Images;
+pub use loader::{Batch, Epoch, Loader, LoaderOptions};
+pub use prepare::{Prepared, open, prepare};
+pub use sheet::contact_sheet;
+pub use source::Source;
+pub use split::{Splits, split};

@@ -42,9 +42,9 @@ pub fn evaluate(
     std: [f32; 3],
 ) -> Result<Evaluation, EngineError> {
     let batch = batch_size(images.height(), images.width());
-    let options =
-        LoaderOptions { batch, augment: Augment::default(), mean, std, seed: 0, shuffle: false };
-    let loader = Loader::new(images, indices, options)?;
+    let augment = Augment::default();
+    let options = LoaderOptions { batch, augment, mean, std, seed: 0, shuffle: false, drop_last: false };
+    let loader = Loader::new(images, indices.to_vec(), options)?;
     let mut predictions = Vec::with_capacity(indices.len());
     let mut loss = 0.0;
     for batch in loader.epoch(0) {

@@ -3,7 +3,7 @@
 //! One screen a level: a trial is phases, a phase is epochs, an epoch is steps. The test split is opened once, at the
 //! end; whatever is chosen is chosen on validation.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::mpsc;
 
 use frostline_data::{Augment, Batch, DataError, Dataset, Loader, LoaderOptions, Splits};
@@ -152,8 +152,9 @@ impl<'a> Run<'a> {
             std: task.std,
             seed: task.seed,
             shuffle: true,
+            drop_last: false,
         };
-        let loader = Loader::new(&task.dataset.train, &splits.train, options)?;
+        let loader = Loader::new(&task.dataset.train, splits.train.clone(), options)?;
         let timetable = Timetable::new(recipe.schedule, recipe.epochs, loader.batches(), recipe.warmup);
         let streams = Streams::new(task.seed);
         Ok(Self { task, observer, loader, timetable, streams, epochs: Vec::new(), best: None, trainable: 0 })
@@ -340,7 +341,6 @@ fn forward(
     pass: &Pass<'_>,
 ) -> Result<candle_core::Tensor, EngineError> {
     let prefix_pass = if policy == BatchNormPolicy::Train { pass } else { &Pass::Evaluate };
-    let stages: Range<usize> = 0..model.stages().len();
-    let features = model.forward_range(stages.start..prefix, input, prefix_pass)?;
-    Ok(model.forward_range(prefix..stages.end, features, pass)?.into_tensor()?)
+    let features = model.forward_range(0..prefix, input.into(), prefix_pass)?;
+    Ok(model.forward_range(prefix..model.stages().len(), features, pass)?.into_tensor()?)
 }

@@ -1,1 +1,28 @@
-//! placeholder
+//! Operations of convolutional networks on the CPU, with gradients, as candle custom operations.
+//!
+//! Activations are [`Hwnc`]: `[H, W, N, C]`. Each operation splits its work by shape alone, so its result has the
+//! same bits for any number of threads (those of the current rayon pool). On other devices, and for other types
+//! than f32, the same functions are [`composed`] from candle's operations. This crate draws no random numbers, reads
+//! no file, and keeps no state between calls.
+
+pub mod composed;
+pub mod optim;
+
+mod activation;
+mod conv;
+mod gemm;
+mod layout;
+mod linear;
+mod loss;
+mod norm;
+mod pool;
+mod storage;
+mod tasks;
+
+pub use activation::{dropout, flatten_hwc, relu, relu_2d};
+pub use conv::{ConvSpec, conv_output, conv2d};
+pub use layout::{Hwnc, oihw_to_tap_major, tap_major_to_oihw};
+pub use linear::linear;
+pub use loss::cross_entropy;
+pub use norm::{BatchStatistics, NormSpec, batch_norm, batch_norm_frozen, update_running};
+pub use pool::{PoolSpec, adaptive_avg_pool2d, avg_pool2d, global_avg_pool, max_pool2d, pool_output};

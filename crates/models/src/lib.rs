@@ -1,1 +1,32 @@
-//! placeholder
+//! The zoo: image models as ordered stages, with torchvision's parameter names, initial values and published weights.
+//!
+//! [`build`] gives a [`Model`]: a list of stages that [`Model::forward`] folds over a batch, each with its
+//! [`Parameter`]s and [`BatchNorm`]s. Freezing is a flag on a parameter and a mode on a norm; a frozen prefix makes no
+//! tape. [`resolve`] fetches the weights that a [`WeightsSource`] names and [`Model::load`] takes them, strictly. This
+//! crate knows no data set, no optimizer and no terminal.
+
+mod alexnet;
+mod architecture;
+mod error;
+mod forward;
+mod initial;
+mod layout;
+mod load;
+mod model;
+mod norm;
+mod parameter;
+mod resnet;
+mod state_dict;
+mod trace;
+mod weights;
+mod zoo;
+
+pub use error::ModelError;
+pub use forward::{Activation, Pass};
+pub use load::{HeadPolicy, LoadReport, Mismatch, Misshapen};
+pub use model::{BuildSpec, Model, StageInfo, StageSummary, build, build_on};
+pub use norm::{BatchNorm, BatchNormMode};
+pub use parameter::{Parameter, Role};
+pub use state_dict::{StateDict, read_header, read_safetensors};
+pub use weights::{Lineage, ParseWeightsError, Resolved, WeightsSource, resolve};
+pub use zoo::{ModelCard, Normalisation, PinnedWeights, UnknownModel, card, zoo};

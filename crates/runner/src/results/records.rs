@@ -4,10 +4,7 @@
 use frostline_engine::Prediction;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Trial;
-
-/// The format that this version writes. A stored file with a higher number is refused.
-pub const FORMAT: u32 = 1;
+use crate::plan::{Plan, Trial};
 
 /// Everything that a trial leaves behind.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +47,6 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Outcome {
-    /// [`FORMAT`] when it was written.
-    pub format: u32,
     /// The trial's id.
     pub trial: String,
     /// How it ended.
@@ -92,7 +87,6 @@ impl Outcome {
     /// An outcome with nothing measured yet, for a trial that starts now.
     pub fn started(trial: &Trial, threads: usize, started_at: String, environment: String) -> Self {
         Self {
-            format: FORMAT,
             trial: trial.id.clone(),
             status: Status::Failed { reason: "it was not completed".to_owned() },
             test_accuracy: None,
@@ -132,6 +126,21 @@ pub struct Seconds {
     pub wall: f64,
     /// Of all threads of the process.
     pub cpu: f64,
+}
+
+impl Seconds {
+    /// What was spent between an earlier reading and this one.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            train: self.train - earlier.train,
+            evaluation: self.evaluation - earlier.evaluation,
+            data: self.data - earlier.data,
+            checkpoint: self.checkpoint - earlier.checkpoint,
+            audit: self.audit - earlier.audit,
+            wall: self.wall - earlier.wall,
+            cpu: self.cpu - earlier.cpu,
+        }
+    }
 }
 
 /// One epoch of a trial. Losses that left the numbers are `None`.
@@ -214,4 +223,14 @@ pub struct FileRecord {
     pub sha256: String,
     /// In bytes.
     pub size: u64,
+}
+
+/// What a sweep set out to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct PlanRecord {
+    /// `key=value` of every `--set`.
+    pub(super) settings: Vec<String>,
+    /// All trials of the experiment.
+    pub(super) plan: Plan,
 }

@@ -43,11 +43,27 @@ enum Kind {
     List(Field<Vec<String>>),
     Flag(Field<bool>),
     Seed(Field<u64>),
-    Count(Field<usize>, usize),
-    OptionalCount(Field<Option<usize>>, usize, &'static str),
+    Count(Field<usize>, Whole),
+    OptionalCount(Field<Option<usize>>, Whole, &'static str),
     Number(Field<f64>, Range),
     OptionalNumber(Field<Option<f64>>, Range, &'static str),
 }
+
+/// The whole numbers that a key may hold: least and most, both included.
+#[derive(Clone, Copy)]
+struct Whole(usize, usize);
+
+impl Whole {
+    fn words(self) -> String {
+        match self {
+            Self(least, usize::MAX) => format!("a whole number of at least {least}"),
+            Self(least, most) => format!("a whole number from {least} to {most}"),
+        }
+    }
+}
+
+const AT_LEAST_1: Whole = Whole(1, usize::MAX);
+const AT_LEAST_2: Whole = Whole(2, usize::MAX);
 
 /// The numbers that a key may hold.
 #[derive(Clone, Copy)]
@@ -141,12 +157,12 @@ static KEYS: &[Key] = &[
     Key { name: "strategy", section: Grid, kind: Kind::Name(field!(strategy)), meaning: "what trains: full, head, last-K" },
     Key { name: "seed", section: Grid, kind: Kind::Seed(field!(seed)), meaning: "seed of every random draw" },
     Key { name: "source", section: Data, kind: Kind::Name(field!(data.source)), meaning: "digits, hub:OWNER/NAME[@REV], cifar:PATH, folder:DIR" },
-    Key { name: "resolution", section: Data, kind: Kind::Count(field!(resolution), 1), meaning: "height and width that images are resized to" },
+    Key { name: "resolution", section: Data, kind: Kind::Count(field!(resolution), Whole(1, 4096)), meaning: "height and width that images are resized to" },
     Key { name: "validation", section: Data, kind: Kind::Number(field!(data.validation), Range::Share), meaning: "share of the training split set aside for choosing" },
-    Key { name: "per-class", section: Data, kind: Kind::OptionalCount(field!(data.per_class), 1, "all"), meaning: "training images of each class, for small-data runs" },
+    Key { name: "per-class", section: Data, kind: Kind::OptionalCount(field!(data.per_class), AT_LEAST_1, "all"), meaning: "training images of each class, for small-data runs" },
     Key { name: "augment", section: Data, kind: Kind::List(field!(data.augment)), meaning: "flip, crop:PAD" },
-    Key { name: "epochs", section: Train, kind: Kind::Count(field!(train.epochs), 1), meaning: "passes over the training split" },
-    Key { name: "batch", section: Train, kind: Kind::Count(field!(train.batch), 2), meaning: "images a step" },
+    Key { name: "epochs", section: Train, kind: Kind::Count(field!(train.epochs), AT_LEAST_1), meaning: "passes over the training split" },
+    Key { name: "batch", section: Train, kind: Kind::Count(field!(train.batch), AT_LEAST_2), meaning: "images a step" },
     Key { name: "optimizer", section: Train, kind: Kind::Choice(field!(train.optimizer), &["sgd", "adam", "adamw"]), meaning: "the rule that updates parameters" },
     Key { name: "learning-rate", section: Train, kind: Kind::Number(field!(train.learning_rate), Range::Positive), meaning: "base learning rate, which the schedule scales" },
     Key { name: "momentum", section: Train, kind: Kind::Number(field!(train.momentum), Range::Share), meaning: "of sgd" },
@@ -154,7 +170,7 @@ static KEYS: &[Key] = &[
     Key { name: "weight-decay", section: Train, kind: Kind::Number(field!(train.weight_decay), Range::NotNegative), meaning: "coupled in sgd and adam, decoupled in adamw" },
     Key { name: "schedule", section: Train, kind: Kind::Choice(field!(train.schedule), &["constant", "cosine", "one-cycle", "step"]), meaning: "course of the learning rate" },
     Key { name: "warmup", section: Train, kind: Kind::Number(field!(train.warmup), Range::NotNegative), meaning: "epochs of linear warm-up; a fraction is allowed" },
-    Key { name: "step-every", section: Train, kind: Kind::Count(field!(train.step_every), 1), meaning: "epochs between two drops of `step`" },
+    Key { name: "step-every", section: Train, kind: Kind::Count(field!(train.step_every), AT_LEAST_1), meaning: "epochs between two drops of `step`" },
     Key { name: "step-factor", section: Train, kind: Kind::Number(field!(train.step_factor), Range::Factor), meaning: "what a drop of `step` multiplies the rate by" },
     Key { name: "label-smoothing", section: Train, kind: Kind::Number(field!(train.label_smoothing), Range::Share), meaning: "share of the target spread over all classes" },
     Key { name: "clip-norm", section: Train, kind: Kind::OptionalNumber(field!(train.clip_norm), Range::Positive, "none"), meaning: "largest norm of all gradients together" },
@@ -189,10 +205,8 @@ impl Key {
             Kind::Choice(_, choices) => format!("one of {}", choices.join(", ")),
             Kind::Flag(_) => "true or false".to_owned(),
             Kind::Seed(_) => "a whole number of 0 or more".to_owned(),
-            Kind::Count(_, least) => format!("a whole number of at least {least}"),
-            Kind::OptionalCount(_, least, absent) => {
-                format!("a whole number of at least {least}, or \"{absent}\"")
-            }
+            Kind::Count(_, whole) => whole.words(),
+            Kind::OptionalCount(_, whole, absent) => format!("{}, or \"{absent}\"", whole.words()),
             Kind::Number(_, range) => range.words().to_owned(),
             Kind::OptionalNumber(_, range, absent) => format!("{}, or \"{absent}\"", range.words()),
         }
@@ -225,7 +239,9 @@ impl Key {
     /// Where the text is not a value that this key may hold: what is allowed, in words.
     pub fn set(&self, trial: &mut Trial, text: &str) -> Result<(), String> {
         let refuse = || self.allowed();
-        let count = |least: usize| text.parse().ok().filter(|count| *count >= least).ok_or_else(refuse);
+        let count = |Whole(least, most): Whole| {
+            text.parse().ok().filter(|count| (least..=most).contains(count)).ok_or_else(refuse)
+        };
         let number = |range: Range| text.parse().ok().filter(|value| range.holds(*value)).ok_or_else(refuse);
         match &self.kind {
             Kind::Name(field) => *(field.set)(trial) = text.to_owned(),
@@ -237,9 +253,9 @@ impl Key {
             }
             Kind::Flag(field) => *(field.set)(trial) = text.parse().map_err(|_| refuse())?,
             Kind::Seed(field) => *(field.set)(trial) = text.parse().map_err(|_| refuse())?,
-            Kind::Count(field, least) => *(field.set)(trial) = count(*least)?,
-            Kind::OptionalCount(field, least, absent) => {
-                *(field.set)(trial) = if text == *absent { None } else { Some(count(*least)?) };
+            Kind::Count(field, whole) => *(field.set)(trial) = count(*whole)?,
+            Kind::OptionalCount(field, whole, absent) => {
+                *(field.set)(trial) = if text == *absent { None } else { Some(count(*whole)?) };
             }
             Kind::Number(field, range) => *(field.set)(trial) = number(*range)?,
             Kind::OptionalNumber(field, range, absent) => {
@@ -298,6 +314,7 @@ mod tests {
             ("per-class", "0", "a whole number of at least 1, or \"all\""),
             ("optimizer", "lion", "one of sgd, adam, adamw"),
             ("nesterov", "yes", "true or false"),
+            ("resolution", "5000", "a whole number from 1 to 4096"),
             ("seed", "-1", "a whole number of 0 or more"),
         ] {
             assert_eq!(trip(name, text), Err(allowed.to_owned()), "{name} = {text}");

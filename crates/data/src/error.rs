@@ -1,0 +1,96 @@
+//! What can go wrong with data: [`DataError`]. Each message says what happened, where, and what to do.
+
+use std::path::{Path, PathBuf};
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A source string that names no kind of source, or misses a part.
+    #[error(
+        "data source `{given}`: {what}; write `digits`, `hub:OWNER/NAME[/CONFIG][@REVISION]`, \
+         `cifar:DIR-OR-TAR.GZ` or `folder:DIR`"
+    )]
+    Source {
+        /// The string as given.
+        given: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// An augmentation string that names none.
+    #[error("augmentation `{given}`: {what}; write `flip` or `crop:PAD`, for example `crop:4`")]
+    Augmentation {
+        /// The string as given.
+        given: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The Hub could not deliver a file, or delivered a wrong one.
+    #[error(transparent)]
+    Hub(#[from] frostline_hub::HubError),
+    /// A file or folder could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file or folder is not what its source promises: damaged, hostile, or laid out differently.
+    #[error("{place}: {what}")]
+    Malformed {
+        /// The file, with the entry, column or row where that is known.
+        place: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// Images that cannot be decoded, or labels that cannot be used, among others that are fine.
+    #[error(
+        "{count} of {total} images in {place} cannot be used: {}; remove or repair them",
+        first.join("; ")
+    )]
+    BrokenImages {
+        /// The data source.
+        place: String,
+        /// How many are broken.
+        count: usize,
+        /// How many were looked at.
+        total: usize,
+        /// The first few: file, row and reason.
+        first: Vec<String>,
+    },
+    /// Images of several sizes where no resolution was given.
+    #[error(
+        "{place}: images differ in size, from {}x{} to {}x{} (height x width): give a resolution",
+        smallest.0, smallest.1, largest.0, largest.1
+    )]
+    MixedSizes {
+        /// The data source.
+        place: String,
+        /// Least height and least width.
+        smallest: (usize, usize),
+        /// Greatest height and greatest width.
+        largest: (usize, usize),
+    },
+    /// A split that the training images cannot give.
+    #[error("{what}")]
+    Split {
+        /// Which class lacks what, and what to do.
+        what: String,
+    },
+    /// Loader options that make no batches.
+    #[error("{what}")]
+    Loader {
+        /// Which option, and what it must be.
+        what: String,
+    },
+}
+
+impl DataError {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn malformed(place: impl ToString, what: impl ToString) -> Self {
+        Self::Malformed { place: place.to_string(), what: what.to_string() }
+    }
+}

@@ -1,0 +1,109 @@
+//! Decoded images in memory: [`Images`], 8-bit RGB in NHWC with a label each. It never changes after it is made.
+
+use crate::DataError;
+use std::sync::Arc;
+
+/// Images of one size with their labels. Clones share the pixels.
+#[derive(Clone, Debug)]
+pub struct Images {
+    height: usize,
+    width: usize,
+    pixels: Arc<Vec<u8>>,
+    labels: Arc<Vec<u32>>,
+}
+
+impl Images {
+    /// Takes `pixels`, `[N, height, width, 3]` row-major RGB in 0..=255, and `labels`, `[N]`.
+    ///
+    /// # Errors
+    /// The two lengths do not belong together, or the images have no pixels.
+    pub fn new(height: usize, width: usize, pixels: Vec<u8>, labels: Vec<u32>) -> Result<Self, DataError> {
+        let size = height * width * 3;
+        if size == 0 || pixels.len() != size * labels.len() {
+            let what = format!(
+                "{} bytes of pixels are not {} images of {height}x{width}x3",
+                pixels.len(),
+                labels.len()
+            );
+            return Err(DataError::malformed("images", what));
+        }
+        Ok(Self { height, width, pixels: Arc::new(pixels), labels: Arc::new(labels) })
+    }
+
+    /// Pixels from top to bottom.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Pixels from left to right.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// All pixels, `[N, height, width, 3]`.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// All labels, `[N]`.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// The pixels of image `i`, `[height, width, 3]`.
+    ///
+    /// # Panics
+    /// If there is no image `i`.
+    pub fn image(&self, i: usize) -> &[u8] {
+        let size = self.height * self.width * 3;
+        &self.pixels[i * size..(i + 1) * size]
+    }
+
+    /// How many images each of `classes` classes has; labels beyond are left out.
+    pub fn counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for &label in self.labels() {
+            if let Some(count) = counts.get_mut(label as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// The images at `indices`, in that order.
+    pub(crate) fn select(&self, indices: &[u32]) -> Self {
+        let pixels = indices.iter().flat_map(|&i| self.image(i as usize)).copied().collect();
+        let labels = indices.iter().map(|&i| self.labels[i as usize]).collect();
+        Self { pixels: Arc::new(pixels), labels: Arc::new(labels), ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_its_slice() {
+        let images = Images::new(1, 2, (0..18).collect(), vec![2, 0, 2]).unwrap();
+        assert_eq!(images.image(1), [6, 7, 8, 9, 10, 11]);
+        assert_eq!(images.counts(3), [1, 0, 2]);
+        let chosen = images.select(&[2, 0]);
+        assert_eq!((chosen.image(0)[0], chosen.labels()), (12, &[2, 2][..]));
+    }
+
+    #[test]
+    fn lengths_must_belong_together() {
+        let message = Images::new(2, 2, vec![0; 13], vec![0]).unwrap_err().to_string();
+        assert_eq!(message, "images: 13 bytes of pixels are not 1 images of 2x2x3");
+    }
+}

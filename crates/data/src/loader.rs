@@ -1,0 +1,334 @@
+//! Batches for training and evaluation: [`Loader`], whose epochs yield each a [`Batch`] in HWNC.
+//!
+//! Each image's changes are drawn as in [`crate::Augment`] and carried out as offsets while the batch is written: no
+//! image is copied in between, and normalisation is a table of 256 values a channel. A batch is assembled by one thread;
+//! an [`Epoch`] can be sent to another, which fills batches while the model computes.
+
+use crate::augment::{Augment, Placement};
+use crate::{DataError, Images};
+use frostline_streams::{Purpose, Streams};
+use std::sync::Arc;
+
+/// How batches are made.
+#[derive(Clone, Debug)]
+pub struct LoaderOptions {
+    /// Images a batch; at least 1.
+    pub batch: usize,
+    /// Random changes of each image.
+    pub augment: Augment,
+    /// Subtracted after scaling to 0..=1, for red, green and blue.
+    pub mean: [f32; 3],
+    /// Divided by after the mean is taken off; not 0.
+    pub std: [f32; 3],
+    /// Seed of order and changes.
+    pub seed: u64,
+    /// Whether each epoch has an order of its own; else images come in the order of the indices.
+    pub shuffle: bool,
+    /// Whether the last batch is left out if it is smaller than the others. Where it is kept and would hold a single
+    /// image, it joins the batch before it, which then has `batch + 1`: batch statistics need two.
+    pub drop_last: bool,
+}
+
+/// A batch of normalised images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Pixels from top to bottom.
+    pub height: usize,
+    /// Pixels from left to right.
+    pub width: usize,
+    /// `[height, width, N, 3]` row-major: for a place in the image, all images' red, green and blue.
+    pub pixels: Vec<f32>,
+    /// Labels, `[N]`.
+    pub labels: Vec<u32>,
+    /// Where each image stands among the [`Images`], `[N]`.
+    pub examples: Vec<u32>,
+}
+
+impl Batch {
+    /// How many images the batch has.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether the batch has no images; no loader makes such a one.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+/// Makes the batches of any epoch. It keeps no position: an epoch is a function of (seed, epoch number).
+#[derive(Clone, Debug)]
+pub struct Loader {
+    images: Images,
+    indices: Arc<[u32]>,
+    streams: Streams,
+    options: LoaderOptions,
+    /// The normalised value of each 8-bit value, by channel.
+    table: Arc<[[f32; 256]; 3]>,
+}
+
+impl Loader {
+    /// A loader over the images at `indices`.
+    ///
+    /// # Errors
+    /// The batch is 0 or larger than what `drop_last` leaves of the images, an index has no image, no index is
+    /// given, or a standard deviation is not positive.
+    pub fn new(images: &Images, indices: Vec<u32>, options: LoaderOptions) -> Result<Self, DataError> {
+        let fail = |what: String| Err(DataError::Loader { what });
+        if options.batch == 0 {
+            return fail("batch = 0 makes no batches: give at least 1".to_owned());
+        }
+        if indices.is_empty() {
+            return fail("no images are left to make batches of".to_owned());
+        }
+        if let Some(index) = indices.iter().find(|&&index| index as usize >= images.len()) {
+            return fail(format!("index {index} is beyond the {} images", images.len()));
+        }
+        if options.drop_last && indices.len() < options.batch {
+            return fail(format!(
+                "{} images do not fill one batch of {}: use a smaller batch, or keep the last one",
+                indices.len(),
+                options.batch
+            ));
+        }
+        if let Some(std) = options.std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
+            return fail(format!("standard deviation {std} of a channel must be greater than 0"));
+        }
+        let mut table = [[0.0; 256]; 3];
+        for (channel, row) in table.iter_mut().enumerate() {
+            for (value, normalised) in row.iter_mut().enumerate() {
+                *normalised = (value as f32 / 255.0 - options.mean[channel]) / options.std[channel];
+            }
+        }
+        let streams = Streams::new(options.seed);
+        Ok(Self { images: images.clone(), indices: indices.into(), streams, options, table: Arc::new(table) })
+    }
+
+    /// Batches an epoch.
+    pub fn batches(&self) -> usize {
+        let (n, batch) = (self.indices.len(), self.options.batch);
+        match n % batch {
+            0 => n / batch,
+            _ if self.options.drop_last => n / batch,
+            1 if n > batch && batch > 1 => n / batch,
+            _ => n / batch + 1,
+        }
+    }
+
+    /// Images an epoch; fewer than the indices only with `drop_last`.
+    pub fn examples(&self) -> usize {
+        if self.options.drop_last { self.batches() * self.options.batch } else { self.indices.len() }
+    }
+
+    /// The batches of one epoch, from the first. The iterator owns what it needs and can be sent to another thread.
+    pub fn epoch(&self, epoch: u64) -> Epoch {
+        let mut order = self.indices.to_vec();
+        if self.options.shuffle {
+            self.streams.draws(Purpose::Order, epoch, 0).shuffle(&mut order);
+        }
+        order.truncate(self.examples());
+        Epoch { loader: self.clone(), epoch, order, next: 0 }
+    }
+
+    fn assemble(&self, epoch: u64, examples: &[u32]) -> Batch {
+        let (height, width, n) = (self.images.height(), self.images.width(), examples.len());
+        let drawn: Vec<(&[u8], Placement)> = examples
+            .iter()
+            .map(|&i| (self.images.image(i as usize), self.options.augment.placement(&self.streams, epoch, i)))
+            .collect();
+        let mut pixels = Vec::with_capacity(height * width * n * 3);
+        // One row of all images is written image by image and stays in the fastest cache; then it is appended whole.
+        let mut row = vec![0.0; width * n * 3];
+        for y in 0..height {
+            for (position, (image, placement)) in drawn.iter().enumerate() {
+                let source = y.checked_add_signed(placement.down).filter(|&source| source < height);
+                let source = source.map(|source| &image[source * width * 3..(source + 1) * width * 3]);
+                self.write_row(source, placement, &mut row[position * 3..], n * 3);
+            }
+            pixels.extend_from_slice(&row);
+        }
+        let labels = examples.iter().map(|&i| self.images.labels()[i as usize]).collect();
+        Batch { height, width, pixels, labels, examples: examples.to_vec() }
+    }
+
+    /// Writes one row of one image: a pixel to the front of each `stride` values of `target`. `source` is the image's
+    /// row `[width, 3]`, or none where the window lies above or below the image.
+    fn write_row(&self, source: Option<&[u8]>, placement: &Placement, target: &mut [f32], stride: usize) {
+        let [red, green, blue] = &*self.table;
+        let black = [red[0], green[0], blue[0]];
+        let width = self.images.width();
+        let mut cells = target.chunks_mut(stride);
+        let Some(source) = source else {
+            cells.for_each(|cell| cell[..3].copy_from_slice(&black));
+            return;
+        };
+        let colour = |cell: &mut [f32], pixel: &[u8; 3]| {
+            let value = [red[pixel[0] as usize], green[pixel[1] as usize], blue[pixel[2] as usize]];
+            cell[..3].copy_from_slice(&value);
+        };
+        let (pixels, _) = source.as_chunks::<3>();
+        // Columns of the (mirrored) image that the window shows, and the black ones to their left.
+        let first = width.min(placement.right.max(0) as usize);
+        let last = width.min(width.saturating_add_signed(placement.right));
+        let left = width.min((-placement.right).max(0) as usize);
+        cells.by_ref().take(left).for_each(|cell| cell[..3].copy_from_slice(&black));
+        if first < last {
+            let shown = cells.by_ref().take(last - first);
+            if placement.flip {
+                shown.zip(pixels[width - last..width - first].iter().rev()).for_each(|(c, p)| colour(c, p));
+            } else {
+                shown.zip(&pixels[first..last]).for_each(|(c, p)| colour(c, p));
+            }
+        }
+        cells.for_each(|cell| cell[..3].copy_from_slice(&black));
+    }
+}
+
+/// The batches of one epoch, in order. See [`Loader::epoch`].
+#[derive(Clone, Debug)]
+pub struct Epoch {
+    loader: Loader,
+    epoch: u64,
+    order: Vec<u32>,
+    next: usize,
+}
+
+impl Iterator for Epoch {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        let batch = self.loader.options.batch;
+        let start = self.next * batch;
+        if self.next == self.loader.batches() {
+            return None;
+        }
+        self.next += 1;
+        let end = if self.next == self.loader.batches() { self.order.len() } else { start + batch };
+        Some(self.loader.assemble(self.epoch, &self.order[start..end]))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.loader.batches() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Epoch {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+    const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+    fn images(n: usize, height: usize, width: usize) -> Images {
+        let pixels = (0..n * height * width * 3).map(|i| (i * 31 + i / 7 * 11) as u8).collect();
+        Images::new(height, width, pixels, (0..n as u32).map(|i| i * 3 % 7).collect()).unwrap()
+    }
+
+    fn options(batch: usize) -> LoaderOptions {
+        let augment = Augment::default();
+        LoaderOptions { batch, augment, mean: MEAN, std: STD, seed: 9, shuffle: false, drop_last: false }
+    }
+
+    /// What torchvision does, step by step, for one value of the result: mirror, pad, crop, `ToTensor`, `Normalize`.
+    fn expected(image: &[u8], (h, w): (usize, usize), drawn: Placement, pad: usize, (y, x, c): (usize, usize, usize)) -> f32 {
+        let mut padded = vec![vec![[0u8; 3]; w + 2 * pad]; h + 2 * pad];
+        for row in 0..h {
+            for column in 0..w {
+                let from = if drawn.flip { w - 1 - column } else { column };
+                let at = (row * w + from) * 3;
+                padded[row + pad][column + pad] = [image[at], image[at + 1], image[at + 2]];
+            }
+        }
+        let top = (drawn.down + pad as isize) as usize;
+        let left = (drawn.right + pad as isize) as usize;
+        (f32::from(padded[top + y][left + x][c]) / 255.0 - MEAN[c]) / STD[c]
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_is_what_torchvision_would_make(
+            n in 1usize..6, h in 1usize..9, w in 1usize..9, flip: bool, pad in 0usize..12, epoch in 0u64..50, seed: u64,
+        ) {
+            let images = images(n, h, w);
+            let augment = Augment { flip, crop: (pad > 0).then_some(pad) };
+            let options = LoaderOptions { augment, seed, shuffle: true, ..options(4) };
+            let loader = Loader::new(&images, (0..n as u32).collect(), options).unwrap();
+            for batch in loader.epoch(epoch) {
+                prop_assert_eq!(batch.pixels.len(), h * w * batch.len() * 3);
+                for (position, &example) in batch.examples.iter().enumerate() {
+                    let image = images.image(example as usize);
+                    let drawn = augment.placement(&Streams::new(seed), epoch, example);
+                    prop_assert_eq!(batch.labels[position], images.labels()[example as usize]);
+                    for (y, x, c) in (0..h).flat_map(|y| (0..w).flat_map(move |x| (0..3).map(move |c| (y, x, c)))) {
+                        let value = batch.pixels[((y * w + x) * batch.len() + position) * 3 + c];
+                        prop_assert_eq!(value, expected(image, (h, w), drawn, pad, (y, x, c)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn sizes(n: u32, batch: usize, drop_last: bool) -> Vec<usize> {
+        let images = images(n as usize, 1, 1);
+        let loader = Loader::new(&images, (0..n).collect(), LoaderOptions { drop_last, ..options(batch) }).unwrap();
+        let sizes: Vec<usize> = loader.epoch(0).map(|batch| batch.len()).collect();
+        assert_eq!((sizes.len(), sizes.iter().sum()), (loader.batches(), loader.examples()));
+        sizes
+    }
+
+    #[test]
+    fn a_last_single_image_joins_the_batch_before() {
+        assert_eq!(sizes(10, 4, false), [4, 4, 2]);
+        assert_eq!(sizes(9, 4, false), [4, 5]);
+        assert_eq!(sizes(9, 4, true), [4, 4]);
+        assert_eq!(sizes(8, 4, false), [4, 4]);
+        assert_eq!(sizes(3, 4, false), [3]);
+        assert_eq!(sizes(1, 4, false), [1]);
+        assert_eq!(sizes(3, 1, false), [1, 1, 1]);
+    }
+
+    #[test]
+    fn an_epoch_is_a_function_of_seed_and_number() {
+        let order = |seed, epoch| -> Vec<u32> {
+            let options = LoaderOptions { seed, shuffle: true, ..options(7) };
+            let loader = Loader::new(&images(50, 1, 1), (0..50).step_by(2).collect(), options).unwrap();
+            let in_thread = std::thread::spawn(move || loader.epoch(epoch).flat_map(|batch| batch.examples).collect());
+            in_thread.join().unwrap()
+        };
+        let first = order(1, 0);
+        assert_eq!(first, order(1, 0));
+        assert_ne!(first, order(1, 1));
+        assert_ne!(first, order(2, 0));
+        let mut sorted = first;
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..50).step_by(2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_image_is_changed_alike_in_any_subset() {
+        let images = images(20, 4, 5);
+        let augment = Augment { flip: true, crop: Some(2) };
+        let pixels_of_12 = |indices: Vec<u32>| -> Vec<f32> {
+            let loader = Loader::new(&images, indices, LoaderOptions { augment, ..options(1) }).unwrap();
+            loader.epoch(3).find(|batch| batch.examples == [12]).unwrap().pixels
+        };
+        assert_eq!(pixels_of_12((0..20).collect()), pixels_of_12(vec![12, 3]));
+    }
+
+    #[test]
+    fn options_that_make_no_batches_are_errors() {
+        let images = images(3, 1, 1);
+        let message = |indices: Vec<u32>, options| Loader::new(&images, indices, options).unwrap_err().to_string();
+        assert!(message(vec![0], options(0)).contains("batch = 0"));
+        assert!(message(vec![], options(1)).contains("no images are left"));
+        assert!(message(vec![0, 3], options(1)).contains("index 3 is beyond the 3 images"));
+        let drop_last = LoaderOptions { drop_last: true, ..options(4) };
+        assert!(message(vec![0, 1, 2], drop_last).contains("3 images do not fill one batch of 4"));
+        let flat = LoaderOptions { std: [1.0, 0.0, 1.0], ..options(1) };
+        assert!(message(vec![0], flat).contains("greater than 0"));
+    }
+}

@@ -1,0 +1,130 @@
+//! Convolution, linear layers, batch norm, ReLU and cross-entropy from candle's operations.
+
+use candle_core::{D, Result, Tensor};
+
+use crate::conv::{ConvSpec, Geometry};
+use crate::layout::Hwnc;
+use crate::norm::{BatchStatistics, NormSpec};
+
+/// As [`crate::conv2d`]: the sum over taps of a shifted slice times the tap's weights.
+pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> Result<Hwnc> {
+    let g = Geometry::new(x, weights, spec)?;
+    // Padded so that every tap finds all of its rows and pixels, in whole strides.
+    let reach = |outputs: usize, kernel: usize, stride: usize| kernel - 1 + outputs * stride;
+    let bottom = reach(g.oh, g.kh, g.stride.0).saturating_sub(g.h + g.padding.0);
+    let right = reach(g.ow, g.kw, g.stride.1).saturating_sub(g.w + g.padding.1);
+    let padded = x.tensor().pad_with_zeros(0, g.padding.0, bottom)?.pad_with_zeros(1, g.padding.1, right)?;
+    let mut sum: Option<Tensor> = None;
+    for ky in 0..g.kh {
+        for kx in 0..g.kw {
+            let seen = every(&every(&padded, 0, ky, g.stride.0, g.oh)?, 1, kx, g.stride.1, g.ow)?;
+            let rows = seen.reshape((g.oh * g.ow * g.n, g.c_in))?;
+            let tap = weights.narrow(0, ky, 1)?.narrow(1, kx, 1)?.reshape((g.c_in, g.c_out))?;
+            let product = rows.matmul(&tap.contiguous()?)?;
+            sum = Some(match sum {
+                None => product,
+                Some(sum) => (sum + product)?,
+            });
+        }
+    }
+    let Some(sum) = sum else {
+        candle_core::bail!("convolution: the kernel {:?} has no tap", weights.dims())
+    };
+    let sum = match bias {
+        Some(bias) => sum.broadcast_add(bias)?,
+        None => sum,
+    };
+    Hwnc::new(sum.reshape((g.oh, g.ow, g.n, g.c_out))?)
+}
+
+/// `count` slices along a dimension, `stride` apart from `first` on; they must exist with whole strides.
+pub(super) fn every(x: &Tensor, dim: usize, first: usize, stride: usize, count: usize) -> Result<Tensor> {
+    let whole = x.narrow(dim, first, count * stride)?.contiguous()?;
+    if stride == 1 {
+        return Ok(whole);
+    }
+    let mut dims = whole.dims().to_vec();
+    dims[dim] = count;
+    dims.insert(dim + 1, stride);
+    whole.reshape(dims)?.narrow(dim + 1, 0, 1)?.squeeze(dim + 1)?.contiguous()
+}
+
+/// As [`crate::linear`].
+pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let product = x.matmul(weights)?;
+    match bias {
+        Some(bias) => product.broadcast_add(bias),
+        None => Ok(product),
+    }
+}
+
+/// As [`crate::batch_norm`].
+pub fn batch_norm(
+    x: &Hwnc,
+    gamma: &Tensor,
+    beta: &Tensor,
+    residual: Option<&Hwnc>,
+    spec: NormSpec,
+) -> Result<(Hwnc, BatchStatistics)> {
+    let (h, w, n, c) = x.dims();
+    let rows = x.tensor().reshape((h * w * n, c))?;
+    let mean = rows.mean(0)?;
+    let centred = rows.broadcast_sub(&mean)?;
+    let variance = centred.sqr()?.mean(0)?;
+    let y = finish(x, &centred, gamma, beta, &variance, residual, spec)?;
+    Ok((y, BatchStatistics { mean: mean.detach(), variance: variance.detach(), count: h * w * n }))
+}
+
+/// As [`crate::batch_norm_frozen`].
+pub fn batch_norm_frozen(
+    x: &Hwnc,
+    gamma: &Tensor,
+    beta: &Tensor,
+    mean: &Tensor,
+    variance: &Tensor,
+    residual: Option<&Hwnc>,
+    spec: NormSpec,
+) -> Result<Hwnc> {
+    let (h, w, n, c) = x.dims();
+    let centred = x.tensor().reshape((h * w * n, c))?.broadcast_sub(&mean.detach())?;
+    finish(x, &centred, gamma, beta, &variance.detach(), residual, spec)
+}
+
+/// Scales centred rows, shifts them, adds the residual and applies ReLU.
+fn finish(
+    x: &Hwnc,
+    centred: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    variance: &Tensor,
+    residual: Option<&Hwnc>,
+    spec: NormSpec,
+) -> Result<Hwnc> {
+    let scale = gamma.div(&(variance + spec.eps)?.sqrt()?)?;
+    let y = centred.broadcast_mul(&scale)?.broadcast_add(beta)?.reshape(x.dims())?;
+    let y = match residual {
+        Some(residual) => (y + residual.tensor())?,
+        None => y,
+    };
+    Hwnc::new(if spec.relu { relu(&y)? } else { y })
+}
+
+/// As [`crate::relu_2d`]. candle's own ReLU passes a gradient at 0 and replaces NaN by 0; PyTorch's does neither.
+pub fn relu(x: &Tensor) -> Result<Tensor> {
+    let zeros = x.zeros_like()?.detach();
+    x.detach().le(&zeros)?.where_cond(&zeros, x)
+}
+
+/// As [`crate::cross_entropy`].
+pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<Tensor> {
+    let (n, classes) = logits.dims2()?;
+    let mut targets = vec![(smoothing / classes as f64) as f32; n * classes];
+    for (row, label) in labels.iter().enumerate() {
+        targets[row * classes + *label as usize] += (1.0 - smoothing) as f32;
+    }
+    let targets = Tensor::from_vec(targets, (n, classes), logits.device())?.to_dtype(logits.dtype())?;
+    let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(D::Minus1)?)?;
+    let log_sums = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    let log_probabilities = shifted.broadcast_sub(&log_sums)?;
+    (log_probabilities * targets)?.sum_all()?.affine(-1.0 / n as f64, 0.0)
+}

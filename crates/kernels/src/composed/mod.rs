@@ -1,0 +1,14 @@
+//! The same operations composed from candle's own, for devices other than the CPU.
+//!
+//! Every function mirrors one of the crate's root, takes the same `[H, W, N, C]` activations, and has gradients for
+//! all that the other has. candle's own convolution and pooling are avoided, as some of their gradients are wrong
+//! or missing (max pooling, strided convolution of rectangular maps); products, slices and selections are not. The
+//! functions run on the CPU too, where the tests hold the custom operations to them.
+
+mod layers;
+mod pooling;
+mod updates;
+
+pub use layers::{batch_norm, batch_norm_frozen, conv2d, cross_entropy, linear, relu};
+pub use pooling::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
+pub use updates::{adam, sgd, squared_norm};

@@ -1,0 +1,179 @@
+//! Two-dimensional convolution as a sum of matrix products.
+//!
+//! The entry is [`conv2d`]. At one tap of the kernel, the pixels of an output row that the tap can reach form
+//! one run of the input row, so the tap adds `X[run] · W[tap]` to `Y[run]`: no patch matrix of the batch, no
+//! padded copy. `forward`, `data_gradient` and `weight_gradient` hold the three products; `patches` serves inputs
+//! of few channels, whose taps alone would be too thin for a product.
+
+mod data_gradient;
+mod forward;
+mod geometry;
+mod patches;
+mod weight_gradient;
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use crate::layout::Hwnc;
+use crate::storage::{self, Values};
+use crate::{composed, tasks};
+pub(crate) use geometry::Geometry;
+
+/// Where a kernel is laid on its input: `(vertical, horizontal)` each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvSpec {
+    /// Pixels between neighbouring outputs.
+    pub stride: (usize, usize),
+    /// Zeros around the input, on each side.
+    pub padding: (usize, usize),
+}
+
+impl ConvSpec {
+    /// The same stride and padding in both directions.
+    pub fn square(stride: usize, padding: usize) -> Self {
+        Self { stride: (stride, stride), padding: (padding, padding) }
+    }
+}
+
+/// The output size of a convolution along one dimension, or `None` where a kernel of `kernel` pixels does
+/// not fit into the padded input.
+pub fn conv_output(size: usize, kernel: usize, stride: usize, padding: usize) -> Option<usize> {
+    if size == 0 || kernel == 0 || stride == 0 {
+        return None;
+    }
+    (size + 2 * padding).checked_sub(kernel).map(|room| room / stride + 1)
+}
+
+/// Convolves `[H, W, N, C_in]` with tap-major weights `[kh, kw, C_in, C_out]` and adds a bias `[C_out]`:
+/// `[H', W', N, C_out]`. What PyTorch calls `conv2d` with dilation 1 and one group.
+///
+/// Gradients reach the input, the weights and the bias, each only where it is wanted.
+///
+/// # Errors
+/// When the channels do not agree, or the kernel is larger than the padded input.
+pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> Result<Hwnc> {
+    let geometry = Geometry::new(x, weights, spec)?;
+    if let Some(bias) = bias
+        && bias.dims() != [geometry.c_out]
+    {
+        bail!("convolution: the bias is {:?}, but there are {} output channels", bias.dims(), geometry.c_out);
+    }
+    if !storage::runs_here(x.tensor()) {
+        return composed::conv2d(x, weights, bias, spec);
+    }
+    let weights = weights.contiguous()?;
+    let operation = Convolution { geometry };
+    let y = match bias {
+        Some(bias) => x.tensor().apply_op3(&weights, &bias.contiguous()?, operation)?,
+        None => x.tensor().apply_op2(&weights, operation)?,
+    };
+    Hwnc::new(y)
+}
+
+/// The custom operation; with three arguments the third is the bias.
+struct Convolution {
+    geometry: Geometry,
+}
+
+impl Convolution {
+    fn run(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
+        let g = &self.geometry;
+        let y = if patches::serve(g) {
+            patches::forward(g, x, weights, bias)
+        } else {
+            forward::forward(g, x, weights, bias)
+        };
+        (CpuStorage::F32(y), Shape::from((g.oh, g.ow, g.n, g.c_out)))
+    }
+
+    fn gradients(
+        &self,
+        x: &Tensor,
+        weights: &Tensor,
+        dy: &[f32],
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let g = &self.geometry;
+        let dx = match x.track_op() {
+            true => {
+                Some(storage::tensor(data_gradient::data_gradient(g, dy, &Values::of(weights)?), x.shape())?)
+            }
+            false => None,
+        };
+        let dw = match weights.track_op() {
+            true => {
+                let x = Values::of(x)?;
+                let dw = if patches::serve(g) {
+                    patches::weight_gradient(g, &x, dy)
+                } else {
+                    weight_gradient::weight_gradient(g, &x, dy)
+                };
+                Some(storage::tensor(dw, weights.shape())?)
+            }
+            false => None,
+        };
+        Ok((dx, dw))
+    }
+}
+
+impl CustomOp2 for Convolution {
+    fn name(&self) -> &'static str {
+        "conv2d-hwnc"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weights: &CpuStorage,
+        weights_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok(self.run(storage::slice(x, x_layout)?, storage::slice(weights, weights_layout)?, None))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weights: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        self.gradients(x, weights, &Values::of(&dy)?)
+    }
+}
+
+impl CustomOp3 for Convolution {
+    fn name(&self) -> &'static str {
+        "conv2d-hwnc-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weights: &CpuStorage,
+        weights_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let bias = storage::slice(bias, bias_layout)?;
+        Ok(self.run(storage::slice(x, x_layout)?, storage::slice(weights, weights_layout)?, Some(bias)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weights: &Tensor,
+        bias: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        let dy = Values::of(&dy)?;
+        let (dx, dw) = self.gradients(x, weights, &dy)?;
+        let db = match bias.track_op() {
+            true => Some(storage::tensor(tasks::column_sums(&dy, self.geometry.c_out), bias.shape())?),
+            false => None,
+        };
+        Ok((dx, dw, db))
+    }
+}

@@ -1,0 +1,119 @@
+//! Convolution of inputs with few channels: gather the patches of a block of pixels, then one product.
+//!
+//! With three channels a tap is too thin for a product, so all taps of a block of output pixels are laid out as
+//! a matrix `[taps·c_in, pixels·n]` first. Rows of the input are turned to planes before, so that the
+//! gathering copies whole batches. Only one block per thread exists at a time; never a whole batch's patches.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Geometry;
+use super::forward::add_bias;
+use super::weight_gradient::sum_in_order;
+use crate::gemm::{Matrix, MatrixMut, multiply};
+use crate::tasks;
+
+/// Inputs with fewer channels than this go through patches.
+const FEW: usize = 16;
+
+/// Whether this convolution goes through patches.
+pub(super) fn serve(g: &Geometry) -> bool {
+    g.c_in < FEW && g.kh * g.kw > 1
+}
+
+/// The forward pass, as [`super::forward::forward`].
+pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    let mut y = vec![0.0f32; g.oh * g.ow * g.n * g.c_out];
+    let size = pixels(g);
+    let list: Vec<_> = y
+        .chunks_exact_mut(g.ow * g.n * g.c_out)
+        .enumerate()
+        .flat_map(|(oy, row)| {
+            let blocks = tasks::blocks(g.ow, size).zip(row.chunks_mut(size * g.n * g.c_out));
+            blocks.map(move |(pixels, block)| (oy, pixels, block))
+        })
+        .collect();
+    list.into_par_iter().for_each_init(Patches::default, |patches, (oy, pixels, block)| {
+        let rows = pixels.len() * g.n;
+        let mut out = MatrixMut::dense(block, rows, g.c_out);
+        let (taps, gathered) = patches.gather(g, x, oy, pixels);
+        let a = Matrix::dense(gathered, taps.len(), rows).transposed();
+        let weights = Matrix::dense(weights, g.kh * g.kw * g.c_in, g.c_out);
+        multiply(&mut out, false, a, weights.rows(taps));
+        if let Some(bias) = bias {
+            add_bias(&mut out, bias);
+        }
+    });
+    y
+}
+
+/// The gradient of the weights, as [`super::weight_gradient::weight_gradient`].
+pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let taps = g.kh * g.kw * g.c_in;
+    sum_in_order(g.oh, |rows| {
+        let mut patches = Patches::default();
+        let mut dw = vec![0.0f32; taps * g.c_out];
+        let mut out = MatrixMut::dense(&mut dw, taps, g.c_out);
+        for oy in rows {
+            for pixels in tasks::blocks(g.ow, pixels(g)) {
+                let dy = g.output(dy, oy, pixels.clone());
+                let rows = pixels.len() * g.n;
+                let (taps, gathered) = patches.gather(g, x, oy, pixels);
+                let a = Matrix::dense(gathered, taps.len(), rows);
+                multiply(&mut out.rows(taps), true, a, Matrix::dense(dy, rows, g.c_out));
+            }
+        }
+        dw
+    })
+}
+
+/// Output pixels in a block.
+fn pixels(g: &Geometry) -> usize {
+    tasks::even(g.ow, g.ow.div_ceil((2 * tasks::ROWS).div_ceil(g.n)))
+}
+
+/// The buffers of one thread.
+#[derive(Default)]
+struct Patches {
+    plane: Vec<f32>,
+    matrix: Vec<f32>,
+}
+
+impl Patches {
+    /// The patches of some pixels of output row `oy`: which rows of the weights matrix `[taps·c_in, c_out]`
+    /// they meet (the taps in vertical reach), and the matrix `[rows, pixels·n]`.
+    fn gather(&mut self, g: &Geometry, x: &[f32], oy: usize, pixels: Range<usize>) -> (Range<usize>, &[f32]) {
+        let live = (0..g.kh).filter(|&ky| g.input_row(oy, ky).is_some());
+        let (first, count) = (live.clone().min().unwrap_or(0), live.count());
+        let width = pixels.len() * g.n;
+        self.matrix.clear();
+        self.matrix.resize(count * g.kw * g.c_in * width, 0.0);
+        let per_row = g.kw * g.c_in * width;
+        for (ky, block) in (first..first + count).zip(self.matrix.chunks_exact_mut(per_row.max(1))) {
+            let Some(iy) = g.input_row(oy, ky) else { continue };
+            let start = (pixels.start * g.stride.1).saturating_sub(g.padding.1).min(g.w);
+            let end = ((pixels.end - 1) * g.stride.1 + g.kw).saturating_sub(g.padding.1).clamp(start, g.w);
+            to_planes(g, &g.input(x, iy)[start * g.n * g.c_in..end * g.n * g.c_in], &mut self.plane);
+            for (row, values) in block.chunks_exact_mut(width).enumerate() {
+                let (kx, channel) = (row / g.c_in, row % g.c_in);
+                let Some(run) = g.run(kx, pixels.clone()) else { continue };
+                let plane = &self.plane[channel * (end - start) * g.n..(channel + 1) * (end - start) * g.n];
+                let values = &mut values[(run.first - pixels.start) * g.n..][..run.length * g.n];
+                for (step, batch) in values.chunks_exact_mut(g.n).enumerate() {
+                    let pixel = run.input - start + step * g.stride.1;
+                    batch.copy_from_slice(&plane[pixel * g.n..(pixel + 1) * g.n]);
+                }
+            }
+        }
+        (first * g.kw * g.c_in..(first + count) * g.kw * g.c_in, &self.matrix)
+    }
+}
+
+/// Turns `[pixels·n, c]` to `[c, pixels·n]`.
+fn to_planes(g: &Geometry, row: &[f32], plane: &mut Vec<f32>) {
+    plane.clear();
+    for channel in 0..g.c_in {
+        plane.extend(row[channel.min(row.len())..].iter().step_by(g.c_in));
+    }
+}

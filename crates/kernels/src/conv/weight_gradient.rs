@@ -1,0 +1,100 @@
+//! The gradient of the weights: `W'[tap] += X[run]ᵀ · Y'[run]` over output rows.
+//!
+//! Two splits, chosen by shape. Large maps with small kernels: a task takes some output rows and sums all taps
+//! privately, so that rows are read once; the private sums are added in order. Otherwise a task owns a
+//! block of channels of one tap and goes through all rows.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Geometry;
+use crate::gemm::{Matrix, MatrixMut, multiply};
+use crate::tasks;
+
+/// `[kh, kw, c_in, c_out]` from the input `[h, w, n, c_in]` and the output's gradient `[oh, ow, n, c_out]`.
+pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let weights = g.kh * g.kw * g.c_in * g.c_out;
+    if g.oh >= tasks::TASKS / 2 && weights * tasks::TASKS <= (x.len() + dy.len()) * 2 {
+        by_rows(g, x, dy)
+    } else {
+        by_taps(g, x, dy)
+    }
+}
+
+fn by_rows(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let sum_of = |rows: Range<usize>| {
+        let mut dw = vec![0.0f32; g.kh * g.kw * g.c_in * g.c_out];
+        let mut scratch = Vec::new();
+        for oy in rows {
+            for (tap, block) in dw.chunks_exact_mut(g.c_in * g.c_out).enumerate() {
+                let mut out = MatrixMut::dense(block, g.c_in, g.c_out);
+                let all = (0..g.c_in, 0..g.c_out);
+                add_row(g, x, dy, oy, (tap / g.kw, tap % g.kw), &all, &mut out, &mut scratch);
+            }
+        }
+        dw
+    };
+    sum_in_order(g.oh, sum_of)
+}
+
+/// Adds what blocks of output rows contribute, in the order of the blocks.
+pub(super) fn sum_in_order(rows: usize, sum_of: impl Fn(Range<usize>) -> Vec<f32> + Sync + Send) -> Vec<f32> {
+    let blocks: Vec<Range<usize>> = tasks::blocks(rows, tasks::even(rows, tasks::TASKS)).collect();
+    let partial: Vec<Vec<f32>> = blocks.into_par_iter().map(sum_of).collect();
+    let Some((first, others)) = partial.split_first() else { return Vec::new() };
+    let mut total = first.clone();
+    total.par_chunks_mut(tasks::VALUES).enumerate().for_each(|(block, total)| {
+        let start = block * tasks::VALUES;
+        for part in others {
+            for (sum, value) in total.iter_mut().zip(&part[start..]) {
+                *sum += value;
+            }
+        }
+    });
+    total
+}
+
+fn by_taps(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let mut dw = vec![0.0f32; g.kh * g.kw * g.c_in * g.c_out];
+    let live = (0..g.kh * g.kw).filter(|tap| g.is_live(tap / g.kw, tap % g.kw)).count();
+    let height = tasks::columns(g.c_in, live);
+    let width = tasks::columns(g.c_out, live * g.c_in.div_ceil(height));
+    let mut list = Vec::new();
+    for (tap, block) in dw.chunks_exact_mut(g.c_in * g.c_out).enumerate() {
+        if !g.is_live(tap / g.kw, tap % g.kw) {
+            continue;
+        }
+        for (inputs, rows) in tasks::blocks(g.c_in, height).zip(block.chunks_mut(height * g.c_out)) {
+            let rows = MatrixMut::dense(rows, inputs.len(), g.c_out);
+            let columns = tasks::blocks(g.c_out, width).zip(rows.column_blocks(width));
+            list.extend(columns.map(|(outputs, out)| (tap, (inputs.clone(), outputs), out)));
+        }
+    }
+    list.into_par_iter().for_each_init(Vec::new, |scratch, (tap, channels, mut out)| {
+        for oy in 0..g.oh {
+            add_row(g, x, dy, oy, (tap / g.kw, tap % g.kw), &channels, &mut out, scratch);
+        }
+    });
+    dw
+}
+
+/// Adds one output row to a block of channels, `(input, output)`, of one tap.
+#[expect(clippy::too_many_arguments, reason = "the operands of one product, and where it goes")]
+fn add_row(
+    g: &Geometry,
+    x: &[f32],
+    dy: &[f32],
+    oy: usize,
+    (ky, kx): (usize, usize),
+    (inputs, outputs): &(Range<usize>, Range<usize>),
+    out: &mut MatrixMut<'_>,
+    scratch: &mut Vec<f32>,
+) {
+    let Some(iy) = g.input_row(oy, ky) else { return };
+    let Some(run) = g.run(kx, 0..g.ow) else { return };
+    let rows = run.length * g.n;
+    let x = Matrix::dense(g.gather(g.input(x, iy), run, scratch), rows, g.c_in).cols(inputs.clone());
+    let dy = Matrix::dense(g.output(dy, oy, run.first..run.first + run.length), rows, g.c_out);
+    multiply(out, true, x.transposed(), dy.cols(outputs.clone()));
+}

@@ -1,0 +1,168 @@
+//! Matrix products on one thread: the only unsafe module.
+//!
+//! [`multiply`] is a safe, bounds-checked front for the `gemm` crate. It reads [`Matrix`] views with any
+//! strides and writes a [`MatrixMut`], whose rows are contiguous and which can be split into column blocks
+//! that different threads own. It never starts a thread: the same product gives the same bits wherever it
+//! runs, and how work is split is decided by `tasks`.
+#![expect(
+    unsafe_code,
+    reason = "the products of the gemm crate take raw pointers; every view is checked here"
+)]
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// A matrix to read: `rows × cols` with element `(i, j)` at `data[i·row_stride + j·col_stride]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A row-major matrix that fills `data`.
+    pub(crate) fn dense(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// A matrix with contiguous rows that start `row_stride` apart.
+    pub(crate) fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(row_stride >= cols, "rows of {cols} values overlap at a stride of {row_stride}");
+        if rows > 0 && cols > 0 {
+            let end = (rows - 1) * row_stride + cols;
+            assert!(end <= data.len(), "a {rows}x{cols} matrix leaves its {} values", data.len());
+        }
+        Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// The same matrix with rows and columns exchanged.
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+
+    /// Some of the rows.
+    pub(crate) fn rows(self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.rows, "rows {range:?} of {}", self.rows);
+        let skipped = if range.is_empty() || self.cols == 0 { 0 } else { range.start * self.row_stride };
+        Self { data: &self.data[skipped..], rows: range.len(), ..self }
+    }
+
+    /// Some of the columns.
+    pub(crate) fn cols(self, range: Range<usize>) -> Self {
+        self.transposed().rows(range).transposed()
+    }
+}
+
+/// A matrix to write: contiguous rows, `row_stride` apart.
+///
+/// Invariant: `data` is valid for reads and writes at `i·row_stride + j` for every `i < rows`, `j < cols`
+/// as long as `'a` lives, and no other view reaches these elements meanwhile.
+pub(crate) struct MatrixMut<'a> {
+    data: *mut f32,
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a view owns its elements exclusively (the type's invariant), as a `&mut [f32]` does, and f32 is Send.
+unsafe impl Send for MatrixMut<'_> {}
+
+impl<'a> MatrixMut<'a> {
+    /// A row-major matrix that fills `data`.
+    pub(crate) fn dense(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix does not fill its values");
+        Self { data: data.as_mut_ptr(), rows, cols, row_stride: cols, lifetime: PhantomData }
+    }
+
+    /// The number of rows.
+    pub(crate) fn height(&self) -> usize {
+        self.rows
+    }
+
+    /// Splits into blocks of `width` columns (the last may be narrower), each owned by itself.
+    pub(crate) fn column_blocks(self, width: usize) -> Vec<Self> {
+        assert!(width > 0, "a column block needs a column");
+        let starts = (0..self.cols).step_by(width);
+        starts
+            .map(|start| Self {
+                // `wrapping_add` as a matrix without rows may have no element at `start`.
+                data: self.data.wrapping_add(start),
+                rows: self.rows,
+                cols: width.min(self.cols - start),
+                row_stride: self.row_stride,
+                lifetime: PhantomData,
+            })
+            .collect()
+    }
+
+    /// Some of the rows, for as long as `self` is borrowed.
+    pub(crate) fn rows(&mut self, range: Range<usize>) -> MatrixMut<'_> {
+        assert!(range.start <= range.end && range.end <= self.rows, "rows {range:?} of {}", self.rows);
+        MatrixMut {
+            data: self.data.wrapping_add(range.start * self.row_stride),
+            rows: range.len(),
+            cols: self.cols,
+            row_stride: self.row_stride,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// One row.
+    pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        // SAFETY: the row is inside the view, which owns its elements for as long as `self` is borrowed.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.row_stride), self.cols) }
+    }
+}
+
+/// Writes `a · b` to `out`, or adds it to what is there, on the calling thread.
+///
+/// The result depends on the shapes, the strides and the numbers alone.
+pub(crate) fn multiply(out: &mut MatrixMut<'_>, accumulate: bool, a: Matrix<'_>, b: Matrix<'_>) {
+    assert!(
+        a.cols == b.rows && out.rows == a.rows && out.cols == b.cols,
+        "a product of {}x{} and {}x{} does not give {}x{}",
+        a.rows,
+        a.cols,
+        b.rows,
+        b.cols,
+        out.rows,
+        out.cols
+    );
+    let add = if accumulate { 1.0 } else { 0.0 };
+    // SAFETY: `Matrix` has checked that every index stays in its slice, `MatrixMut` owns its elements, the
+    // shapes agree, and strides are lengths within allocations, so they fit in isize.
+    unsafe {
+        gemm::gemm(
+            out.rows,
+            out.cols,
+            a.cols,
+            out.data,
+            1,
+            out.row_stride as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            add,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}

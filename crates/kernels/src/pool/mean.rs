@@ -1,0 +1,61 @@
+//! Averages over windows: average, adaptive and global pooling.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::Windows;
+use crate::layout::Hwnc;
+use crate::storage::{self, Values};
+use crate::tasks;
+
+pub(super) fn mean_pool(x: &Hwnc, windows: Windows) -> Result<Hwnc> {
+    Hwnc::new(x.tensor().apply_op1(MeanPool { windows })?)
+}
+
+struct MeanPool {
+    windows: Windows,
+}
+
+impl CustomOp1 for MeanPool {
+    fn name(&self) -> &'static str {
+        "mean-pool-hwnc"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = storage::slice(x, layout)?;
+        let (_, _, n, c) = layout.shape().dims4()?;
+        let (oh, ow) = (self.windows.rows.outputs(), self.windows.cols.outputs());
+        let pixel = n * c;
+        let mut y = vec![0.0f32; oh * ow * pixel];
+        tasks::pixel_blocks(&mut y, pixel).into_par_iter().for_each(|y| {
+            for input in self.windows.covered(y.pixel) {
+                let x = &x[input * pixel + y.offset..][..y.values.len()];
+                for (sum, value) in y.values.iter_mut().zip(x) {
+                    *sum += value;
+                }
+            }
+            let weight = self.windows.weight(y.pixel);
+            y.values.iter_mut().for_each(|value| *value *= weight);
+        });
+        Ok((CpuStorage::F32(y), Shape::from((oh, ow, n, c))))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let (h, w, n, c) = x.dims4()?;
+        let pixel = n * c;
+        let dy = dy.contiguous()?;
+        let dy = Values::of(&dy)?;
+        let dy = &*dy;
+        let mut dx = vec![0.0f32; h * w * pixel];
+        tasks::pixel_blocks(&mut dx, pixel).into_par_iter().for_each(|dx| {
+            for output in self.windows.covering(dx.pixel) {
+                let weight = self.windows.weight(output);
+                let dy = &dy[output * pixel + dx.offset..][..dx.values.len()];
+                for (sum, value) in dx.values.iter_mut().zip(dy) {
+                    *sum += weight * value;
+                }
+            }
+        });
+        Ok(Some(storage::tensor(dx, x.shape())?))
+    }
+}

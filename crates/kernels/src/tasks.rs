@@ -1,0 +1,79 @@
+//! How work is split: by shape alone, never by the number of threads.
+//!
+//! A split names blocks of rows or columns; each block is computed by one thread in a fixed order, and what
+//! several blocks contribute to one sum is added in the order of the blocks. So results have the same bits
+//! for any number of threads. Splits aim at [`TASKS`] blocks or more, and at matrix products of a good size.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// The number of tasks that a split aims at: enough for eight threads to stay level.
+pub(crate) const TASKS: usize = 16;
+
+/// Rows that a block of a large product has at least, so that packing pays.
+pub(crate) const ROWS: usize = 256;
+
+/// Columns that a block of a product has at least: one register tile of AVX-512.
+pub(crate) const COLUMNS: usize = 64;
+
+/// Values in a block of an elementwise loop: large enough to hide the cost of a task, small enough for L2.
+pub(crate) const VALUES: usize = 16 * 1024;
+
+/// The size of each of `blocks` nearly equal blocks that together cover `total` (the last may be smaller).
+pub(crate) fn even(total: usize, blocks: usize) -> usize {
+    total.div_ceil(blocks.max(1)).max(1)
+}
+
+/// Blocks of `size` that cover `0..total`.
+pub(crate) fn blocks(total: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..total).step_by(size.max(1)).map(move |start| start..(start + size).min(total))
+}
+
+/// How many columns a block has when `others` blocks exist along other dimensions.
+pub(crate) fn columns(total: usize, others: usize) -> usize {
+    let mut width = total.next_multiple_of(COLUMNS);
+    while width > COLUMNS && others * total.div_ceil(width) < TASKS {
+        width = (width / 2).next_multiple_of(COLUMNS);
+    }
+    width.min(total.max(1))
+}
+
+/// Sums of the columns of `[rows, width]`, in single precision over blocks and in double beyond.
+pub(crate) fn column_sums(values: &[f32], width: usize) -> Vec<f32> {
+    let rows_per_task = (VALUES / width.max(1)).max(1);
+    let partial: Vec<Vec<f32>> = values
+        .par_chunks((rows_per_task * width).max(1))
+        .map(|block| {
+            let mut sums = vec![0.0f32; width];
+            for row in block.chunks_exact(width) {
+                for (sum, value) in sums.iter_mut().zip(row) {
+                    *sum += value;
+                }
+            }
+            sums
+        })
+        .collect();
+    (0..width).map(|column| partial.iter().map(|sums| f64::from(sums[column])).sum::<f64>() as f32).collect()
+}
+
+/// A part of one pixel's `N·C` values.
+pub(crate) struct PixelBlock<'a, T> {
+    /// The pixel's index.
+    pub(crate) pixel: usize,
+    /// Where in the pixel the part starts.
+    pub(crate) offset: usize,
+    /// The values.
+    pub(crate) values: &'a mut [T],
+}
+
+/// Splits `[pixels, size]` into parts of pixels.
+pub(crate) fn pixel_blocks<T>(values: &mut [T], size: usize) -> Vec<PixelBlock<'_, T>> {
+    let part = size.clamp(1, VALUES / 4);
+    let pixels = values.chunks_exact_mut(size.max(1)).enumerate();
+    let parts = pixels.flat_map(|(pixel, values)| {
+        let parts = values.chunks_mut(part).enumerate();
+        parts.map(move |(index, values)| PixelBlock { pixel, offset: index * part, values })
+    });
+    parts.collect()
+}

@@ -1,0 +1,196 @@
+//! The forward pass: [`Model::forward`](crate::Model::forward) folds the stages over a batch. [`Pass`] says whether it
+//! trains; an [`Activation`] is what flows between stages. Nothing here knows a family.
+
+use candle_core::Tensor;
+use frostline_kernels as kernels;
+use frostline_kernels::{ConvSpec, Hwnc, PoolSpec};
+use frostline_streams::{Purpose, Streams};
+
+use crate::architecture::{BasicBlock, Conv, ConvNorm, Layer, Linear, ParameterId, Window};
+use crate::error::ModelError;
+use crate::model::Model;
+
+/// What a pass is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Pass<'a> {
+    /// Trainable parameters are tracked, dropout acts, norms do as their mode says.
+    Train {
+        /// The trial's streams, from which dropout draws.
+        streams: Streams,
+        /// The epoch, part of the key of each dropout mask.
+        epoch: u64,
+        /// The number of each image of the batch in its data set, the other part of the key.
+        examples: &'a [u32],
+    },
+    /// No tape, no dropout, running statistics.
+    Evaluate,
+}
+
+impl Pass<'_> {
+    fn trains(&self) -> bool {
+        matches!(self, Pass::Train { .. })
+    }
+}
+
+/// What flows from stage to stage.
+#[derive(Clone, Debug)]
+pub enum Activation {
+    /// A map per image, `[H, W, N, C]`.
+    Map(Hwnc),
+    /// A row per image, `[N, C]`.
+    Rows(Tensor),
+}
+
+impl From<Hwnc> for Activation {
+    fn from(map: Hwnc) -> Self {
+        Activation::Map(map)
+    }
+}
+
+impl Activation {
+    /// The tensor, `[H, W, N, C]` or `[N, C]`.
+    pub fn tensor(&self) -> &Tensor {
+        match self {
+            Activation::Map(map) => map.tensor(),
+            Activation::Rows(rows) => rows,
+        }
+    }
+
+    /// The rows `[N, C]`: logits, after the last stage.
+    ///
+    /// # Errors
+    /// Where it is a map.
+    pub fn into_tensor(self) -> Result<Tensor, ModelError> {
+        match self {
+            Activation::Rows(rows) => Ok(rows),
+            Activation::Map(map) => Err(unfit("rows", &format!("a map {:?}", map.dims()))),
+        }
+    }
+
+    fn map(&self) -> candle_core::Result<&Hwnc> {
+        match self {
+            Activation::Map(map) => Ok(map),
+            Activation::Rows(rows) => candle_core::bail!("a map was expected, and rows {:?} came", rows.dims()),
+        }
+    }
+
+    fn rows(&self) -> candle_core::Result<&Tensor> {
+        match self {
+            Activation::Rows(rows) => Ok(rows),
+            Activation::Map(map) => candle_core::bail!("rows were expected, and a map {:?} came", map.dims()),
+        }
+    }
+}
+
+fn unfit(expected: &str, found: &str) -> ModelError {
+    ModelError::Input(format!("{expected} were expected, and {found} came"))
+}
+
+impl Model {
+    /// One layer of a stage.
+    pub(crate) fn apply(
+        &self,
+        layer: &Layer,
+        x: Activation,
+        pass: &Pass<'_>,
+    ) -> candle_core::Result<Activation> {
+        Ok(match layer {
+            Layer::Conv(conv) => self.conv(conv, x.map()?, pass)?.into(),
+            Layer::ConvNorm(unit) => self.conv_norm(unit, x.map()?, None, pass)?.into(),
+            Layer::BasicBlock(block) => self.basic_block(block, x.map()?, pass)?.into(),
+            Layer::Relu => match x {
+                Activation::Map(map) => kernels::relu(&map)?.into(),
+                Activation::Rows(rows) => Activation::Rows(kernels::relu_2d(&rows)?),
+            },
+            Layer::MaxPool { window, .. } => kernels::max_pool2d(x.map()?, pool(*window))?.into(),
+            Layer::AdaptiveAvgPool { height, width } => {
+                kernels::adaptive_avg_pool2d(x.map()?, (*height, *width))?.into()
+            }
+            Layer::GlobalAvgPool => Activation::Rows(kernels::global_avg_pool(x.map()?)?),
+            Layer::Flatten => Activation::Rows(kernels::flatten_hwc(x.map()?)?),
+            Layer::Dropout { name, probability } => {
+                Activation::Rows(self.dropout(name, *probability, x.rows()?, pass)?)
+            }
+            Layer::Linear(linear) => Activation::Rows(self.linear(linear, x.rows()?, pass)?),
+        })
+    }
+
+    fn conv(&self, conv: &Conv, x: &Hwnc, pass: &Pass<'_>) -> candle_core::Result<Hwnc> {
+        let Window { stride, padding, .. } = conv.window;
+        let spec = ConvSpec { stride: (stride, stride), padding: (padding, padding) };
+        let bias = conv.bias.map(|bias| self.tensor(bias, pass));
+        kernels::conv2d(x, &self.tensor(conv.weight, pass), bias.as_ref(), spec)
+    }
+
+    fn conv_norm(
+        &self,
+        unit: &ConvNorm,
+        x: &Hwnc,
+        residual: Option<&Hwnc>,
+        pass: &Pass<'_>,
+    ) -> candle_core::Result<Hwnc> {
+        let y = self.conv(&unit.conv, x, pass)?;
+        let norm = &self.norms()[unit.norm.0];
+        norm.forward(&y, residual, unit.relu, pass.trains()).map_err(|e| e.context(norm.name().to_owned()))
+    }
+
+    fn basic_block(&self, block: &BasicBlock, x: &Hwnc, pass: &Pass<'_>) -> candle_core::Result<Hwnc> {
+        let middle = self.conv_norm(&block.first, x, None, pass)?;
+        match &block.shortcut {
+            None => self.conv_norm(&block.second, &middle, Some(x), pass),
+            Some(shortcut) => {
+                let shortcut = self.conv_norm(shortcut, x, None, pass)?;
+                self.conv_norm(&block.second, &middle, Some(&shortcut), pass)
+            }
+        }
+    }
+
+    fn linear(&self, linear: &Linear, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
+        let bias = self.tensor(linear.bias, pass);
+        kernels::linear(x, &self.tensor(linear.weight, pass), Some(&bias))
+    }
+
+    /// Inverted dropout (Srivastava et al. 2014) with a mask per image, keyed by (layer, epoch, example).
+    fn dropout(
+        &self,
+        name: &str,
+        probability: f32,
+        x: &Tensor,
+        pass: &Pass<'_>,
+    ) -> candle_core::Result<Tensor> {
+        let probability = self.dropout_override().unwrap_or(probability);
+        let Pass::Train { streams, epoch, examples } = *pass else { return Ok(x.clone()) };
+        if probability == 0.0 {
+            return Ok(x.clone());
+        }
+        let (batch, channels) = x.dims2()?;
+        if batch != examples.len() {
+            candle_core::bail!("the pass names {} examples for a batch of {batch}", examples.len());
+        }
+        let streams = streams.part(name);
+        let kept = 1.0 / (1.0 - probability);
+        let mut mask = Vec::with_capacity(batch * channels);
+        for &example in examples {
+            let mut draws = streams.draws(Purpose::Dropout, epoch, u64::from(example));
+            mask.extend((0..channels).map(|_| if draws.unit() < probability { 0.0 } else { kept }));
+        }
+        kernels::dropout(x, &Tensor::from_vec(mask, (batch, channels), x.device())?)
+    }
+
+    /// A parameter as the pass uses it: tracked only if it is trainable and the pass trains.
+    fn tensor(&self, id: ParameterId, pass: &Pass<'_>) -> Tensor {
+        let parameter = &self.parameters()[id.0];
+        if pass.trains() { parameter.tensor() } else { parameter.detached() }
+    }
+}
+
+fn pool(window: Window) -> PoolSpec {
+    let Window { kernel, stride, padding } = window;
+    PoolSpec {
+        kernel: (kernel, kernel),
+        stride: (stride, stride),
+        padding: (padding, padding),
+        ceil: false,
+        count_include_pad: false,
+    }
+}

@@ -1,0 +1,228 @@
+//! Giving a model its weights, strictly: [`Model::load`](crate::Model::load) takes every tensor or none, and lists all
+//! that is missing, unexpected or misshapen in one [`Mismatch`]. Only the head may be left out, and is then drawn anew.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use candle_core::{DType, Tensor};
+
+use crate::architecture::Architecture;
+use crate::error::ModelError;
+use crate::model::Model;
+use crate::state_dict::StateDict;
+
+/// What happens to the head when weights are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadPolicy {
+    /// It must be there and fit, as every other stage: for checkpoints.
+    Keep,
+    /// It is taken where it fits, and drawn anew where it is missing or of another shape.
+    KeepIfFits,
+    /// It is drawn anew whatever the weights hold: for transfer to other classes.
+    Redraw,
+}
+
+/// What was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Parameters that took the weights' values.
+    pub parameters: usize,
+    /// Whether the head was drawn anew from the model's seed.
+    pub head_redrawn: bool,
+    /// The classes of the head that the weights hold, if they hold one.
+    pub head_classes: Option<usize>,
+}
+
+/// A tensor that has another shape than the model's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misshapen {
+    /// torchvision's name.
+    pub name: String,
+    /// The model's shape.
+    pub expected: Vec<usize>,
+    /// The file's shape.
+    pub found: Vec<usize>,
+}
+
+/// How the tensors of a file differ from a model's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The model's title.
+    pub model: String,
+    /// The file.
+    pub origin: String,
+    /// Names that the model has and the file has not.
+    pub missing: Vec<String>,
+    /// Names that the file has and the model has not.
+    pub unexpected: Vec<String>,
+    /// Names that both have, in different shapes.
+    pub misshapen: Vec<Misshapen>,
+    /// Names whose values are not all finite numbers, or not of a type that fits.
+    pub unusable: Vec<String>,
+}
+
+impl std::error::Error for Mismatch {}
+
+/// Names that are shown of each kind.
+const SHOWN: usize = 6;
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the weights in {} are not those of {}", self.origin, self.model)?;
+        let shapes = self.misshapen.iter().map(|m| format!("{} is {:?} for {:?}", m.name, m.found, m.expected));
+        for (kind, items) in [
+            ("missing", self.missing.clone()),
+            ("unexpected", self.unexpected.clone()),
+            ("of another shape", shapes.collect()),
+            ("not finite numbers", self.unusable.clone()),
+        ] {
+            if items.is_empty() {
+                continue;
+            }
+            write!(f, "; {kind}: {}", items[..items.len().min(SHOWN)].join(", "))?;
+            if items.len() > SHOWN {
+                write!(f, " and {} more", items.len() - SHOWN)?;
+            }
+        }
+        write!(f, "; check that the file was made for this model")
+    }
+}
+
+/// What a comparison by name and shape found about the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadFound {
+    pub(crate) fits: bool,
+    pub(crate) classes: Option<usize>,
+}
+
+/// Compares the names and shapes of a file with an architecture's. Running statistics must be there;
+/// `num_batches_tracked` may be absent, since nothing is computed from it.
+pub(crate) fn compare(
+    architecture: &Architecture,
+    found: &[(&str, &[usize])],
+    policy: HeadPolicy,
+) -> Result<HeadFound, Mismatch> {
+    let mut mismatch = Mismatch::default();
+    let mut known = BTreeSet::new();
+    let mut head_fits = true;
+    let mut classes = None;
+    let shape_of = |name: &str| found.iter().find(|(other, _)| *other == name).map(|(_, shape)| *shape);
+
+    let head = architecture.stages.len() - 1;
+    for parameter in &architecture.parameters {
+        known.insert(parameter.name.clone());
+        let shape = shape_of(&parameter.name);
+        let fits = shape == Some(parameter.shape.as_slice());
+        if parameter.stage == head {
+            classes = classes.or(shape.and_then(|shape| shape.first().copied()));
+            head_fits &= fits;
+            if policy != HeadPolicy::Keep {
+                continue;
+            }
+        }
+        require(&mut mismatch, &parameter.name, &parameter.shape, shape);
+    }
+    for norm in &architecture.norms {
+        for statistic in ["running_mean", "running_var"] {
+            let name = format!("{}.{statistic}", norm.name);
+            require(&mut mismatch, &name, &[norm.channels], shape_of(&name));
+            known.insert(name);
+        }
+        let name = format!("{}.num_batches_tracked", norm.name);
+        if let Some(shape) = shape_of(&name) {
+            require(&mut mismatch, &name, &[], Some(shape));
+        }
+        known.insert(name);
+    }
+    mismatch.unexpected =
+        found.iter().filter(|(name, _)| !known.contains(*name)).map(|(name, _)| (*name).to_owned()).collect();
+    mismatch.unexpected.sort_unstable();
+    if mismatch == Mismatch::default() { Ok(HeadFound { fits: head_fits, classes }) } else { Err(mismatch) }
+}
+
+fn require(mismatch: &mut Mismatch, name: &str, expected: &[usize], found: Option<&[usize]>) {
+    match found {
+        None => mismatch.missing.push(name.to_owned()),
+        Some(found) if found != expected => mismatch.misshapen.push(Misshapen {
+            name: name.to_owned(),
+            expected: expected.to_vec(),
+            found: found.to_vec(),
+        }),
+        Some(_) => {}
+    }
+}
+
+impl Model {
+    /// Takes over every tensor of `weights`, or, on an error, none. Which parameters are trainable stays as it is.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] with all that is missing, unexpected, misshapen or not finite.
+    pub fn load(&self, weights: &StateDict, policy: HeadPolicy) -> Result<LoadReport, ModelError> {
+        let found: Vec<(&str, &[usize])> = weights.iter().map(|(name, tensor)| (name, tensor.dims())).collect();
+        let blame = |mismatch: Mismatch| {
+            let (model, origin) = (self.card().title.to_owned(), weights.origin().to_owned());
+            Box::new(Mismatch { model, origin, ..mismatch })
+        };
+        let head = compare(self.architecture(), &found, policy).map_err(blame)?;
+        let redraw = policy == HeadPolicy::Redraw || !head.fits;
+
+        let unusable = weights.iter().filter_map(|(name, tensor)| match usable(name, tensor) {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(name.to_owned())),
+            Err(error) => Some(Err(error)),
+        });
+        let unusable = unusable.collect::<candle_core::Result<Vec<_>>>()?;
+        if !unusable.is_empty() {
+            return Err(blame(Mismatch { unusable, ..Mismatch::default() }).into());
+        }
+
+        let mut parameters = 0;
+        for parameter in self.parameters() {
+            if redraw && parameter.stage() == self.head() {
+                parameter.redraw(self.streams())?;
+            } else if let Some(tensor) = weights.get(parameter.name()) {
+                parameter.set_torch(&tensor.flatten_all()?.to_vec1::<f32>()?)?;
+                parameters += 1;
+            }
+        }
+        for norm in self.norms() {
+            let statistic = |part: &str| weights.get(&format!("{}.{part}", norm.name()));
+            if let (Some(mean), Some(variance)) = (statistic("running_mean"), statistic("running_var")) {
+                norm.set_statistics(&mean.to_device(self.device())?, &variance.to_device(self.device())?)?;
+            }
+            let batches = statistic("num_batches_tracked").map(Tensor::to_scalar::<i64>).transpose()?;
+            norm.set_batches_tracked(batches.unwrap_or(0));
+        }
+        Ok(LoadReport { parameters, head_redrawn: redraw, head_classes: head.classes })
+    }
+
+    /// Every parameter and statistic in torchvision's names, shapes and element order, on the CPU.
+    ///
+    /// # Errors
+    /// Where a tensor cannot be read from its device.
+    pub fn state_dict(&self) -> Result<StateDict, ModelError> {
+        let mut dict = StateDict::new(self.name());
+        for parameter in self.parameters() {
+            dict.insert(parameter.name(), parameter.torch_tensor()?);
+        }
+        for norm in self.norms() {
+            for (part, tensor) in [("running_mean", norm.running_mean()), ("running_var", norm.running_variance())] {
+                dict.insert(format!("{}.{part}", norm.name()), tensor.to_device(&candle_core::Device::Cpu)?.copy()?);
+            }
+            let batches = Tensor::new(norm.batches_tracked(), &candle_core::Device::Cpu)?;
+            dict.insert(format!("{}.num_batches_tracked", norm.name()), batches);
+        }
+        Ok(dict)
+    }
+}
+
+/// Whether a tensor has the type its name asks for, and finite values.
+fn usable(name: &str, tensor: &Tensor) -> candle_core::Result<bool> {
+    if name.ends_with(".num_batches_tracked") {
+        return Ok(tensor.dtype() == DType::I64);
+    }
+    if tensor.dtype() != DType::F32 {
+        return Ok(false);
+    }
+    Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().all(|value| value.is_finite()))
+}

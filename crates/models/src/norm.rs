@@ -1,0 +1,151 @@
+//! [`BatchNorm`] (Ioffe and Szegedy 2015) with PyTorch's semantics and a mode per norm, so that a frozen one can keep
+//! its statistics while others learn theirs. The arithmetic is in the kernels.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use frostline_kernels::{Hwnc, NormSpec as Normalise, batch_norm, batch_norm_frozen, update_running};
+
+use crate::architecture::NormSpec;
+use crate::parameter::Parameter;
+
+/// Added to the variance, as `nn.BatchNorm2d` does.
+const EPSILON: f64 = 1e-5;
+/// The share of the new batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// Which statistics a norm uses in a training pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchNormMode {
+    /// The batch's own, which also move the running ones: `module.train()`.
+    Batch,
+    /// The running ones, which stay as they are: `module.eval()`.
+    Running,
+}
+
+/// A BatchNorm of a model: affine parameters, running statistics and mode.
+#[derive(Debug)]
+pub struct BatchNorm {
+    name: String,
+    stage: usize,
+    weight: Arc<Parameter>,
+    bias: Arc<Parameter>,
+    running_mean: Var,
+    running_variance: Var,
+    batches: AtomicI64,
+    uses_batch: AtomicBool,
+}
+
+impl BatchNorm {
+    pub(crate) fn new(spec: &NormSpec, parameters: &[Arc<Parameter>], device: &Device) -> Result<Self> {
+        Ok(Self {
+            name: spec.name.clone(),
+            stage: spec.stage,
+            weight: Arc::clone(&parameters[spec.weight.0]),
+            bias: Arc::clone(&parameters[spec.bias.0]),
+            running_mean: Var::zeros(spec.channels, DType::F32, device)?,
+            running_variance: Var::ones(spec.channels, DType::F32, device)?,
+            batches: AtomicI64::new(0),
+            uses_batch: AtomicBool::new(true),
+        })
+    }
+
+    /// torchvision's module name, for instance `layer1.0.bn1`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The index of its stage.
+    pub fn stage(&self) -> usize {
+        self.stage
+    }
+
+    /// The scale, `[C]`.
+    pub fn weight(&self) -> &Arc<Parameter> {
+        &self.weight
+    }
+
+    /// The shift, `[C]`.
+    pub fn bias(&self) -> &Arc<Parameter> {
+        &self.bias
+    }
+
+    /// What a training pass does; [`BatchNormMode::Batch`] when built.
+    pub fn mode(&self) -> BatchNormMode {
+        if self.updates_statistics() { BatchNormMode::Batch } else { BatchNormMode::Running }
+    }
+
+    /// Sets what a training pass does, from the next one on.
+    pub fn set_mode(&self, mode: BatchNormMode) {
+        self.uses_batch.store(mode == BatchNormMode::Batch, Ordering::Relaxed);
+    }
+
+    /// Whether a training pass moves the running statistics.
+    pub fn updates_statistics(&self) -> bool {
+        self.uses_batch.load(Ordering::Relaxed)
+    }
+
+    /// The running mean, `[C]`, outside any tape; shares memory with the buffer.
+    pub fn running_mean(&self) -> Tensor {
+        self.running_mean.as_detached_tensor()
+    }
+
+    /// The running (unbiased) variance, `[C]`, outside any tape; shares memory with the buffer.
+    pub fn running_variance(&self) -> Tensor {
+        self.running_variance.as_detached_tensor()
+    }
+
+    /// How many batches the running statistics have seen (`num_batches_tracked`).
+    pub fn batches_tracked(&self) -> i64 {
+        self.batches.load(Ordering::Relaxed)
+    }
+
+    /// Copies running statistics `[C]` into the buffers.
+    ///
+    /// # Errors
+    /// Where shape, type or device differ.
+    pub fn set_statistics(&self, mean: &Tensor, variance: &Tensor) -> Result<()> {
+        self.running_mean.set(mean)?;
+        self.running_variance.set(variance)
+    }
+
+    pub(crate) fn set_batches_tracked(&self, batches: i64) {
+        self.batches.store(batches, Ordering::Relaxed);
+    }
+
+    /// `[relu](norm(x) [+ residual])`. With `training`, in mode `Batch`, by the batch's statistics, which then move the
+    /// running ones; else by the running ones.
+    pub(crate) fn forward(
+        &self,
+        x: &Hwnc,
+        residual: Option<&Hwnc>,
+        relu: bool,
+        training: bool,
+    ) -> Result<Hwnc> {
+        let spec = Normalise { eps: EPSILON, relu };
+        if !training {
+            let (weight, bias) = (self.weight.detached(), self.bias.detached());
+            return self.by_running(x, &weight, &bias, residual, spec);
+        }
+        let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
+        if self.mode() == BatchNormMode::Running {
+            return self.by_running(x, &weight, &bias, residual, spec);
+        }
+        let (y, statistics) = batch_norm(x, &weight, &bias, residual, spec)?;
+        update_running(&self.running_mean, &self.running_variance, &statistics, MOMENTUM)?;
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        Ok(y)
+    }
+
+    fn by_running(
+        &self,
+        x: &Hwnc,
+        weight: &Tensor,
+        bias: &Tensor,
+        residual: Option<&Hwnc>,
+        spec: Normalise,
+    ) -> Result<Hwnc> {
+        batch_norm_frozen(x, weight, bias, &self.running_mean(), &self.running_variance(), residual, spec)
+    }
+}

@@ -1,0 +1,147 @@
+//! The registry of models: [`zoo`] lists them, [`card`] finds one by name. A [`ModelCard`] says what a model is, where
+//! its published weights lie and how their images are normalised. A new model is one family file and one line here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::architecture::Architecture;
+use crate::{alexnet, resnet};
+
+/// What there is to know about a model before it is built.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelCard {
+    /// The name in experiment files, for instance `resnet18`.
+    pub name: &'static str,
+    /// The name in reports, for instance `ResNet-18`.
+    pub title: &'static str,
+    /// The year of the paper.
+    pub year: u16,
+    /// Authors, title and arXiv number.
+    pub paper: &'static str,
+    /// The freezable stages from input to output; the last is the head.
+    pub stages: &'static [&'static str],
+    /// The published weights that `weights = "hub"` means.
+    pub pinned: Option<PinnedWeights>,
+    /// The normalisation for training from scratch, and for weights that come without their own.
+    pub normalisation: Normalisation,
+    /// The description for a number of classes.
+    pub(crate) architecture: fn(usize) -> Architecture,
+}
+
+/// A file on the Hub that a model's weights are taken from.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedWeights {
+    /// Owner and name of the repository.
+    pub repo: &'static str,
+    /// The commit; none means the main branch.
+    pub revision: Option<&'static str>,
+    /// The file in the repository.
+    pub file: &'static str,
+    /// The file's SHA-256 in hexadecimal; where none is pinned, the one that the Hub states is checked.
+    pub sha256: Option<&'static str>,
+    /// The file's size in bytes, where pinned.
+    pub size: Option<u64>,
+    /// The licence that the repository states (an SPDX name); none where it states none.
+    pub licence: Option<&'static str>,
+    /// How images were normalised when the weights were trained.
+    pub normalisation: Normalisation,
+}
+
+/// Mean and standard deviation per channel (red, green, blue) of pixels in 0..1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// Subtracted first.
+    pub mean: [f32; 3],
+    /// Divided by next.
+    pub std: [f32; 3],
+}
+
+impl Normalisation {
+    /// ImageNet's statistics, as torchvision's weights expect them.
+    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+}
+
+static ZOO: [ModelCard; 3] = [resnet::RESNET18, resnet::RESNET34, alexnet::ALEXNET];
+
+/// Every model, in the order of the registry.
+pub fn zoo() -> &'static [ModelCard] {
+    &ZOO
+}
+
+/// The card of a model.
+///
+/// # Errors
+/// [`UnknownModel`] with the nearest name, where one is near.
+pub fn card(name: &str) -> Result<&'static ModelCard, UnknownModel> {
+    ZOO.iter().find(|card| card.name == name).ok_or_else(|| UnknownModel::new(name))
+}
+
+/// There is no model of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no model `{name}`; {}", hint(.nearest))]
+pub struct UnknownModel {
+    /// What was asked for.
+    pub name: String,
+    /// The name that was probably meant.
+    pub nearest: Option<&'static str>,
+}
+
+impl UnknownModel {
+    fn new(name: &str) -> Self {
+        let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
+        let wanted = plain(name);
+        let nearest = ZOO
+            .iter()
+            .map(|card| (strsim::damerau_levenshtein(&wanted, card.name), card.name))
+            .min()
+            .filter(|&(distance, _)| distance <= 3)
+            .map(|(_, name)| name);
+        Self { name: name.to_owned(), nearest }
+    }
+}
+
+fn hint(nearest: &Option<&'static str>) -> String {
+    match nearest {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => {
+            let names: Vec<&str> = ZOO.iter().map(|card| card.name).collect();
+            format!("the models are {}", names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cards_tell_the_stages_that_the_architecture_has() {
+        for card in zoo() {
+            let architecture = (card.architecture)(10);
+            let stages: Vec<&str> = architecture.stages.iter().map(|stage| stage.name).collect();
+            assert_eq!(stages, card.stages, "{}", card.name);
+            let head = architecture.stages.len() - 1;
+            let trained: Vec<&str> = architecture
+                .parameters
+                .iter()
+                .filter(|parameter| parameter.stage == head)
+                .map(|parameter| parameter.name.as_str())
+                .collect();
+            assert_eq!(trained.len(), 2, "{}: the head is one linear layer: {trained:?}", card.name);
+        }
+    }
+
+    #[test]
+    fn a_misspelt_model_is_an_error_with_a_suggestion() {
+        for (name, nearest) in
+            [("resnet-18", Some("resnet18")), ("AlexNet", Some("alexnet")), ("resnet43", Some("resnet34"))]
+        {
+            assert_eq!(card(name).unwrap_err().nearest, nearest);
+        }
+        let unknown = card("transformer").unwrap_err();
+        assert_eq!(
+            unknown.to_string(),
+            "there is no model `transformer`; the models are resnet18, resnet34, alexnet"
+        );
+        assert_eq!(card("resnet-18").unwrap_err().to_string(), "there is no model `resnet-18`; did you mean `resnet18`?");
+    }
+}

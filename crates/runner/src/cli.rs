@@ -1,0 +1,205 @@
+//! The command line: [`Cli`], read by clap. It says what a user may write, and does nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::trial::Trial;
+use crate::trial::keys::{Section, keys};
+
+/// Compares image models and freeze strategies, and reports what each point of accuracy costs in time.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "frostline", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 the work failed, 2 the command line or the experiment file will not do,
+3 the sweep is done and some trials failed, 130 interrupted.
+
+Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE act as in other Hugging Face tools;
+NO_COLOR turns colours off.";
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Trains the trials of an experiment that have no result yet, and writes the report
+    #[command(after_help = SWEEP_EXAMPLES, after_long_help = sweep_long_help())]
+    Sweep(SweepArgs),
+    /// Shows the trials of an experiment in the order in which they would run, and runs nothing
+    #[command(after_help = PLAN_EXAMPLES, after_long_help = plan_long_help())]
+    Plan(PlanArgs),
+    /// Writes the report of a results folder anew
+    Report(ReportArgs),
+    /// Lists the models: stages, parameters, multiply-adds, weights on the Hub
+    Models(ModelsArgs),
+    /// Fetches and verifies a data source, and shows classes, sizes and digest
+    #[command(after_help = DATA_EXAMPLES)]
+    Data(DataArgs),
+}
+
+/// Which trials: an experiment file, changes to it, and filters.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// The experiment file
+    #[arg(value_name = "FILE", default_value = "experiments/quickstart.toml")]
+    pub file: PathBuf,
+    /// Changes a value of the file: SECTION.KEY=VALUE, or KEY[AXIS=VALUE]=VALUE for some trials
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Keeps only the trials with this value; `trial=ID` keeps one trial
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub only: Vec<String>,
+}
+
+/// A sweep.
+#[derive(Args, Clone, Debug)]
+pub struct SweepArgs {
+    /// Which trials.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Where results go [default: results/ and the file's name without .toml]
+    #[arg(long, value_name = "DIR")]
+    pub results: Option<PathBuf>,
+    /// Threads that compute; the numbers do not depend on it [default: all that the system gives]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Uses what was downloaded before, and asks no server
+    #[arg(long)]
+    pub offline: bool,
+    /// Trains finished trials again and replaces their results
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// A report.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArgs {
+    /// The results folder, for instance results/quickstart
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// The list of models.
+#[derive(Args, Clone, Debug)]
+pub struct ModelsArgs {
+    /// Counts multiply-adds for square images of this side
+    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    pub resolution: usize,
+}
+
+/// A look at a data source.
+#[derive(Args, Clone, Debug)]
+pub struct DataArgs {
+    /// digits, hub:OWNER/NAME[@REV], cifar:DIR-OR-TAR.GZ or folder:DIR
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Writes a picture of some images of each class
+    #[arg(long, value_name = "FILE.png")]
+    pub sheet: Option<PathBuf>,
+    /// Resizes to squares of this side first [default: as they are, where all have one size]
+    #[arg(long, value_name = "PIXELS")]
+    pub resolution: Option<usize>,
+    /// Uses what was downloaded before, and asks no server
+    #[arg(long)]
+    pub offline: bool,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|threads| (1..=1024).contains(threads)).ok_or_else(|| "give a whole number from 1".to_owned())
+}
+
+const SWEEP_EXAMPLES: &str = "\
+Examples:
+  frostline sweep
+  frostline sweep experiments/article.toml --only model=resnet18 --only seed=0
+  frostline sweep experiments/article.toml --set data.per-class=500 --set train.epochs=3
+  frostline sweep experiments/article.toml --set 'grid.seed=[0, 1]' --set 'weights[model=alexnet]=none'
+
+Finished trials are kept: the same command goes on where an earlier one stopped. --help lists the keys.";
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  frostline plan experiments/article.toml
+  frostline plan experiments/article.toml --set 'learning-rate=[1e-3, 1e-4]' --only model=resnet18
+
+--help lists the keys of an experiment file.";
+
+const DATA_EXAMPLES: &str = "\
+Examples:
+  frostline data digits --sheet digits.png
+  frostline data hub:uoft-cs/cifar10
+  frostline data folder:photos --resolution 64";
+
+fn sweep_long_help() -> String {
+    format!("{SWEEP_EXAMPLES}\n\n{}", keys_help())
+}
+
+fn plan_long_help() -> String {
+    format!("{PLAN_EXAMPLES}\n\n{}", keys_help())
+}
+
+/// The keys of an experiment file with their defaults, and how `--set` names them.
+fn keys_help() -> String {
+    let mut help = String::from(
+        "Keys of an experiment file. Any of them may be an axis of [grid], with a list of values; the first four are\n\
+         written there only. [[override]] (when = { AXIS = VALUE }, then keys) changes them for some trials, the last\n\
+         that applies wins. [[claim]] (when, test-accuracy, minutes, source) is held against the results.\n",
+    );
+    let defaults = Trial::default();
+    for section in [Section::Grid, Section::Data, Section::Train] {
+        help += &format!("\n  [{section}]\n");
+        for key in keys().iter().filter(|key| key.section == section) {
+            let default = match key.show(&defaults) {
+                default if default.is_empty() => "required".to_owned(),
+                default => default,
+            };
+            help += &format!("  {:<16} {:<9} {}\n", key.name, default, key.meaning);
+            if key.choices().is_empty() {
+                continue;
+            }
+            help += &format!("  {:<16} {:<9} {}\n", "", "", key.choices().join(", "));
+        }
+    }
+    help += "\n--set replaces what the file says of a key, also where the file has it as an axis. The section may be left\n\
+             out; a list makes an axis. KEY[AXIS=VALUE,…]=VALUE adds an override after those of the file. A value is\n\
+             TOML, or plain text where it is not.\n";
+    help
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_lists_every_key_with_its_default() {
+        let help = keys_help();
+        for key in keys() {
+            let line = help.lines().find(|line| line.trim_start().starts_with(&format!("{} ", key.name)));
+            let default = key.show(&Trial::default());
+            assert!(line.is_some_and(|line| line.contains(&default)), "{}: {line:?}", key.name);
+        }
+        assert!(help.lines().all(|line| line.chars().count() <= 120), "{help}");
+    }
+
+    #[test]
+    fn a_sweep_has_its_defaults_and_takes_flags_several_times() {
+        let Command::Sweep(args) = Cli::parse_from(["frostline", "sweep"]).command else { panic!() };
+        assert_eq!(args.plan.file, PathBuf::from("experiments/quickstart.toml"));
+        assert!(args.results.is_none() && args.threads.is_none() && !args.offline && !args.force);
+        let line = ["frostline", "sweep", "x.toml", "--set", "a=1", "--set", "b=2", "--threads", "2"];
+        let Command::Sweep(args) = Cli::parse_from(line).command else { panic!() };
+        assert_eq!((args.plan.set.len(), args.threads), (2, Some(2)));
+        assert!(Cli::try_parse_from(["frostline", "sweep", "--threads", "0"]).is_err());
+    }
+}

@@ -1,0 +1,39 @@
+//! The commands that train nothing, one module each, and what they share: a plan from the command line's arguments.
+
+pub mod data;
+pub mod models;
+pub mod plan;
+
+use std::path::Path;
+
+use crate::cli::PlanArgs;
+use crate::error::Error;
+use crate::experiment::{Experiment, did_you_mean};
+use crate::plan::{Plan, expand};
+
+/// Reads an experiment and makes its plan, with `--set` on top; `--only` is left to the caller.
+///
+/// # Errors
+/// A file that cannot be read; everything that is wrong with it.
+pub fn planned(args: &PlanArgs) -> Result<(Experiment, Plan), Error> {
+    let text = std::fs::read_to_string(&args.file)
+        .map_err(|error| Error::reading(&args.file, error, neighbours(&args.file)))?;
+    let experiment = Experiment::read(&args.file, &text, &args.set)?;
+    let plan = expand(&experiment)?;
+    Ok((experiment, plan))
+}
+
+/// Which experiment files there are where one was looked for.
+fn neighbours(file: &Path) -> Option<String> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    let wanted = file.file_name()?.to_str()?;
+    let there = format!("in {} there are {}", folder.display(), names.join(", "));
+    (!names.is_empty()).then(|| did_you_mean(wanted, names.iter().map(String::as_str), &there))
+}

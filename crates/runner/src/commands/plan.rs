@@ -1,0 +1,122 @@
+//! `frostline plan`: the trials as a table. [`describe`] makes the text; nothing is run.
+
+use super::planned;
+use crate::cli::PlanArgs;
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::table::{Table, grouped};
+use crate::trial::keys::keys;
+
+/// Columns that are shown even where all trials agree.
+const ALWAYS: [&str; 5] = ["model", "strategy", "seed", "resolution", "epochs"];
+
+/// Prints the plan.
+///
+/// # Errors
+/// An experiment or a filter that will not do.
+pub fn plan(args: &PlanArgs) -> Result<String, Error> {
+    let (_, whole) = planned(args)?;
+    let plan = whole.only(&args.only)?;
+    Ok(describe(&plan, whole.trials.len()))
+}
+
+/// The question, a row a trial in the order of the run, the totals, and what all trials share. `of` is the number of
+/// trials before `--only`.
+pub fn describe(plan: &Plan, of: usize) -> String {
+    let values = |key: &str| plan.trials.iter().filter_map(|trial| trial.value_of(key)).collect::<Vec<_>>();
+    let varies = |key: &str| values(key).windows(2).any(|pair| pair[0] != pair[1]);
+    let (shown, shared): (Vec<&str>, Vec<&str>) =
+        keys().iter().map(|key| key.name).partition(|key| ALWAYS.contains(key) || varies(key));
+    let numeric = |key: &&str| values(key).iter().all(|value| value.parse::<f64>().is_ok());
+    let heads: Vec<String> =
+        shown.iter().map(|key| if numeric(key) { format!(">{key}") } else { (*key).to_owned() }).collect();
+    let mut table = Table::new(&[">#", "trial"].into_iter().chain(heads.iter().map(String::as_str)).collect::<Vec<_>>());
+    for (index, trial) in plan.trials.iter().enumerate() {
+        let mut row = vec![(index + 1).to_string(), trial.id.clone()];
+        row.extend(shown.iter().map(|key| trial.value_of(key).unwrap_or_default()));
+        table.row(row);
+    }
+    let mut text = format!("{}\n\n{}\n{}\n", plan.question, table.lines(), totals(plan, of));
+    let same = |key: &&str| plan.trials.first().and_then(|trial| trial.value_of(key)).map(|value| format!("{key} {value}"));
+    let same: Vec<String> = shared.iter().filter_map(same).collect();
+    text += &wrapped("all trials: ", &same);
+    text
+}
+
+fn totals(plan: &Plan, of: usize) -> String {
+    let (trials, arms) = (plan.trials.len(), count(plan.trials.iter().map(|trial| trial.arm())));
+    let seeds = count(plan.trials.iter().map(|trial| trial.seed.to_string()));
+    let epochs: usize = plan.trials.iter().map(|trial| trial.train.epochs).sum();
+    let mut text = format!(
+        "{}, {}, {}, {}",
+        many(trials, "trial"),
+        many(arms, "arm"),
+        many(seeds, "seed"),
+        many(epochs, "epoch")
+    );
+    if trials < of {
+        text += &format!("; {} left out by --only", of - trials);
+    }
+    let cells: usize = plan.axes.iter().map(|axis| axis.values.len()).product();
+    if cells > of {
+        text += &format!("; {} of the grid's {cells} cells are the same trial as another", cells - of);
+    }
+    if !plan.claims.is_empty() {
+        text += &format!("; {} to check", many(plan.claims.len(), "claim"));
+    }
+    text
+}
+
+fn many(count: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
+}
+
+fn count(values: impl Iterator<Item = String>) -> usize {
+    values.collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// Items with commas between, in lines of at most 100 characters, the later ones indented.
+fn wrapped(lead: &str, items: &[String]) -> String {
+    let (mut text, mut line) = (String::new(), lead.to_owned());
+    for (index, item) in items.iter().enumerate() {
+        if line.chars().count() + item.chars().count() > 98 {
+            text += line.trim_end();
+            text.push('\n');
+            line = " ".repeat(lead.len());
+        }
+        line += item;
+        line += if index + 1 < items.len() { ", " } else { "\n" };
+    }
+    text + &line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::Experiment;
+    use crate::plan::expand;
+    use std::path::Path;
+
+    const FILE: &str = r#"question = "which?"
+[data]
+source = "digits"
+[grid]
+model = ["resnet18", "resnet34"]
+learning-rate = [0.01, 0.001]
+"#;
+
+    #[test]
+    fn the_table_shows_what_varies_and_the_rest_below() {
+        let plan = expand(&Experiment::read(Path::new("x.toml"), FILE, &[]).unwrap()).unwrap();
+        let text = describe(&plan, 5);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "which?");
+        assert_eq!(lines[2], "#  trial         model     strategy  seed  resolution  epochs  learning-rate");
+        assert_eq!(lines.len(), 12, "{text}");
+        let first = &plan.trials[0];
+        let rate = first.value_of("learning-rate").unwrap();
+        assert_eq!(lines[3], format!("1  {}  {}  full         0          32      10  {rate:>13}", first.id, first.model));
+        assert_eq!(lines[8], "4 trials, 4 arms, 1 seed, 40 epochs; 1 left out by --only");
+        assert!(lines[9].starts_with("all trials: weights none, source digits, validation 0.1, per-class all, augment none,"));
+    }
+}

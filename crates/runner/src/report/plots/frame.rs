@@ -1,0 +1,128 @@
+//! [`Frame`]: the axes of one plot with grid, ticks and titles; and [`looks`], which gives every arm a colour, a dash and
+//! a marker that tell it from the others with and without colour.
+
+use plotters::style::RGBColor;
+
+use super::PlotError;
+use super::axis::Axis;
+use super::canvas::{Canvas, Dash, FAINT, INK, Place, SOFT, Shape, Type};
+use crate::compare::Comparison;
+
+/// A rectangle with an axis below and one at its left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    /// Upper left corner.
+    pub(crate) from: Place,
+    /// Lower right corner.
+    pub(crate) to: Place,
+    /// From `from.0` to `to.0`.
+    pub(crate) x: Axis,
+    /// From `to.1` to `from.1`.
+    pub(crate) y: Axis,
+}
+
+impl Frame {
+    /// Draws grid and labels. Titles stand below the horizontal axis and above the vertical one, so nothing has to be
+    /// read sideways.
+    pub(crate) fn paint(
+        &self,
+        canvas: &Canvas<'_>,
+        (x_ticks, y_ticks): (&[(f64, String)], &[(f64, String)]),
+        (x_title, y_title): (&str, &str),
+    ) -> Result<(), PlotError> {
+        let ((left, top), (right, bottom)) = (self.from, self.to);
+        let label = Type::plain(12.0, SOFT);
+        for (value, text) in y_ticks {
+            let y = self.y.at(*value);
+            canvas.line(&[(left, y), (right, y)], FAINT, 1.0, Dash::Solid)?;
+            canvas.text(text, (left - 7.0, y), label.side(1))?;
+        }
+        for (value, text) in x_ticks {
+            let x = self.x.at(*value);
+            canvas.line(&[(x, bottom), (x, bottom + 4.0)], SOFT, 1.0, Dash::Solid)?;
+            canvas.text(text, (x, bottom + 14.0), label.side(0))?;
+        }
+        canvas.line(&[(left, bottom), (right, bottom)], SOFT, 1.0, Dash::Solid)?;
+        canvas.text(x_title, ((left + right) / 2.0, bottom + 33.0), Type::plain(12.0, INK).side(0))?;
+        canvas.text(y_title, (left - 34.0, top - 14.0), Type::plain(12.0, INK))
+    }
+
+    /// A place for values on both axes.
+    pub(crate) fn at(&self, x: f64, y: f64) -> Place {
+        (self.x.at(x), self.y.at(y))
+    }
+}
+
+/// How an arm is drawn in every plot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Look {
+    /// Dark enough for letters on white.
+    pub(crate) colour: RGBColor,
+    /// Of its lines.
+    pub(crate) dash: Dash,
+    /// Of its points.
+    pub(crate) shape: Shape,
+}
+
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(0, 100, 168),
+    RGBColor(190, 74, 0),
+    RGBColor(0, 116, 86),
+    RGBColor(158, 52, 120),
+    RGBColor(128, 94, 0),
+    RGBColor(80, 80, 180),
+    RGBColor(84, 84, 84),
+    RGBColor(150, 40, 50),
+];
+const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed(9.0, 4.0), Dash::Dashed(4.0, 3.0), Dash::Dashed(1.6, 2.6)];
+const SHAPES: [Shape; 6] =
+    [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond, Shape::Wedge, Shape::Cross];
+
+/// The models in the order of the grid, where they and their variants both vary: plots then show a model apart from the
+/// others. Empty otherwise.
+pub(crate) fn models_apart<'a>(comparison: &Comparison<'a>) -> Vec<&'a str> {
+    let models = in_grid_order(comparison, |arm| arm.model.to_owned());
+    let variants = in_grid_order(comparison, |arm| arm.variant.clone());
+    if models.len() < 2 || variants.len() < 2 {
+        return Vec::new();
+    }
+    let name = |model: &String| comparison.arms.iter().find(|arm| arm.model == model).map(|arm| arm.model);
+    models.iter().filter_map(name).collect()
+}
+
+/// One look per arm. Where models are shown apart, colour and dash tell the variant and the marker tells the model.
+pub(crate) fn looks(comparison: &Comparison<'_>) -> Vec<Look> {
+    let models = models_apart(comparison);
+    let variants = in_grid_order(comparison, |arm| arm.variant.clone());
+    let labels = in_grid_order(comparison, |arm| arm.label.clone());
+    let look = |line: usize, marker: usize| Look {
+        colour: COLOURS[line % COLOURS.len()],
+        dash: DASHES[line % DASHES.len()],
+        shape: SHAPES[marker % SHAPES.len()],
+    };
+    let arms = comparison.arms.iter();
+    arms.map(|arm| match models.iter().position(|model| *model == arm.model) {
+        Some(model) => look(variants.iter().position(|v| *v == arm.variant).unwrap_or(0), model),
+        None => {
+            let own = labels.iter().position(|label| *label == arm.label).unwrap_or(0);
+            look(own, own)
+        }
+    })
+    .collect()
+}
+
+/// The different values of something over the arms, in the order of the experiment's grid.
+fn in_grid_order(
+    comparison: &Comparison<'_>,
+    of: impl Fn(&crate::compare::Arm<'_>) -> String,
+) -> Vec<String> {
+    let mut arms: Vec<_> = comparison.arms.iter().collect();
+    arms.sort_by(|a, b| a.place.cmp(&b.place));
+    let mut values = Vec::new();
+    for value in arms.into_iter().map(of) {
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    values
+}

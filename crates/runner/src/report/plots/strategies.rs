@@ -1,0 +1,117 @@
+//! Test accuracy by strategy: a row per arm with every seed, their mean, and Student's 95 % interval from three seeds on.
+
+use super::axis::Axis;
+use super::canvas::{Canvas, Dash, FAINT, INK, SOFT, Shape, Type, draw, width};
+use super::frame::{Frame, Look, looks, models_apart};
+use super::{PlotError, percent};
+use crate::compare::{Arm, Comparison, deviation, interval, mean};
+
+const WIDTH: f64 = 860.0;
+const ROW: f64 = 27.0;
+const LABEL: f64 = 12.5;
+
+/// A line of the plot.
+enum Row<'c> {
+    Model(&'c str),
+    Arm { arm: &'c Arm<'c>, look: Look },
+}
+
+/// Draws the plot; none where no trial has finished.
+pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option<String>, PlotError> {
+    let values: Vec<f64> = comparison.arms.iter().flat_map(spans).collect();
+    if values.is_empty() {
+        return Ok(None);
+    }
+    let models = models_apart(comparison);
+    let name = |arm: &Arm<'_>| if models.is_empty() { arm.label.clone() } else { arm.variant.clone() };
+    let rows = rows(comparison, &models);
+    let names = comparison.arms.iter().map(|arm| width(&name(arm), LABEL));
+    let left = names.fold(60.0, f64::max) + 40.0;
+    let from = (left, 82.0);
+    let to = (WIDTH - 120.0, from.1 + rows.len() as f64 * ROW + 6.0);
+    let x = Axis::around(&values, (from.0, to.0), 0.5).within(-1.0, 101.0);
+    let frame = Frame { from, to, x, y: Axis::exactly((0.0, 1.0), (to.1, from.1)) };
+    let three = comparison.arms.iter().any(|arm| arm.accuracies().len() > 2);
+    let interval = if three { " Bar: Student's 95 % interval of the mean." } else { "" };
+    let explanation = format!("Ring: one seed. Filled: mean over seeds.{interval}");
+    let svg = draw((WIDTH, to.1 + 52.0), "Test accuracy by strategy", |canvas| {
+        canvas.head("Test accuracy by strategy", &explanation)?;
+        canvas.text("mean ± sd", (to.0 + 16.0, from.1 - 12.0), Type::plain(12.0, SOFT))?;
+        let ticks = x.ticks(8);
+        for (value, _) in &ticks {
+            canvas.line(&[(x.at(*value), from.1), (x.at(*value), to.1)], FAINT, 1.0, Dash::Solid)?;
+        }
+        frame.paint(canvas, (&ticks, &[]), ("test accuracy, %", ""))?;
+        for (line, row) in rows.iter().enumerate() {
+            let y = from.1 + 3.0 + (line as f64 + 0.5) * ROW;
+            match row {
+                Row::Model(model) => {
+                    canvas.text(model, (16.0, y + 2.0), Type { bold: true, ..Type::plain(13.0, INK) })?;
+                }
+                Row::Arm { arm, look } => {
+                    canvas.text(&name(arm), (left - 16.0, y), Type::plain(LABEL, INK).side(1))?;
+                    paint_arm(canvas, &frame, y, arm, *look)?;
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Some(svg))
+}
+
+fn paint_arm(canvas: &Canvas<'_>, frame: &Frame, y: f64, arm: &Arm<'_>, look: Look) -> Result<(), PlotError> {
+    let values: Vec<f64> = arm.accuracies().into_iter().map(percent).collect();
+    canvas.line(&[(frame.from.0, y), (frame.to.0, y)], FAINT, 1.0, Dash::Dashed(2.0, 3.0))?;
+    let beside = (frame.to.0 + 16.0, y);
+    let Some(mean) = mean(&values) else {
+        let failed = arm.runs.iter().any(|run| run.failure().is_some());
+        let state = if failed { "failed" } else { "not run yet" };
+        return canvas.text(state, beside, Type::plain(12.0, SOFT));
+    };
+    if let Some((low, high)) = interval(&values) {
+        let (low, high) = (frame.x.at(low).max(frame.from.0), frame.x.at(high).min(frame.to.0));
+        canvas.line(&[(low, y), (high, y)], look.colour, 2.0, Dash::Solid)?;
+        for end in [low, high] {
+            canvas.line(&[(end, y - 5.0), (end, y + 5.0)], look.colour, 2.0, Dash::Solid)?;
+        }
+    }
+    canvas.marker((frame.x.at(mean), y), look.shape, 5.5, look.colour, false)?;
+    if values.len() > 1 {
+        for value in &values {
+            canvas.marker((frame.x.at(*value), y), Shape::Circle, 3.4, SOFT, true)?;
+        }
+    }
+    let text = match deviation(&values) {
+        Some(sd) => format!("{mean:.1} ± {sd:.1}"),
+        None => format!("{mean:.1}"),
+    };
+    canvas.text(&text, beside, Type::plain(12.0, INK))
+}
+
+/// Arms in the order of the grid, models apart where they are shown apart.
+fn rows<'c>(comparison: &'c Comparison<'c>, models: &[&'c str]) -> Vec<Row<'c>> {
+    let mut arms: Vec<(&Arm<'_>, Look)> = comparison.arms.iter().zip(looks(comparison)).collect();
+    arms.sort_by(|(a, _), (b, _)| a.place.cmp(&b.place));
+    if models.is_empty() {
+        return arms.into_iter().map(|(arm, look)| Row::Arm { arm, look }).collect();
+    }
+    let mut rows = Vec::new();
+    for model in models {
+        rows.push(Row::Model(model));
+        let own = arms.iter().filter(|(arm, _)| arm.model == *model);
+        rows.extend(own.map(|&(arm, look)| Row::Arm { arm, look }));
+    }
+    rows
+}
+
+/// What the axis has to show of an arm, in per cent. An interval of few seeds can be far wider than they are, so it
+/// counts only up to the seeds' own range on each side.
+fn spans(arm: &Arm<'_>) -> Vec<f64> {
+    let mut values: Vec<f64> = arm.accuracies().into_iter().map(percent).collect();
+    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+    if let Some((from, to)) = interval(&values) {
+        let range = high - low;
+        values.extend([from.max(low - 2.0 * range), to.min(high + 2.0 * range)]);
+    }
+    values
+}

@@ -1,0 +1,79 @@
+//! [`Table`]: a Markdown table whose source is as readable as what it renders to.
+
+/// Rows under a header; columns whose header ends in `>` are set to the right.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    header: Vec<String>,
+    right: Vec<bool>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(header: &[&str]) -> Self {
+        let right = header.iter().map(|name| name.ends_with('>')).collect();
+        let header = header.iter().map(|name| name.trim_end_matches('>').to_owned()).collect();
+        Self { header, right, rows: Vec::new() }
+    }
+
+    /// Adds a row with a cell for each column. Bars and line ends in a cell are made harmless.
+    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        let cell = |cell: String| cell.replace('|', "\\|").replace(['\n', '\r'], " ");
+        self.rows.push(cells.into_iter().map(cell).collect());
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Leaves out the columns that say nothing in any row, the first excepted.
+    pub(super) fn without_empty_columns(mut self) -> Self {
+        let says = |column: usize| self.rows.iter().any(|row| !row[column].is_empty() && row[column] != "–");
+        let keep: Vec<bool> = (0..self.header.len()).map(|column| column == 0 || says(column)).collect();
+        let retain = |row: &mut Vec<String>| {
+            let mut kept = keep.iter();
+            row.retain(|_| kept.next().copied().unwrap_or(true));
+        };
+        retain(&mut self.header);
+        self.rows.iter_mut().for_each(retain);
+        let mut kept = keep.iter();
+        self.right.retain(|_| kept.next().copied().unwrap_or(true));
+        self
+    }
+
+    /// The table's lines, with an end of line after each.
+    pub(super) fn markdown(&self) -> String {
+        let widths: Vec<usize> = (0..self.header.len())
+            .map(|c| self.rows.iter().chain([&self.header]).map(|row| row[c].chars().count()).fold(3, usize::max))
+            .collect();
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).zip(&self.right).map(|((cell, &width), right)| {
+                if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            });
+            format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
+        };
+        let rules = widths.iter().zip(&self.right).map(|(&width, right)| {
+            if *right { format!("{}:", "-".repeat(width - 1)) } else { "-".repeat(width) }
+        });
+        let rule = format!("| {} |\n", rules.collect::<Vec<_>>().join(" | "));
+        line(&self.header) + &rule + &self.rows.iter().map(line).collect::<String>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_silent_ones_go() {
+        let mut table = Table::new(&["Arm", "Loss", "Time>"]);
+        table.row(["full | all".to_owned(), "–".to_owned(), "9 s".to_owned()]);
+        table.row(["a\nb".to_owned(), String::new(), "10 s".to_owned()]);
+        let expected = "\
+| Arm         | Time |
+| ----------- | ---: |
+| full \\| all |  9 s |
+| a b         | 10 s |
+";
+        assert_eq!(table.without_empty_columns().markdown(), expected);
+    }
+}

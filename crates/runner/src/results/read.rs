@@ -1,0 +1,125 @@
+//! Reading a results folder: [`Results`], which the tables and the report are made from. It takes no lock: every file
+//! it reads is whole at any time.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::records::PlanRecord;
+use super::{StoreError, StoredTrial, json};
+use crate::environment::Environment;
+use crate::plan::Plan;
+
+/// Everything that is stored of an experiment, but for the predictions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Results {
+    /// What the experiment wants.
+    pub plan: Plan,
+    /// The `--set` of the last sweep, `key=value` each.
+    pub settings: Vec<String>,
+    /// What is there, in the order of the ids; trials of earlier plans included.
+    pub trials: Vec<StoredTrial>,
+    /// What is there but cannot be used, in the order of the ids.
+    pub broken: Vec<Broken>,
+    /// Where trials ran, by id.
+    pub environments: BTreeMap<String, Environment>,
+}
+
+/// A trial's folder that is damaged. The next sweep does the trial again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The folder's name.
+    pub id: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Results {
+    /// Reads the results folder of an experiment.
+    ///
+    /// # Errors
+    /// No plan in it, a file of a newer format, or a failure of the file system. Damaged trials are no error.
+    pub fn read(folder: &Path) -> Result<Self, StoreError> {
+        let plan = folder.join("plan.json");
+        if !plan.exists() {
+            return Err(StoreError::NoPlan { folder: folder.to_owned() });
+        }
+        let (trials, broken) = trials(&folder.join("trials"))?;
+        let PlanRecord { settings, plan } = json::read(&plan, "sweep")?;
+        Ok(Self { plan, settings, trials, broken, environments: environments(folder)? })
+    }
+}
+
+/// The environments that trials ran in, by id; none where the file is not there yet.
+pub(super) fn environments(folder: &Path) -> Result<BTreeMap<String, Environment>, StoreError> {
+    let path = folder.join("environment.json");
+    if path.exists() { json::read(&path, "environments") } else { Ok(BTreeMap::new()) }
+}
+
+/// All trials under `trials/`, whole and broken ones, each in the order of their ids.
+pub(super) fn trials(folder: &Path) -> Result<(Vec<StoredTrial>, Vec<Broken>), StoreError> {
+    let (mut stored, mut broken) = (Vec::new(), Vec::new());
+    for path in trial_folders(folder)? {
+        match trial(&path) {
+            Ok(trial) => stored.push(trial),
+            Err(error @ StoreError::Newer { .. }) => return Err(error),
+            Err(error) => {
+                let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                broken.push(Broken { id, reason: error.to_string() });
+            }
+        }
+    }
+    Ok((stored, broken))
+}
+
+fn trial_folders(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let reading = |error| StoreError::reading(folder, error);
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder).map_err(reading)? {
+        let path = entry.map_err(reading)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if path.is_dir() && !hidden {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+fn trial(folder: &Path) -> Result<StoredTrial, StoreError> {
+    let stored = StoredTrial {
+        trial: json::read(&folder.join("trial.json"), "trial")?,
+        outcome: json::read(&folder.join("outcome.json"), "outcome")?,
+        epochs: json::read(&folder.join("epochs.json"), "epochs")?,
+    };
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    for id in [&stored.trial.id, &stored.outcome.trial] {
+        if *id != name {
+            let reason = format!("it belongs to trial {id}");
+            return Err(StoreError::Damaged { path: folder.to_owned(), reason });
+        }
+    }
+    whole_parquet(&folder.join("predictions.parquet"))?;
+    Ok(stored)
+}
+
+/// A parquet file ends as it begins, so a cut one is found without decoding it.
+fn whole_parquet(path: &Path) -> Result<(), StoreError> {
+    let ends = || {
+        let mut file = File::open(path)?;
+        let (mut head, mut tail) = ([0; 4], [0; 4]);
+        file.read_exact(&mut head)?;
+        file.seek(SeekFrom::End(-4))?;
+        file.read_exact(&mut tail)?;
+        Ok(head == *b"PAR1" && tail == *b"PAR1")
+    };
+    match ends() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StoreError::Damaged { path: path.to_owned(), reason: "it is cut off".to_owned() }),
+        Err(error) => Err(StoreError::reading(path, error)),
+    }
+}
