@@ -144,7 +144,14 @@ impl Builder {
     }
 
     /// A convolution without bias whose weight starts at `initial`.
-    pub(crate) fn conv(&mut self, name: &str, from: usize, to: usize, window: Window, initial: Initial) -> Conv {
+    pub(crate) fn conv(
+        &mut self,
+        name: &str,
+        from: usize,
+        to: usize,
+        window: Window,
+        initial: Initial,
+    ) -> Conv {
         let Window { kernel, .. } = window;
         let layout = Layout::Matrix { outputs: to, channels: from, height: kernel, width: kernel };
         let weight = self.parameter(

@@ -74,7 +74,9 @@ pub enum ModelError {
     Weights(#[from] ParseWeightsError),
 
     /// `weights = "hub"` for a model without pinned weights.
-    #[error("no weights are pinned for {title}; name some with hub:OWNER/NAME/FILE or file:PATH, or use none")]
+    #[error(
+        "no weights are pinned for {title}; name some with hub:OWNER/NAME/FILE or file:PATH, or use none"
+    )]
     NotPinned {
         /// The model's title.
         title: &'static str,

@@ -70,7 +70,9 @@ impl Activation {
     fn map(&self) -> candle_core::Result<&Hwnc> {
         match self {
             Activation::Map(map) => Ok(map),
-            Activation::Rows(rows) => candle_core::bail!("a map was expected, and rows {:?} came", rows.dims()),
+            Activation::Rows(rows) => {
+                candle_core::bail!("a map was expected, and rows {:?} came", rows.dims())
+            }
         }
     }
 

@@ -19,8 +19,12 @@ impl Layout {
     /// The native shape of a parameter whose torchvision shape is `shape`.
     pub(crate) fn native_shape(self, shape: &[usize]) -> Vec<usize> {
         match (self, shape.len()) {
-            (Layout::Matrix { outputs, channels, height, width }, 4) => vec![height, width, channels, outputs],
-            (Layout::Matrix { outputs, channels, height, width }, _) => vec![height * width * channels, outputs],
+            (Layout::Matrix { outputs, channels, height, width }, 4) => {
+                vec![height, width, channels, outputs]
+            }
+            (Layout::Matrix { outputs, channels, height, width }, _) => {
+                vec![height * width * channels, outputs]
+            }
             (Layout::Vector, _) => shape.to_vec(),
         }
     }

@@ -69,7 +69,8 @@ const SHOWN: usize = 6;
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the weights in {} are not those of {}", self.origin, self.model)?;
-        let shapes = self.misshapen.iter().map(|m| format!("{} is {:?} for {:?}", m.name, m.found, m.expected));
+        let shapes =
+            self.misshapen.iter().map(|m| format!("{} is {:?} for {:?}", m.name, m.found, m.expected));
         for (kind, items) in [
             ("missing", self.missing.clone()),
             ("unexpected", self.unexpected.clone()),
@@ -158,7 +159,8 @@ impl Model {
     /// # Errors
     /// [`ModelError::Mismatch`] with all that is missing, unexpected, misshapen or not finite.
     pub fn load(&self, weights: &StateDict, policy: HeadPolicy) -> Result<LoadReport, ModelError> {
-        let found: Vec<(&str, &[usize])> = weights.iter().map(|(name, tensor)| (name, tensor.dims())).collect();
+        let found: Vec<(&str, &[usize])> =
+            weights.iter().map(|(name, tensor)| (name, tensor.dims())).collect();
         let blame = |mismatch: Mismatch| {
             let (model, origin) = (self.card().title.to_owned(), weights.origin().to_owned());
             Box::new(Mismatch { model, origin, ..mismatch })
@@ -206,8 +208,13 @@ impl Model {
             dict.insert(parameter.name(), parameter.torch_tensor()?);
         }
         for norm in self.norms() {
-            for (part, tensor) in [("running_mean", norm.running_mean()), ("running_var", norm.running_variance())] {
-                dict.insert(format!("{}.{part}", norm.name()), tensor.to_device(&candle_core::Device::Cpu)?.copy()?);
+            for (part, tensor) in
+                [("running_mean", norm.running_mean()), ("running_var", norm.running_variance())]
+            {
+                dict.insert(
+                    format!("{}.{part}", norm.name()),
+                    tensor.to_device(&candle_core::Device::Cpu)?.copy()?,
+                );
             }
             let batches = Tensor::new(norm.batches_tracked(), &candle_core::Device::Cpu)?;
             dict.insert(format!("{}.num_batches_tracked", norm.name()), batches);

@@ -221,7 +221,9 @@ impl Model {
     /// [`ModelError::Input`] outside [0, 1).
     pub fn set_dropout(&self, probability: f32) -> Result<(), ModelError> {
         if !(0.0..1.0).contains(&probability) {
-            return Err(ModelError::Input(format!("a dropout probability lies in [0, 1), not at {probability}")));
+            return Err(ModelError::Input(format!(
+                "a dropout probability lies in [0, 1), not at {probability}"
+            )));
         }
         self.dropout.store(probability.to_bits(), Ordering::Relaxed);
         Ok(())
@@ -282,7 +284,9 @@ impl Model {
     fn check_images(&self, x: &Activation) -> Result<(), ModelError> {
         let (height, width) = (self.spec.height, self.spec.width);
         match x {
-            Activation::Map(map) if matches!(map.dims(), (h, w, n, 3) if (h, w) == (height, width) && n > 0) => Ok(()),
+            Activation::Map(map) if matches!(map.dims(), (h, w, n, 3) if (h, w) == (height, width) && n > 0) => {
+                Ok(())
+            }
             _ => Err(ModelError::Input(format!(
                 "{} was built for images [{height}, {width}, N, 3], and {:?} came",
                 self.card.title,

@@ -50,7 +50,8 @@ pub(crate) const RESNET34: ModelCard = ModelCard {
 fn resnet(depths: [usize; 4], classes: usize) -> Architecture {
     let mut b = Builder::default();
     b.stage("stem");
-    let stem = conv_norm(&mut b, "", "conv1", "bn1", (3, 64), Window { kernel: 7, stride: 2, padding: 3 }, true);
+    let stem =
+        conv_norm(&mut b, "", "conv1", "bn1", (3, 64), Window { kernel: 7, stride: 2, padding: 3 }, true);
     let pool =
         Layer::MaxPool { name: "maxpool".to_owned(), window: Window { kernel: 3, stride: 2, padding: 1 } };
     b.push([Layer::ConvNorm(stem), pool]);

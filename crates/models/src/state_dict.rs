@@ -66,8 +66,9 @@ impl StateDict {
     pub fn save_safetensors(&self, path: &Path) -> Result<(), ModelError> {
         let views = self.tensors.iter().map(|(name, tensor)| Ok((name, Stored::new(tensor)?)));
         let views = views.collect::<candle_core::Result<Vec<_>>>()?;
-        safetensors::serialize_to_file(views, None, path)
-            .map_err(|error| file_error(path, format!("cannot be written: {error}"), "check the folder and free space"))
+        safetensors::serialize_to_file(views, None, path).map_err(|error| {
+            file_error(path, format!("cannot be written: {error}"), "check the folder and free space")
+        })
     }
 }
 
@@ -82,7 +83,9 @@ impl Stored {
     fn new(tensor: &Tensor) -> candle_core::Result<Self> {
         let flat = tensor.flatten_all()?;
         let (dtype, bytes) = match tensor.dtype() {
-            DType::I64 => (Dtype::I64, flat.to_vec1::<i64>()?.into_iter().flat_map(i64::to_le_bytes).collect()),
+            DType::I64 => {
+                (Dtype::I64, flat.to_vec1::<i64>()?.into_iter().flat_map(i64::to_le_bytes).collect())
+            }
             _ => (
                 Dtype::F32,
                 flat.to_dtype(DType::F32)?.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes).collect(),
@@ -174,14 +177,22 @@ fn open(path: &Path) -> Result<Opened, ModelError> {
     let mut start = Vec::new();
     reader.by_ref().take(8).read_to_end(&mut start).map_err(unreadable)?;
     if start.starts_with(b"PK\x03\x04") || start.starts_with(b"\x80\x02") {
-        return Err(file_error(path, "is a PyTorch pickle, not a safetensors file".to_owned(), SAFETENSORS_ONLY));
+        return Err(file_error(
+            path,
+            "is a PyTorch pickle, not a safetensors file".to_owned(),
+            SAFETENSORS_ONLY,
+        ));
     }
     let Ok(prefix) = <[u8; 8]>::try_from(start.as_slice()) else {
         return Err(file_error(path, format!("has {length} bytes, too few for a safetensors file"), REFETCH));
     };
     let header_length = u64::from_le_bytes(prefix);
     if header_length > LONGEST_HEADER {
-        return Err(file_error(path, "is not a safetensors file, or is corrupt".to_owned(), SAFETENSORS_ONLY));
+        return Err(file_error(
+            path,
+            "is not a safetensors file, or is corrupt".to_owned(),
+            SAFETENSORS_ONLY,
+        ));
     }
     let data_start = 8 + header_length;
     if data_start > length {

@@ -89,11 +89,7 @@ fn step<'a>(layer: &'a Layer, input: Extent, multiply_adds: &mut u64) -> Result<
     }
 }
 
-fn conv<'a>(
-    conv: &'a Conv,
-    input: Extent,
-    multiply_adds: &mut u64,
-) -> Result<Extent, (&'a str, Extent)> {
+fn conv<'a>(conv: &'a Conv, input: Extent, multiply_adds: &mut u64) -> Result<Extent, (&'a str, Extent)> {
     let window = conv.window;
     let side = |size| conv_output(size, window.kernel, window.stride, window.padding);
     let output = sides(side, input).ok_or((conv.name.as_str(), input))?;

@@ -142,6 +142,9 @@ mod tests {
             unknown.to_string(),
             "there is no model `transformer`; the models are resnet18, resnet34, alexnet"
         );
-        assert_eq!(card("resnet-18").unwrap_err().to_string(), "there is no model `resnet-18`; did you mean `resnet18`?");
+        assert_eq!(
+            card("resnet-18").unwrap_err().to_string(),
+            "there is no model `resnet-18`; did you mean `resnet18`?"
+        );
     }
 }
