@@ -69,14 +69,8 @@ pub(crate) fn download(
                 wrong += 1;
                 if wrong == WRONG_CONTENT {
                     let (endpoint, subject) = (asked.endpoint.to_owned(), asked.subject());
-                    return Err(HubError::WrongContent {
-                        endpoint,
-                        subject,
-                        algorithm,
-                        wanted,
-                        found,
-                        attempts: wrong,
-                    });
+                    let wanted = format!("{algorithm} {wanted}");
+                    return Err(HubError::WrongContent { endpoint, subject, wanted, found, attempts: wrong });
                 }
                 progress.note(&format!("{} came with the wrong content; fetching it again", asked.subject()));
             }

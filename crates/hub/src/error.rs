@@ -54,16 +54,12 @@ pub enum HubError {
         revision: String,
     },
     /// Repository and revision are there, the file is not.
-    #[error("{kind} {repo}@{revision} on {endpoint} has no file {path:?}; {held}")]
+    #[error("{repository} on {endpoint} has no file {path:?}; {held}")]
     FileNotFound {
         /// The Hub's address.
         endpoint: String,
-        /// `model` or `dataset`.
-        kind: &'static str,
-        /// `owner/name`.
-        repo: String,
-        /// The commit looked at.
-        revision: String,
+        /// Kind, name and commit of the repository.
+        repository: String,
         /// Path inside the repository.
         path: String,
         /// What it has instead.
@@ -163,7 +159,7 @@ pub enum HubError {
     },
     /// The body has another hash than announced.
     #[error(
-        "{subject} from {endpoint} came with the wrong content ({algorithm} {found} where {wanted} was due), {attempts} \
+        "{subject} from {endpoint} came with the wrong content ({wanted} was due, {found} came), {attempts} \
          times; nothing of it was kept: try again, or look at what stands between this machine and the Hub"
     )]
     WrongContent {
@@ -171,9 +167,7 @@ pub enum HubError {
         endpoint: String,
         /// The file.
         subject: String,
-        /// `sha256` or `git sha1`.
-        algorithm: &'static str,
-        /// The hash announced.
+        /// The hash announced, after the name of its kind.
         wanted: String,
         /// The hash of what came.
         found: String,

@@ -214,19 +214,19 @@ impl Hub {
             Look::Missing => {}
         }
         let fetched = download(client, cache, file, commit, &self.patience, progress);
-        fetched.map_err(|error| self.explain(client, file, error))
+        fetched.map_err(|error| self.explain(client, file, commit, error))
     }
 
     /// Tells why a file is missing: `hf-hub` says no more than that it is.
-    fn explain(&self, client: &Client, file: &HubFile, error: HubError) -> HubError {
-        let HubError::FileNotFound { endpoint, kind, repo, revision, path, .. } = error else { return error };
-        let asked = client.asked(file.kind, &repo, &revision, None);
+    fn explain(&self, client: &Client, file: &HubFile, commit: &str, error: HubError) -> HubError {
+        let HubError::FileNotFound { endpoint, repository, path, .. } = error else { return error };
+        let asked = client.asked(file.kind, &file.repo, commit, None);
         match client.commit(&asked, &self.patience) {
             Err(missing @ (HubError::RepoNotFound { .. } | HubError::RevisionNotFound { .. })) => missing,
             _ => {
-                let listing = self.list(file.kind, &repo, Some(&revision));
+                let listing = self.list(file.kind, &file.repo, Some(commit));
                 let held = listing.map_or_else(|_| "check its name".to_owned(), |listing| held(&listing));
-                HubError::FileNotFound { endpoint, kind, repo, revision, path, held }
+                HubError::FileNotFound { endpoint, repository, path, held }
             }
         }
     }

@@ -11,6 +11,8 @@ mod download;
 mod error;
 mod hub;
 mod lock;
+#[cfg(feature = "loopback")]
+pub mod loopback;
 mod names;
 mod progress;
 mod record;

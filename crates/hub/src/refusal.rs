@@ -61,9 +61,7 @@ impl Asked<'_> {
     fn file_not_found(&self) -> HubError {
         HubError::FileNotFound {
             endpoint: self.endpoint.to_owned(),
-            kind: self.kind.word(),
-            repo: self.repo.to_owned(),
-            revision: self.revision.to_owned(),
+            repository: Asked { path: None, ..*self }.subject(),
             path: self.path.unwrap_or_default().to_owned(),
             held: "check its name".to_owned(),
         }

@@ -1,0 +1,182 @@
+//! What the Hub answers to a request.
+//!
+//! The main function is [`answer`]. Addresses, headers and error codes are those that the Hub was seen to use;
+//! `X-Xet-Hash` is left out, so that clients use plain HTTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::http::{Ending, Request, Response};
+use super::shelf::{Files, Shelf, Stored};
+use super::{Fault, Shared};
+use crate::names::RepoKind;
+
+/// A file by repository, revision and path.
+struct Wanted<'a> {
+    kind: RepoKind,
+    repo: String,
+    revision: &'a str,
+    path: String,
+}
+
+/// Answers one request.
+pub(super) fn answer(shared: &Shared, address: SocketAddr, request: &Request) -> Response {
+    let mut shelf = shared.shelf();
+    shelf.requests += 1;
+    let parts: Vec<&str> = request.segments.iter().map(String::as_str).collect();
+    match *parts.as_slice() {
+        ["storage", kind, owner, name, revision, ref path @ ..] => {
+            let kind = if kind == "models" { RepoKind::Model } else { RepoKind::Dataset };
+            let wanted = Wanted { kind, repo: format!("{owner}/{name}"), revision, path: path.join("/") };
+            let file =
+                shelf.revision(kind, &wanted.repo, revision).and_then(|(_, files)| files.get(&wanted.path));
+            let Some(file) = file.cloned() else { return missing("EntryNotFound", "Entry not found") };
+            bytes(&mut shelf, request, &wanted, &file)
+        }
+        ["api", kind @ ("models" | "datasets"), owner, name, ref rest @ ..] => {
+            let kind = if kind == "models" { RepoKind::Model } else { RepoKind::Dataset };
+            api(&mut shelf, kind, &format!("{owner}/{name}"), rest)
+        }
+        ["datasets", owner, name, "resolve", revision, ref path @ ..] => {
+            let (kind, repo) = (RepoKind::Dataset, format!("{owner}/{name}"));
+            resolve(&mut shelf, address, request, &Wanted { kind, repo, revision, path: path.join("/") })
+        }
+        [owner, name, "resolve", revision, ref path @ ..] => {
+            let (kind, repo) = (RepoKind::Model, format!("{owner}/{name}"));
+            resolve(&mut shelf, address, request, &Wanted { kind, repo, revision, path: path.join("/") })
+        }
+        _ => Response::new(404, "no such address"),
+    }
+}
+
+/// The first answer about a file: what it is, and where its bytes are.
+fn resolve(shelf: &mut Shelf, address: SocketAddr, request: &Request, wanted: &Wanted<'_>) -> Response {
+    let Wanted { kind, ref repo, revision, ref path } = *wanted;
+    if !shelf.has(kind, repo) {
+        return hidden();
+    }
+    let touches = [Fault::NotFound, Fault::Refused, Fault::Unavailable];
+    if let Some(fault) = shelf.fault(kind, repo, path, &touches) {
+        return misbehave(fault, "EntryNotFound");
+    }
+    let Some((commit, files)) = shelf.revision(kind, repo, revision) else {
+        return missing("RevisionNotFound", &format!("Invalid rev id: {revision}"));
+    };
+    let commit = commit.to_owned();
+    let Some(file) = files.get(path).cloned() else {
+        return missing("EntryNotFound", "Entry not found").header("X-Repo-Commit", commit);
+    };
+    let etag = format!("\"{}\"", file.etag());
+    if file.lfs {
+        let place = format!("http://{address}/storage/{}/{repo}/{commit}/{path}", kind.plural());
+        Response::new(302, "")
+            .header("X-Repo-Commit", commit)
+            .header("X-Linked-ETag", etag)
+            .header("X-Linked-Size", file.bytes.len().to_string())
+            .header("Location", place)
+    } else {
+        bytes(shelf, request, wanted, &file).header("X-Repo-Commit", commit).header("ETag", etag)
+    }
+}
+
+/// The bytes of a file, or what a fault makes of them.
+fn bytes(shelf: &mut Shelf, request: &Request, wanted: &Wanted<'_>, file: &Stored) -> Response {
+    let Wanted { kind, ref repo, ref path, .. } = *wanted;
+    let mut response = Response::new(200, "");
+    response.body = Arc::clone(&file.bytes);
+    if request.method == "HEAD" {
+        return response;
+    }
+    if shelf.fault(kind, repo, path, &[Fault::UnavailableBody]).is_some() {
+        return misbehave(Fault::UnavailableBody, "EntryNotFound");
+    }
+    if let Some((first, last)) = request.range {
+        let end = last.saturating_add(1).min(file.bytes.len());
+        let Some(part) = file.bytes.get(first..end) else { return Response::new(416, "") };
+        let about = format!("bytes {first}-{}/{}", end.saturating_sub(1), file.bytes.len());
+        return Response::new(206, part).header("Content-Range", about);
+    }
+    shelf.count(kind, repo, path);
+    match shelf.fault(kind, repo, path, &[Fault::WrongBody, Fault::CutBody, Fault::Stall]) {
+        Some(Fault::WrongBody) => response.body = Arc::new(file.bytes.iter().map(|byte| !byte).collect()),
+        Some(Fault::CutBody) => response.ending = Ending::Cut,
+        Some(Fault::Stall) => response.ending = Ending::Stall,
+        _ => {}
+    }
+    response
+}
+
+/// What is asked about a repository: its commit, or its files.
+fn api(shelf: &mut Shelf, kind: RepoKind, repo: &str, rest: &[&str]) -> Response {
+    if !shelf.has(kind, repo) {
+        return hidden();
+    }
+    if let Some(fault) = shelf.fault(kind, repo, "", &[Fault::NotFound, Fault::Refused, Fault::Unavailable]) {
+        return misbehave(fault, "RepoNotFound");
+    }
+    let (what, revision) = match *rest {
+        [] => ("revision", "main"),
+        [what @ ("revision" | "tree"), revision, ..] => (what, revision),
+        _ => return Response::new(404, "no such address"),
+    };
+    let Some((commit, files)) = shelf.revision(kind, repo, revision) else {
+        return missing("RevisionNotFound", &format!("Invalid rev id: {revision}"));
+    };
+    let body = if what == "tree" {
+        tree(files, rest.get(2..).unwrap_or_default())
+    } else {
+        about(repo, commit, files)
+    };
+    Response::new(200, body.to_string())
+        .header("Content-Type", "application/json")
+        .header("X-Repo-Commit", commit)
+}
+
+fn tree(files: &Files, inside: &[&str]) -> Value {
+    let folder = inside.iter().map(|part| format!("{part}/")).collect::<String>();
+    let entry = |(path, file): (&String, &Stored)| {
+        let mut entry = json!({
+            "type": "file", "path": path, "size": file.bytes.len(), "oid": file.git_sha1,
+        });
+        if file.lfs {
+            entry["lfs"] = json!({ "oid": file.sha256, "size": file.bytes.len(), "pointerSize": 134 });
+        }
+        entry
+    };
+    files.iter().filter(|(path, _)| path.starts_with(&folder)).map(entry).collect()
+}
+
+fn about(repo: &str, commit: &str, files: &Files) -> Value {
+    let siblings: Vec<Value> = files.keys().map(|path| json!({ "rfilename": path })).collect();
+    json!({
+        "_id": &commit[..24], "id": repo, "sha": commit, "private": false, "gated": false, "disabled": false,
+        "downloads": 0, "likes": 0, "tags": [], "siblings": siblings,
+    })
+}
+
+fn misbehave(fault: Fault, code: &'static str) -> Response {
+    match fault {
+        Fault::NotFound => missing(code, "Not found"),
+        Fault::Refused => coded(403, "GatedRepo", "Access to this repository is restricted"),
+        _ => Response::new(503, "<html><body>Service unavailable</body></html>")
+            .header("Content-Type", "text/html"),
+    }
+}
+
+/// The Hub does not tell those without a token that a repository is missing.
+fn hidden() -> Response {
+    coded(401, "RepoNotFound", "Repository not found")
+}
+
+fn missing(code: &'static str, text: &str) -> Response {
+    coded(404, code, text)
+}
+
+fn coded(status: u16, code: &'static str, text: &str) -> Response {
+    Response::new(status, json!({ "error": text }).to_string())
+        .header("X-Error-Code", code)
+        .header("X-Error-Message", text)
+        .header("Content-Type", "application/json")
+}
