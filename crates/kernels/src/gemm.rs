@@ -166,3 +166,80 @@ pub(crate) fn multiply(out: &mut MatrixMut<'_>, accumulate: bool, a: Matrix<'_>,
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(count: usize) -> Vec<f32> {
+        (0..count).map(|index| (index % 13) as f32 - 6.0).collect()
+    }
+
+    #[test]
+    fn products_of_views_equal_the_definition() {
+        for (m, k, n, width) in [(1, 1, 1, 1), (3, 5, 7, 2), (20, 17, 70, 32), (65, 3, 9, 9), (4, 40, 1, 1)] {
+            let (a, b) = (ramp(m * k), ramp(n * k));
+            let mut out = vec![1.0f32; m * n];
+            // `a` is stored by columns, `b` by columns as well: both strides differ from 1.
+            let a_view = Matrix::dense(&a, k, m).transposed();
+            let b_view = Matrix::dense(&b, n, k).transposed();
+            for (block, mut out) in
+                MatrixMut::dense(&mut out, m, n).column_blocks(width).into_iter().enumerate()
+            {
+                let cols = block * width..(block * width + width).min(n);
+                multiply(&mut out, true, a_view, b_view.cols(cols.clone()));
+                multiply(&mut out.rows(0..m), true, a_view.rows(0..m), b_view.cols(cols));
+            }
+            for row in 0..m {
+                for col in 0..n {
+                    let sum: f32 = (0..k).map(|depth| a[depth * m + row] * b[col * k + depth]).sum();
+                    assert_eq!(out[row * n + col], 1.0 + 2.0 * sum, "({row}, {col}) of {m}x{k}x{n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_rows_leaves_the_others_alone() {
+        let mut out = vec![7.0f32; 12];
+        let mut view = MatrixMut::dense(&mut out, 4, 3);
+        multiply(
+            &mut view.rows(1..3),
+            false,
+            Matrix::dense(&[1.0, 2.0], 2, 1),
+            Matrix::dense(&[1.0; 3], 1, 3),
+        );
+        view.row(3)[1] = 0.0;
+        assert_eq!(out, [7.0, 7.0, 7.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 7.0, 0.0, 7.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "leaves its 11 values")]
+    fn a_matrix_does_not_leave_its_values() {
+        Matrix::strided(&[0.0; 11], 3, 4, 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "rows 2..5 of 4")]
+    fn rows_do_not_leave_their_matrix() {
+        MatrixMut::dense(&mut [0.0; 12], 4, 3).rows(2..5);
+    }
+
+    #[test]
+    #[should_panic(expected = "row 4 of 4")]
+    fn a_row_does_not_leave_its_matrix() {
+        MatrixMut::dense(&mut [0.0; 12], 4, 3).row(4);
+    }
+
+    #[test]
+    #[should_panic(expected = "a product of 2x3 and 2x2 does not give 2x2")]
+    fn shapes_of_a_product_agree() {
+        let a = [0.0; 6];
+        multiply(
+            &mut MatrixMut::dense(&mut [0.0; 4], 2, 2),
+            false,
+            Matrix::dense(&a, 2, 3),
+            Matrix::dense(&a[..4], 2, 2),
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Linear layers, ReLU, dropout, flattening and the loss.
+
+use candle_core::{Device, Tensor, Var};
+use frostline_kernels::{Hwnc, composed, cross_entropy, dropout, flatten_hwc, linear, relu, relu_2d};
+use proptest::prelude::*;
+
+use crate::harness::{Array, Case, hold, numbers, properties};
+use crate::oracle;
+
+fn check_linear((n, inputs, outputs): (usize, usize, usize), with_bias: bool, seed: u64) {
+    let mut list = vec![Array::noise(&[n, inputs], seed), Array::noise(&[inputs, outputs], seed + 1)];
+    if with_bias {
+        list.push(Array::noise(&[outputs], seed + 2));
+    }
+    hold(&Case {
+        name: format!("linear of [{n}, {inputs}] with [{inputs}, {outputs}]"),
+        inputs: list,
+        here: &|t| linear(&t[0], &t[1], t.get(2)),
+        composed: &|t| composed::linear(&t[0], &t[1], t.get(2)),
+        oracle: &|t| oracle::linear(&t[0], &t[1], t.get(2)),
+    });
+}
+
+fn check_loss((n, classes): (usize, usize), smoothing: f64, seed: u64) {
+    let labels: Vec<u32> = (0..n).map(|row| ((row * 7 + seed as usize) % classes) as u32).collect();
+    hold(&Case {
+        name: format!("cross-entropy of [{n}, {classes}], smoothing {smoothing}"),
+        inputs: vec![Array::noise(&[n, classes], seed).map(|x| 6.0 * x)],
+        here: &|t| cross_entropy(&t[0], &labels, smoothing),
+        composed: &|t| composed::cross_entropy(&t[0], &labels, smoothing),
+        oracle: &|t| oracle::cross_entropy(&t[0], &labels, smoothing),
+    });
+}
+
+proptest! {
+    #![proptest_config(properties(48))]
+    #[test]
+    fn linear_of_random_shapes(
+        shape in (1usize..20, 1usize..40, 1usize..40),
+        with_bias: bool,
+        seed in 0u64..1_000_000,
+    ) {
+        check_linear(shape, with_bias, seed);
+    }
+
+    #[test]
+    fn losses_of_random_shapes(
+        shape in (1usize..9, 1usize..12),
+        smoothing in 0.0f64..1.0,
+        seed in 0u64..1_000_000,
+    ) {
+        check_loss(shape, smoothing, seed);
+    }
+}
+
+#[test]
+fn linear_in_blocks_of_rows_and_columns() {
+    check_linear((300, 24, 100), true, 1);
+    check_linear((8, 16, 700), true, 2);
+    check_linear((16, 16, 16), false, 3);
+}
+
+#[test]
+fn losses_of_many_classes() {
+    check_loss((70, 40), 0.1, 3);
+    check_loss((3, 1000), 0.0, 4);
+}
+
+#[test]
+fn large_logits_do_not_overflow() {
+    let logits = Tensor::new(&[[1e4f32, -1e4, 0.0]], &Device::Cpu).unwrap();
+    for loss in [cross_entropy, composed::cross_entropy] {
+        assert_eq!(loss(&logits, &[0], 0.0).unwrap().to_scalar::<f32>().unwrap(), 0.0);
+        assert_eq!(loss(&logits, &[2], 0.0).unwrap().to_scalar::<f32>().unwrap(), 1e4);
+    }
+}
+
+#[test]
+fn relu_stops_at_zero_and_keeps_nan() {
+    hold(&Case {
+        name: "relu".into(),
+        inputs: vec![Array::noise(&[5, 7, 3, 400], 1)],
+        here: &|t| Ok(relu(&Hwnc::new(t[0].clone())?)?.into_tensor()),
+        composed: &|t| composed::relu(&t[0]),
+        oracle: &|t| Array {
+            dims: t[0].dims.clone(),
+            values: t[0].values.iter().map(|x| x.max(0.0)).collect(),
+        },
+    });
+    let x = Var::new(&[-1f32, 0.0, 2.0, f32::NAN, f32::NEG_INFINITY], &Device::Cpu).unwrap();
+    for relu in [relu_2d, composed::relu] {
+        let y = relu(&x).unwrap();
+        assert_eq!(numbers(&y)[..3], [0.0, 0.0, 2.0]);
+        assert!(numbers(&y)[3].is_nan() && numbers(&y)[4] == 0.0);
+        let store = y.narrow(0, 0, 3).unwrap().sum_all().unwrap().backward().unwrap();
+        assert_eq!(numbers(store.get(&x).unwrap())[..3], [0.0, 0.0, 1.0]);
+    }
+}
+
+#[test]
+fn dropout_multiplies_by_its_mask() {
+    let mask = Array::noise(&[9, 31], 5).map(|x| if x > 0.2 { 0.0 } else { 2.5 });
+    hold(&Case {
+        name: "dropout".into(),
+        inputs: vec![Array::noise(&[9, 31], 1)],
+        here: &|t| dropout(&t[0], &mask.tensor()),
+        composed: &|t| &t[0] * mask.tensor(),
+        oracle: &|t| {
+            let values = t[0].values.iter().zip(&mask.values).map(|(x, mask)| x * mask);
+            Array { dims: t[0].dims.clone(), values: values.collect() }
+        },
+    });
+}
+
+#[test]
+fn flattening_gathers_each_image() {
+    for (h, w, n, c) in [(3, 4, 5, 6), (1, 1, 3, 4), (4, 4, 4, 4), (2, 1, 1, 3)] {
+        hold(&Case {
+            name: format!("flattening of [{h}, {w}, {n}, {c}]"),
+            inputs: vec![Array::noise(&[h, w, n, c], 1)],
+            here: &|t| flatten_hwc(&Hwnc::new(t[0].clone())?),
+            composed: &|t| t[0].permute((2, 0, 1, 3))?.reshape((n, h * w * c)),
+            oracle: &|t| {
+                let at = |image: usize, rest: usize| t[0].values[(rest / c * n + image) * c + rest % c];
+                let values = (0..n).flat_map(|image| (0..h * w * c).map(move |rest| at(image, rest)));
+                Array { dims: vec![n, h * w * c], values: values.collect() }
+            },
+        });
+    }
+}

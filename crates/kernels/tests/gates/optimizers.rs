@@ -1,0 +1,155 @@
+//! Optimizer updates against their definitions in double precision, and the norm of a gradient.
+
+use candle_core::{Tensor, Var};
+use frostline_kernels::composed;
+use frostline_kernels::optim::{AdamStep, Moments, SgdStep, State, adam, sgd, squared_norm};
+
+use crate::harness::{Array, close, noise, numbers, pools};
+
+/// More than one block, and not a multiple of a lane.
+const SIZE: usize = 40_003;
+const STEPS: u64 = 6;
+
+fn start() -> Array {
+    Array::noise(&[SIZE], 1)
+}
+
+fn gradient(step: u64) -> Array {
+    Array::noise(&[SIZE], 10 + step)
+}
+
+/// Runs the steps in pools of 1, 2 and 3 threads, which must agree to the bit, and returns the parameter.
+fn in_every_pool(run: impl Fn(&Var) + Sync) -> Vec<f32> {
+    let results: Vec<Vec<u32>> = pools()
+        .iter()
+        .map(|pool| {
+            let var = Var::from_tensor(&start().tensor()).unwrap();
+            pool.install(|| run(&var));
+            numbers(&var).iter().map(|value| value.to_bits()).collect()
+        })
+        .collect();
+    assert!(results[0] == results[1] && results[0] == results[2], "thread counts change the bits");
+    results[0].iter().map(|bits| f32::from_bits(*bits)).collect()
+}
+
+#[test]
+fn sgd_follows_its_definition() {
+    for (momentum, nesterov, weight_decay, grad_scale) in
+        [(0.0, false, 0.0, 1.0), (0.0, false, 0.1, 0.5), (0.9, false, 0.01, 1.0), (0.9, true, 0.01, 0.25)]
+    {
+        let step = SgdStep { lr: 0.1, momentum, nesterov, weight_decay, grad_scale };
+        let mut expected = start().values;
+        let mut velocity = vec![0.0; SIZE];
+        for index in 0..STEPS {
+            for ((p, g), v) in expected.iter_mut().zip(gradient(index).values).zip(&mut velocity) {
+                let g = g * f64::from(grad_scale) + weight_decay * *p;
+                *v = momentum * *v + g;
+                *p -= step.lr * if nesterov { g + momentum * *v } else { *v };
+            }
+        }
+        let ours = in_every_pool(|var| {
+            let mut velocity = None;
+            for index in 0..STEPS {
+                sgd(var, &gradient(index).tensor(), &mut velocity, &step).unwrap();
+            }
+            assert_eq!(velocity.is_some(), momentum != 0.0);
+        });
+        close("sgd", &ours, &expected);
+        let var = Var::from_tensor(&start().tensor()).unwrap();
+        let mut velocity = var.zeros_like().unwrap();
+        for index in 0..STEPS {
+            let velocity = (momentum != 0.0).then_some(&mut velocity);
+            composed::sgd(&var, &gradient(index).tensor(), velocity, &step).unwrap();
+        }
+        close("composed sgd", &numbers(&var), &expected);
+    }
+}
+
+fn adam_step(weight_decay: f64, decoupled: bool, step: u64) -> AdamStep {
+    AdamStep { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, decoupled, step, grad_scale: 0.5 }
+}
+
+#[test]
+fn adam_and_adamw_follow_their_definitions() {
+    for (weight_decay, decoupled) in [(0.0, false), (0.1, false), (0.1, true)] {
+        let mut expected = start().values;
+        let (mut first, mut second) = (vec![0.0; SIZE], vec![0.0; SIZE]);
+        for index in 1..=STEPS {
+            let s = adam_step(weight_decay, decoupled, index);
+            let corrections = (1.0 - s.beta1.powi(index as i32), 1.0 - s.beta2.powi(index as i32));
+            for (at, g) in gradient(index).values.into_iter().enumerate() {
+                let mut g = g * f64::from(s.grad_scale);
+                if decoupled {
+                    expected[at] *= 1.0 - s.lr * weight_decay;
+                } else {
+                    g += weight_decay * expected[at];
+                }
+                first[at] = s.beta1 * first[at] + (1.0 - s.beta1) * g;
+                second[at] = s.beta2 * second[at] + (1.0 - s.beta2) * g * g;
+                expected[at] -=
+                    s.lr * (first[at] / corrections.0) / ((second[at] / corrections.1).sqrt() + s.eps);
+            }
+        }
+        let ours = in_every_pool(|var| {
+            let mut moments = Moments::zeros_like(var).unwrap();
+            for index in 1..=STEPS {
+                let step = adam_step(weight_decay, decoupled, index);
+                adam(var, &gradient(index).tensor(), &mut moments, &step).unwrap();
+            }
+        });
+        close("adam", &ours, &expected);
+        let var = Var::from_tensor(&start().tensor()).unwrap();
+        let (mut first, mut second) = (var.zeros_like().unwrap(), var.zeros_like().unwrap());
+        for index in 1..=STEPS {
+            let step = adam_step(weight_decay, decoupled, index);
+            composed::adam(&var, &gradient(index).tensor(), &mut first, &mut second, &step).unwrap();
+        }
+        close("composed adam", &numbers(&var), &expected);
+    }
+}
+
+#[test]
+fn stored_state_goes_on_where_it_stopped() {
+    let run = |store: bool| {
+        let var = Var::from_tensor(&start().tensor()).unwrap();
+        let mut moments = Moments::zeros_like(&var).unwrap();
+        for index in 1..=STEPS {
+            if store && index == 3 {
+                let again = |state: &State| State::from_tensor(&state.to_tensor().unwrap()).unwrap();
+                moments = Moments { first: again(&moments.first), second: again(&moments.second) };
+            }
+            adam(&var, &gradient(index).tensor(), &mut moments, &adam_step(0.0, true, index)).unwrap();
+        }
+        numbers(&var)
+    };
+    assert_eq!(run(false), run(true));
+}
+
+#[test]
+fn a_parameter_on_the_tape_is_updated_where_it_is() {
+    let var = Var::from_tensor(&Array::noise(&[3, 5], 1).tensor()).unwrap();
+    let seen = var.as_tensor().clone();
+    let loss = var.sqr().unwrap().sum_all().unwrap();
+    let grad = loss.backward().unwrap().get(&var).unwrap().clone();
+    let before = numbers(&seen);
+    let step = SgdStep { lr: 0.25, momentum: 0.0, nesterov: false, weight_decay: 0.0, grad_scale: 1.0 };
+    sgd(&var, &grad, &mut None, &step).unwrap();
+    let expected: Vec<f64> = before.iter().map(|x| 0.5 * f64::from(*x)).collect();
+    close("every holder of the parameter", &numbers(&seen), &expected);
+}
+
+#[test]
+fn the_norm_is_a_sum_in_a_fixed_order() {
+    let grad = gradient(0);
+    let expected: f64 = grad.values.iter().map(|x| x * x).sum();
+    let norms = pools().each_ref().map(|pool| pool.install(|| squared_norm(&grad.tensor()).unwrap()));
+    assert!(norms[0].to_bits() == norms[1].to_bits() && norms[0].to_bits() == norms[2].to_bits());
+    assert!((norms[0] / expected - 1.0).abs() < 1e-6);
+    assert!((composed::squared_norm(&grad.tensor()).unwrap() / expected - 1.0).abs() < 1e-5);
+    let strided =
+        Tensor::from_vec((0..6).map(|i| noise(1, i) as f32).collect(), (2, 3), &candle_core::Device::Cpu);
+    let strided = strided.unwrap().t().unwrap();
+    assert!(
+        (squared_norm(&strided).unwrap() - (0..6).map(|i| noise(1, i).powi(2)).sum::<f64>()).abs() < 1e-6
+    );
+}

@@ -1,0 +1,177 @@
+//! The operations as their definitions say, in double precision, one value at a time.
+
+use frostline_kernels::{ConvSpec, PoolSpec};
+
+use crate::harness::Array;
+
+/// Convolution of `[H, W, N, C]` with `[kh, kw, C, O]`; empty output sizes are the caller's mistake.
+pub(crate) fn conv2d(x: &Array, weights: &Array, bias: Option<&Array>, spec: ConvSpec) -> Array {
+    let [h, w, n, c] = x.dims[..] else { panic!("four dimensions") };
+    let [kh, kw, _, outputs] = weights.dims[..] else { panic!("four dimensions") };
+    let oh = (h + 2 * spec.padding.0 - kh) / spec.stride.0 + 1;
+    let ow = (w + 2 * spec.padding.1 - kw) / spec.stride.1 + 1;
+    let mut y = Array::zeros(&[oh, ow, n, outputs]);
+    for oy in 0..oh {
+        for ox in 0..ow {
+            for image in 0..n {
+                for output in 0..outputs {
+                    let mut sum = bias.map_or(0.0, |bias| bias.values[output]);
+                    for ky in 0..kh {
+                        for kx in 0..kw {
+                            let iy = (oy * spec.stride.0 + ky) as isize - spec.padding.0 as isize;
+                            let ix = (ox * spec.stride.1 + kx) as isize - spec.padding.1 as isize;
+                            if iy < 0 || ix < 0 || iy >= h as isize || ix >= w as isize {
+                                continue;
+                            }
+                            for channel in 0..c {
+                                sum += x.at(iy as usize, ix as usize, image, channel)
+                                    * weights.at(ky, kx, channel, output);
+                            }
+                        }
+                    }
+                    let at = y.index(oy, ox, image, output);
+                    y.values[at] = sum;
+                }
+            }
+        }
+    }
+    y
+}
+
+/// The mean and biased variance of each channel (the last dimension).
+pub(crate) fn moments(x: &Array) -> (Vec<f64>, Vec<f64>) {
+    let c = x.dims[x.dims.len() - 1];
+    let rows = (x.values.len() / c) as f64;
+    let column = |channel: usize| x.values.iter().skip(channel).step_by(c);
+    let mean: Vec<f64> = (0..c).map(|channel| column(channel).sum::<f64>() / rows).collect();
+    let square = |channel: usize| column(channel).map(|value| (value - mean[channel]).powi(2)).sum::<f64>();
+    let variance = (0..c).map(|channel| square(channel) / rows).collect();
+    (mean, variance)
+}
+
+/// Normalisation by given moments, scaled by `gamma`, shifted by `beta`, with a residual and ReLU if wanted.
+pub(crate) fn normalise(
+    x: &Array,
+    (mean, variance): (&[f64], &[f64]),
+    (gamma, beta): (&Array, &Array),
+    residual: Option<&Array>,
+    eps: f64,
+    relu: bool,
+) -> Array {
+    let c = gamma.values.len();
+    let value = |index: usize| {
+        let channel = index % c;
+        let normal = (x.values[index] - mean[channel]) / (variance[channel] + eps).sqrt();
+        let sum = normal * gamma.values[channel]
+            + beta.values[channel]
+            + residual.map_or(0.0, |residual| residual.values[index]);
+        if relu { sum.max(0.0) } else { sum }
+    };
+    Array { dims: x.dims.clone(), values: (0..x.values.len()).map(value).collect() }
+}
+
+/// What a pooling makes of the values of a window, and of the number of places that count in an average.
+type Summary = dyn Fn(&[f64], usize) -> f64;
+
+/// Pooling as PyTorch's documentation defines it: windows over the padded input, where padding holds no value.
+pub(crate) fn pool(x: &Array, spec: PoolSpec, summary: &Summary) -> Array {
+    let [h, w, n, c] = x.dims[..] else { panic!("four dimensions") };
+    let starts = |size: usize, kernel: usize, stride: usize, padding: usize| {
+        let mut starts = Vec::new();
+        let mut start = -(padding as isize);
+        // A window is kept if it fits, or, in ceil mode, if it starts inside the input or its leading padding
+        // and something is left for it that the window before did not reach.
+        while start + kernel as isize <= (size + padding) as isize
+            || (spec.ceil && start < size as isize && reaches_on(&starts, kernel, size + padding))
+        {
+            starts.push(start);
+            start += stride as isize;
+        }
+        starts
+    };
+    let rows = starts(h, spec.kernel.0, spec.stride.0, spec.padding.0);
+    let cols = starts(w, spec.kernel.1, spec.stride.1, spec.padding.1);
+    let mut y = Array::zeros(&[rows.len(), cols.len(), n, c]);
+    for (oy, top) in rows.iter().enumerate() {
+        for (ox, left) in cols.iter().enumerate() {
+            for inner in 0..n * c {
+                let (mut values, mut padded) = (Vec::new(), 0);
+                for iy in *top..top + spec.kernel.0 as isize {
+                    for ix in *left..left + spec.kernel.1 as isize {
+                        let inside = iy >= 0 && ix >= 0 && iy < h as isize && ix < w as isize;
+                        let bottom = (h + spec.padding.0) as isize;
+                        let right = (w + spec.padding.1) as isize;
+                        padded += usize::from(iy < bottom && ix < right);
+                        if inside {
+                            values.push(x.at(iy as usize, ix as usize, inner / c, inner % c));
+                        }
+                    }
+                }
+                let count = if spec.count_include_pad { padded } else { values.len() };
+                let at = y.index(oy, ox, inner / c, inner % c);
+                y.values[at] = summary(&values, count);
+            }
+        }
+    }
+    y
+}
+
+/// Whether the padded input goes on behind the last window (or no window exists yet).
+fn reaches_on(starts: &[isize], kernel: usize, end: usize) -> bool {
+    starts.last().is_none_or(|last| last + (kernel as isize) < end as isize)
+}
+
+/// Adaptive average pooling: output `i` of `n` covers inputs from `floor(i·size/n)` to `ceil((i+1)·size/n)`.
+pub(crate) fn adaptive(x: &Array, (oh, ow): (usize, usize)) -> Array {
+    let [h, w, n, c] = x.dims[..] else { panic!("four dimensions") };
+    let span = |index: usize, size: usize, outputs: usize| {
+        let end = ((index + 1) as f64 * size as f64 / outputs as f64).ceil() as usize;
+        index * size / outputs..end
+    };
+    let mut y = Array::zeros(&[oh, ow, n, c]);
+    for oy in 0..oh {
+        for ox in 0..ow {
+            for inner in 0..n * c {
+                let (rows, cols) = (span(oy, h, oh), span(ox, w, ow));
+                let mut sum = 0.0;
+                for iy in rows.clone() {
+                    for ix in cols.clone() {
+                        sum += x.at(iy, ix, inner / c, inner % c);
+                    }
+                }
+                let at = y.index(oy, ox, inner / c, inner % c);
+                y.values[at] = sum / (rows.len() * cols.len()) as f64;
+            }
+        }
+    }
+    y
+}
+
+/// The mean cross-entropy of `[N, K]` with smoothed labels.
+pub(crate) fn cross_entropy(logits: &Array, labels: &[u32], smoothing: f64) -> Array {
+    let classes = logits.dims[1];
+    let loss = |(row, label): (&[f64], &u32)| {
+        let log_sum = row.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+        let target = |class: usize| {
+            smoothing / classes as f64 + if class == *label as usize { 1.0 - smoothing } else { 0.0 }
+        };
+        row.iter().enumerate().map(|(class, logit)| target(class) * (log_sum - logit)).sum::<f64>()
+    };
+    let total: f64 = logits.values.chunks(classes).zip(labels).map(loss).sum();
+    Array { dims: vec![], values: vec![total / labels.len() as f64] }
+}
+
+/// `x · w + bias` for `[N, I]` and `[I, O]`.
+pub(crate) fn linear(x: &Array, weights: &Array, bias: Option<&Array>) -> Array {
+    let (n, inputs, outputs) = (x.dims[0], x.dims[1], weights.dims[1]);
+    let mut y = Array::zeros(&[n, outputs]);
+    for row in 0..n {
+        for output in 0..outputs {
+            let product =
+                |input: usize| x.values[row * inputs + input] * weights.values[input * outputs + output];
+            y.values[row * outputs + output] =
+                (0..inputs).map(product).sum::<f64>() + bias.map_or(0.0, |bias| bias.values[output]);
+        }
+    }
+    y
+}

@@ -1,0 +1,108 @@
+//! What the operations refuse, and what they say.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
+use frostline_kernels::{
+    ConvSpec, Hwnc, NormSpec, PoolSpec, adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d, cross_entropy,
+    dropout, linear, max_pool2d, oihw_to_tap_major, update_running,
+};
+
+fn zeros(dims: &[usize]) -> Tensor {
+    Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap()
+}
+
+fn map(h: usize, w: usize, n: usize, c: usize) -> Hwnc {
+    Hwnc::new(zeros(&[h, w, n, c])).unwrap()
+}
+
+/// The message of a refusal; all the words must be in it.
+fn refused<T>(outcome: Result<T>, words: &[&str]) {
+    let Err(error) = outcome else { panic!("expected an error with {words:?}") };
+    let message = error.to_string();
+    for word in words {
+        assert!(message.contains(word), "{message:?} does not say {word:?}");
+    }
+}
+
+#[test]
+fn convolution_names_the_sizes_that_do_not_fit() {
+    let x = map(4, 6, 2, 8);
+    let spec = ConvSpec::square(1, 0);
+    refused(conv2d(&x, &zeros(&[5, 3, 8, 4]), None, spec), &["5x3 kernel", "4x6 pixels", "padding 0x0"]);
+    refused(conv2d(&x, &zeros(&[3, 3, 7, 4]), None, spec), &["7 channels", "(4, 6, 2, 8)"]);
+    refused(conv2d(&x, &zeros(&[3, 3, 8]), None, spec), &["[kh, kw, C_in, C_out]"]);
+    refused(
+        conv2d(&x, &zeros(&[3, 3, 8, 4]), Some(&zeros(&[5])), spec),
+        &["bias is [5]", "4 output channels"],
+    );
+    refused(conv2d(&x, &zeros(&[3, 3, 8, 4]), None, ConvSpec::square(0, 0)), &["zero"]);
+    refused(conv2d(&map(4, 4, 0, 8), &zeros(&[3, 3, 8, 4]), None, spec), &["zero"]);
+}
+
+#[test]
+fn pooling_names_the_sizes_that_do_not_fit() {
+    let x = map(2, 5, 2, 8);
+    for pool in [max_pool2d, avg_pool2d] {
+        refused(pool(&x, PoolSpec::square(3, 2, 0)), &["3x3 pixels", "2x5", "no output"]);
+        refused(pool(&x, PoolSpec::square(3, 2, 2)), &["more than half"]);
+        refused(pool(&x, PoolSpec::square(3, 0, 1)), &["no output"]);
+    }
+    refused(adaptive_avg_pool2d(&x, (0, 3)), &["2x5", "0x3"]);
+}
+
+#[test]
+fn batch_norm_needs_two_values_per_channel() {
+    let vector = zeros(&[8]);
+    let spec = NormSpec { eps: 1e-5, relu: false };
+    refused(
+        batch_norm(&map(1, 1, 1, 8), &vector, &vector, None, spec),
+        &["1 value per channel", "larger batch"],
+    );
+    refused(batch_norm(&map(2, 1, 1, 8), &zeros(&[7]), &vector, None, spec), &["gamma is [7]"]);
+    let x = map(2, 1, 1, 8);
+    refused(batch_norm(&x, &vector, &vector, Some(&map(1, 2, 1, 8)), spec), &["residual is (1, 2, 1, 8)"]);
+    let statistics =
+        frostline_kernels::BatchStatistics { mean: vector.clone(), variance: vector.clone(), count: 1 };
+    let running = Var::from_tensor(&vector).unwrap();
+    refused(update_running(&running, &running, &statistics, 0.1), &["one value per channel"]);
+}
+
+#[test]
+fn layers_and_layouts_name_their_shapes() {
+    refused(linear(&zeros(&[2, 3]), &zeros(&[4, 5]), None), &["[4, 5]", "[2, 3]"]);
+    refused(linear(&zeros(&[2, 4]), &zeros(&[4, 5]), Some(&zeros(&[4]))), &["bias is [4]", "5 outputs"]);
+    refused(linear(&zeros(&[2, 4, 1]), &zeros(&[4, 5]), None), &["[N, C_in]"]);
+    refused(dropout(&zeros(&[2, 3]), &zeros(&[3, 2])), &["mask is [3, 2]"]);
+    refused(Hwnc::new(zeros(&[2, 3])), &["[H, W, N, C]", "[2, 3]"]);
+    refused(Hwnc::from_vec(vec![0.0; 5], (1, 2, 3, 1), &Device::Cpu), &["5 values", "[1, 2, 3, 1]"]);
+    refused(oihw_to_tap_major(&zeros(&[2, 3])), &["[C_out, C_in, kh, kw]"]);
+}
+
+#[test]
+fn losses_name_the_label() {
+    refused(cross_entropy(&zeros(&[2, 3]), &[0, 3], 0.0), &["label 3 of example 1", "3 classes"]);
+    refused(cross_entropy(&zeros(&[2, 3]), &[0], 0.0), &["2 rows", "1 labels"]);
+    refused(cross_entropy(&zeros(&[0, 3]), &[], 0.0), &["0 rows"]);
+    refused(cross_entropy(&zeros(&[1, 3]), &[0], 1.5), &["smoothing of 1.5"]);
+}
+
+#[test]
+fn optimizers_name_the_shapes_that_differ() {
+    let var = Var::from_tensor(&zeros(&[2, 3])).unwrap();
+    let step = SgdStep { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0, grad_scale: 1.0 };
+    refused(sgd(&var, &zeros(&[3, 2]), &mut None, &step), &["gradient is [3, 2]", "[2, 3]"]);
+    let mut other = Some(frostline_kernels::optim::State::zeros_like(&zeros(&[6])).unwrap());
+    refused(sgd(&var, &zeros(&[2, 3]), &mut other, &step), &["state is [6]", "[2, 3]"]);
+    let mut moments = Moments::zeros_like(&var).unwrap();
+    let step = AdamStep {
+        lr: 0.1,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        decoupled: false,
+        step: 0,
+        grad_scale: 1.0,
+    };
+    refused(adam(&var, &zeros(&[2, 3]), &mut moments, &step), &["from 1"]);
+}
