@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn close(a: f64, b: f64) -> bool {
-        (a - b).abs() < 1e-6
+        (a - b).abs() < 1e-5
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Sorts a failed write: a full disk and a missing permission have messages of their own.
-    fn writing(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn writing(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
