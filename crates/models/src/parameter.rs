@@ -95,9 +95,13 @@ impl Parameter {
         self.var.set(values)
     }
 
-    /// The values in torchvision's shape and order, copied.
-    pub(crate) fn torch_tensor(&self) -> candle_core::Result<Tensor> {
-        let native = self.var.flatten_all()?.to_vec1::<f32>()?;
+    /// A tensor that lies as this parameter does (its values, its gradient, an optimizer's state), in torchvision's
+    /// shape and order, on the CPU.
+    ///
+    /// # Errors
+    /// Where the tensor has another size or type, or cannot be read from its device.
+    pub fn to_torch(&self, native: &Tensor) -> candle_core::Result<Tensor> {
+        let native = native.flatten_all()?.to_vec1::<f32>()?;
         Tensor::from_vec(self.spec.layout.to_torch(&native), self.shape(), &Device::Cpu)
     }
 

@@ -1,0 +1,104 @@
+//! The formula of `fixtures/make_fixtures.py`: weights, images and labels that no file stores, and the digest of a
+//! gradient that the fixtures hold.
+
+use candle_core::{Device, Tensor};
+use frostline_kernels::Hwnc;
+use frostline_models::{HeadPolicy, Model, StateDict};
+
+/// How many entries of a tensor a digest keeps.
+const SAMPLES: u32 = 8;
+
+fn salt(name: &str) -> u32 {
+    name.bytes().fold(0u32, |value, byte| value.wrapping_mul(31).wrapping_add(u32::from(byte)))
+}
+
+/// 32 mixed bits.
+fn bits(salt: u32, index: u32) -> u32 {
+    let mut h = index.wrapping_mul(0x9E37_79B1).wrapping_add(salt.wrapping_mul(0x85EB_CA77));
+    h ^= h >> 16;
+    h = h.wrapping_mul(0x7FEB_352D);
+    h ^= h >> 15;
+    h = h.wrapping_mul(0x846C_A68B);
+    h ^ (h >> 16)
+}
+
+fn noise(salt: u32, index: usize) -> f64 {
+    f64::from(bits(salt, index as u32)) / f64::from(1u32 << 31) - 1.0
+}
+
+fn values(name: &str, shape: &[usize]) -> Vec<f32> {
+    let fan_in: usize = shape.iter().skip(1).product();
+    let scale = (6.0 / fan_in as f64).sqrt();
+    let salt = salt(name);
+    let value = |v: f64| match name {
+        _ if name.ends_with("running_var") => 1.0 + 0.3 * v,
+        _ if name.ends_with("running_mean") => 0.2 * v,
+        _ if shape.len() > 1 => v * scale,
+        _ if name.ends_with("weight") => 1.0 + 0.3 * v,
+        _ => 0.1 * v,
+    };
+    (0..shape.iter().product()).map(|i| value(noise(salt, i)) as f32).collect()
+}
+
+/// Gives the model the formula's weights and statistics.
+pub fn fill(model: &Model) {
+    let mut dict = StateDict::new("formula");
+    for parameter in model.parameters() {
+        let name = parameter.name();
+        let tensor = Tensor::from_vec(values(name, parameter.shape()), parameter.shape(), &Device::Cpu).unwrap();
+        dict.insert(name, tensor);
+    }
+    for norm in model.norms() {
+        for part in ["running_mean", "running_var"] {
+            let (name, channels) = (format!("{}.{part}", norm.name()), norm.weight().elements());
+            let tensor = Tensor::from_vec(values(&name, &[channels]), channels, &Device::Cpu).unwrap();
+            dict.insert(name, tensor);
+        }
+    }
+    model.load(&dict, HeadPolicy::Keep).unwrap();
+}
+
+pub fn images(name: &str, batch: usize, height: usize, width: usize) -> Hwnc {
+    let salt = salt(name);
+    let values: Vec<f32> = (0..batch * 3 * height * width).map(|i| (1.5 * noise(salt, i)) as f32).collect();
+    let nchw = Tensor::from_vec(values, (batch, 3, height, width), &Device::Cpu).unwrap();
+    Hwnc::from_nchw(&nchw).unwrap()
+}
+
+pub fn labels(batch: usize, first: usize, classes: usize) -> Vec<u32> {
+    (0..batch).map(|n| ((3 * n + first) % classes) as u32).collect()
+}
+
+/// What the fixtures keep of a tensor.
+#[derive(Debug, serde::Deserialize)]
+pub struct Digest {
+    norm: f64,
+    sum: f64,
+    product: f64,
+    samples: Vec<f64>,
+}
+
+impl Digest {
+    /// The worst relative difference from a tensor in torchvision's element order. Norm, sum and product are measured
+    /// against the norm (a sum is the product with ones, so against √n times less), entries against themselves or,
+    /// where they are smaller, against the root mean square.
+    pub fn difference(&self, name: &str, torch: &[f32]) -> f64 {
+        let wide: Vec<f64> = torch.iter().map(|&v| f64::from(v)).collect();
+        let probe = salt(&format!("{name}.probe"));
+        let product: f64 = wide.iter().enumerate().map(|(i, v)| v * noise(probe, i)).sum();
+        let norm = wide.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let sum: f64 = wide.iter().sum();
+        let by_norm = [norm - self.norm, product - self.product, sum - self.sum]
+            .into_iter()
+            .map(|difference| difference.abs() / self.norm);
+
+        let typical = self.norm / (wide.len() as f64).sqrt();
+        let sample = salt(&format!("{name}.sample"));
+        assert_eq!(self.samples.len(), SAMPLES as usize);
+        let by_entry = self.samples.iter().zip(0..SAMPLES).map(|(&expected, i)| {
+            let found = wide[bits(sample, i) as usize % wide.len()];
+            (found - expected).abs() / expected.abs().max(typical)
+        });
+        by_norm.chain(by_entry).fold(0.0, f64::max)
+    }
+}

@@ -1,0 +1,159 @@
+//! PyTorch's numbers: logits, loss, every parameter's gradient and the moved running statistics at several
+//! resolutions, and the losses of twenty Adam steps. The fixtures are made by `fixtures/make_fixtures.py`, which
+//! says how; ResNets train with batch statistics, AlexNet with dropout 0.
+
+use std::collections::BTreeMap;
+
+use frostline_kernels::cross_entropy;
+use frostline_kernels::optim::{AdamStep, Moments, adam};
+use frostline_models::{BuildSpec, Model, Pass, build};
+use frostline_streams::Streams;
+use serde::Deserialize;
+
+mod formula;
+
+const CLASSES: usize = 10;
+/// The relative difference that is allowed.
+const TOLERANCE: f64 = 1e-4;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+    trajectory: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    model: String,
+    height: usize,
+    width: usize,
+    batch: usize,
+    evaluated: Vec<f64>,
+    logits: Vec<f64>,
+    loss: f64,
+    gradients: BTreeMap<String, formula::Digest>,
+    statistics: BTreeMap<String, formula::Digest>,
+}
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("../fixtures/golden.json")).unwrap()
+}
+
+fn model(name: &str, height: usize, width: usize) -> Model {
+    let model = build(name, &BuildSpec { classes: CLASSES, height, width, seed: 0 }).unwrap();
+    model.set_dropout(0.0).unwrap();
+    formula::fill(&model);
+    model
+}
+
+fn train_pass(examples: &[u32]) -> Pass<'_> {
+    Pass::Train { streams: Streams::new(0), epoch: 1, examples }
+}
+
+/// The largest difference, relative to the largest number.
+fn difference(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+    found.iter().zip(expected).map(|(f, e)| (f64::from(*f) - e).abs()).fold(0.0, f64::max) / scale
+}
+
+fn check(name: &str, height: usize, width: usize) {
+    let golden = golden();
+    let case = golden.cases.iter().find(|c| (c.model.as_str(), c.height, c.width) == (name, height, width));
+    let case = case.expect("the case is in golden.json");
+    let model = model(name, height, width);
+    let x = formula::images(&format!("{name} {height}x{width}"), case.batch, height, width);
+    let examples: Vec<u32> = (0..case.batch as u32).collect();
+
+    let evaluated = model.forward(&x, &Pass::Evaluate).unwrap();
+    assert!(!evaluated.track_op(), "an evaluation has no tape");
+    let evaluated = difference(&evaluated.flatten_all().unwrap().to_vec1().unwrap(), &case.evaluated);
+
+    let logits = model.forward(&x, &train_pass(&examples)).unwrap();
+    let loss = cross_entropy(&logits, &formula::labels(case.batch, 1, CLASSES), 0.0).unwrap();
+    let gradients = loss.backward().unwrap();
+    let logits = difference(&logits.flatten_all().unwrap().to_vec1().unwrap(), &case.logits);
+    let loss = (f64::from(loss.to_scalar::<f32>().unwrap()) - case.loss).abs() / case.loss;
+
+    let mut worst = (0.0, "");
+    for parameter in model.parameters() {
+        let gradient = gradients.get(parameter.var()).expect("every parameter has a gradient");
+        let torch = parameter.to_torch(gradient).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let difference = case.gradients[parameter.name()].difference(parameter.name(), &torch);
+        worst = if difference > worst.0 { (difference, parameter.name()) } else { worst };
+    }
+    assert_eq!(case.gradients.len(), model.parameters().len());
+    let mut moved: f64 = 0.0;
+    for norm in model.norms() {
+        for (part, tensor) in [("running_mean", norm.running_mean()), ("running_var", norm.running_variance())] {
+            let name = format!("{}.{part}", norm.name());
+            moved = moved.max(case.statistics[&name].difference(&name, &tensor.to_vec1().unwrap()));
+        }
+    }
+    println!(
+        "{name} {height}x{width}: evaluated {evaluated:.1e}, logits {logits:.1e}, loss {loss:.1e}, gradients {:.1e} \
+         (worst {}), statistics {moved:.1e}",
+        worst.0, worst.1
+    );
+    for found in [evaluated, logits, loss, worst.0, moved] {
+        assert!(found < TOLERANCE, "{found} differs from PyTorch by more than {TOLERANCE}");
+    }
+}
+
+#[test]
+fn resnet18_at_32_is_pytorchs() {
+    check("resnet18", 32, 32);
+}
+
+#[test]
+fn resnet18_at_75_by_50_is_pytorchs() {
+    check("resnet18", 75, 50);
+}
+
+#[test]
+fn resnet34_at_40_by_56_is_pytorchs() {
+    check("resnet34", 40, 56);
+}
+
+#[test]
+fn alexnet_at_64_is_pytorchs() {
+    check("alexnet", 64, 64);
+}
+
+#[test]
+fn alexnet_at_95_is_pytorchs() {
+    check("alexnet", 95, 95);
+}
+
+#[test]
+fn twenty_adam_steps_follow_pytorchs_losses() {
+    let model = model("resnet18", 32, 32);
+    let zeros = |p: &std::sync::Arc<frostline_models::Parameter>| Moments::zeros_like(p.var().as_tensor()).unwrap();
+    let mut moments: Vec<Moments> = model.parameters().iter().map(zeros).collect();
+    let examples: Vec<u32> = (0..16).collect();
+    let mut worst: f64 = 0.0;
+    for (step, expected) in golden().trajectory.into_iter().enumerate() {
+        let batch = step % 4;
+        let x = formula::images(&format!("trajectory {batch}"), 16, 32, 32);
+        let logits = model.forward(&x, &train_pass(&examples)).unwrap();
+        let loss = cross_entropy(&logits, &formula::labels(16, batch, CLASSES), 0.0).unwrap();
+        let gradients = loss.backward().unwrap();
+        let adam_step = AdamStep {
+            lr: 1e-4,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+            decoupled: false,
+            step: step as u64 + 1,
+            grad_scale: 1.0,
+        };
+        for (parameter, moments) in model.parameters().iter().zip(&mut moments) {
+            adam(parameter.var(), gradients.get(parameter.var()).unwrap(), moments, &adam_step).unwrap();
+        }
+        let loss = f64::from(loss.to_scalar::<f32>().unwrap());
+        worst = worst.max((loss - expected).abs() / expected);
+        assert!((loss - expected).abs() < 0.01 * expected, "step {step}: {loss} for {expected}");
+    }
+    println!("twenty Adam steps: losses within {worst:.1e}");
+}
