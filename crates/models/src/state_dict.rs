@@ -82,14 +82,14 @@ struct Stored {
 impl Stored {
     fn new(tensor: &Tensor) -> candle_core::Result<Self> {
         let flat = tensor.flatten_all()?;
-        let (dtype, bytes) = match tensor.dtype() {
-            DType::I64 => {
-                (Dtype::I64, flat.to_vec1::<i64>()?.into_iter().flat_map(i64::to_le_bytes).collect())
-            }
-            _ => (
-                Dtype::F32,
-                flat.to_dtype(DType::F32)?.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes).collect(),
-            ),
+        let mut bytes = Vec::with_capacity(tensor.elem_count() * 4);
+        let dtype = if tensor.dtype() == DType::I64 {
+            flat.to_vec1::<i64>()?.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
+            Dtype::I64
+        } else {
+            let values = flat.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            values.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
+            Dtype::F32
         };
         Ok(Self { dtype, shape: tensor.dims().to_vec(), bytes })
     }
