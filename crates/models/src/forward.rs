@@ -133,7 +133,8 @@ impl Model {
     ) -> candle_core::Result<Hwnc> {
         let y = self.conv(&unit.conv, x, pass)?;
         let norm = &self.norms()[unit.norm.0];
-        norm.forward(&y, residual, unit.relu, pass.trains()).map_err(|error| candle_core::Error::Msg(format!("{}: {error}", norm.name())))
+        norm.forward(&y, residual, unit.relu, pass.trains())
+            .map_err(|error| candle_core::Error::Msg(format!("{}: {error}", norm.name())))
     }
 
     fn basic_block(&self, block: &BasicBlock, x: &Hwnc, pass: &Pass<'_>) -> candle_core::Result<Hwnc> {

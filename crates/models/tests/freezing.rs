@@ -56,7 +56,11 @@ fn a_middle_slice_trains_between_frozen_sides() {
         assert_eq!(*has, (2..4).contains(&parameter.stage()), "{}", parameter.name());
     }
     for (before, after) in before.iter().zip(statistics(&model)) {
-        assert_eq!(before.1 != after.1, (2..4).contains(&before.0), "statistics move in trainable stages alone");
+        assert_eq!(
+            before.1 != after.1,
+            (2..4).contains(&before.0),
+            "statistics move in trainable stages alone"
+        );
         assert_eq!(after.2, i64::from((2..4).contains(&before.0)));
     }
 }
@@ -94,7 +98,8 @@ fn stages_fold_to_the_whole_and_an_evaluation_moves_nothing() {
             Activation::Rows(rows) => assert_eq!((rows.dims(), height, width), (&[3, channels][..], 1, 1)),
         }
     }
-    let (whole, folded) = (whole.to_vec2::<f32>().unwrap(), x.into_tensor().unwrap().to_vec2::<f32>().unwrap());
+    let (whole, folded) =
+        (whole.to_vec2::<f32>().unwrap(), x.into_tensor().unwrap().to_vec2::<f32>().unwrap());
     assert_eq!(whole, folded);
     assert_eq!(before, statistics(&model));
 }
@@ -132,7 +137,8 @@ fn alexnet_too_small_names_the_smallest_that_works() {
 #[test]
 fn dropout_is_keyed_by_layer_epoch_and_example() {
     let model = build("alexnet", &BuildSpec { classes: 3, height: 63, width: 70, seed: 0 }).unwrap();
-    let ones = |batch| Activation::Rows(Tensor::ones((batch, 4096), candle_core::DType::F32, &Device::Cpu).unwrap());
+    let ones =
+        |batch| Activation::Rows(Tensor::ones((batch, 4096), candle_core::DType::F32, &Device::Cpu).unwrap());
     let fc7 = |epoch, examples: &[u32]| {
         let pass = Pass::Train { streams: Streams::new(8), epoch, examples };
         let rows = model.forward_range(6..7, ones(examples.len()), &pass).unwrap();

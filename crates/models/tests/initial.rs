@@ -31,7 +31,10 @@ fn initial_values_have_pytorchs_moments() {
             // Each bound is some five standard errors of the difference of two samples.
             assert!(mean.abs() < 5.0 * std / n.sqrt(), "{name}: mean {mean}");
             let ratio = moment(2).sqrt() / std;
-            assert!((ratio - 1.0).abs() < 5.0 / n.sqrt(), "{name}: standard deviation is {ratio} of PyTorch's");
+            assert!(
+                (ratio - 1.0).abs() < 5.0 / n.sqrt(),
+                "{name}: standard deviation is {ratio} of PyTorch's"
+            );
             let difference = moment(4) / moment(2).powi(2) - kurtosis;
             assert!(difference.abs() < 5.0 * (48.0 / n).sqrt(), "{name}: kurtosis differs by {difference}");
         }
@@ -40,9 +43,12 @@ fn initial_values_have_pytorchs_moments() {
 
 #[test]
 fn a_seed_gives_the_same_trunk_for_any_number_of_classes() {
-    let with = |classes, seed| build("resnet18", &BuildSpec { classes, height: 32, width: 32, seed }).unwrap();
+    let with =
+        |classes, seed| build("resnet18", &BuildSpec { classes, height: 32, width: 32, seed }).unwrap();
     let (ten, hundred, other) = (with(10, 1), with(100, 1), with(10, 2));
-    let sum = |p: &frostline_models::Parameter| p.detached().sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+    let sum = |p: &frostline_models::Parameter| {
+        p.detached().sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()
+    };
     for ((a, b), c) in ten.parameters().iter().zip(hundred.parameters()).zip(other.parameters()) {
         assert_eq!(a.name(), b.name());
         if a.stage() != ten.head() {

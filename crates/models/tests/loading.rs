@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use frostline_models::{BuildSpec, HeadPolicy, Model, ModelError, StateDict, build, read_header, read_safetensors};
+use frostline_models::{
+    BuildSpec, HeadPolicy, Model, ModelError, StateDict, build, read_header, read_safetensors,
+};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use tempfile::TempDir;
 
@@ -13,7 +15,8 @@ fn model(classes: usize, seed: u64) -> Model {
 }
 
 fn same(a: &Tensor, b: &Tensor) -> bool {
-    let values = |t: &Tensor| t.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let values =
+        |t: &Tensor| t.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     a.dims() == b.dims() && values(a) == values(b)
 }
 
@@ -32,7 +35,9 @@ fn weights_survive_a_file_in_torchvisions_names_and_shapes() {
     let path = folder.path().join("model.safetensors");
     let (from, to) = (model(5, 1), model(5, 2));
     let mean = from.norms()[3].running_mean().affine(0.0, 0.25).unwrap();
-    from.norms()[3].set_statistics(&mean, &from.norms()[3].running_variance().affine(2.0, 0.0).unwrap()).unwrap();
+    from.norms()[3]
+        .set_statistics(&mean, &from.norms()[3].running_variance().affine(2.0, 0.0).unwrap())
+        .unwrap();
     from.state_dict().unwrap().save_safetensors(&path).unwrap();
 
     let dict = read_safetensors(&path).unwrap();
@@ -63,7 +68,10 @@ fn only_the_head_may_differ_and_is_then_drawn_anew() {
         let report = to.load(&weights, policy).unwrap();
         assert_eq!((report.parameters, report.head_redrawn, report.head_classes), (60, true, Some(200)));
         assert!(same(&fc(&to), &fc(&fresh)), "the head is that of the seed");
-        assert!(same(to.state_dict().unwrap().get("conv1.weight").unwrap(), weights.get("conv1.weight").unwrap()));
+        assert!(same(
+            to.state_dict().unwrap().get("conv1.weight").unwrap(),
+            weights.get("conv1.weight").unwrap()
+        ));
     }
 
     // A head that fits is kept or drawn anew, as asked; one that is missing is drawn anew.
@@ -163,7 +171,10 @@ fn broken_files_are_errors_that_name_the_file_and_what_to_do() {
     check(b"PK\x03\x04archive/data.pkl", "is a PyTorch pickle", "safetensors.torch.save_file");
 
     let error = read_safetensors(&folder.path().join("absent.safetensors")).unwrap_err().to_string();
-    assert!(error.contains("absent.safetensors: cannot be read") && error.contains("check the path"), "{error}");
+    assert!(
+        error.contains("absent.safetensors: cannot be read") && error.contains("check the path"),
+        "{error}"
+    );
     let nowhere = folder.path().join("no/such/folder/model.safetensors");
     let error = StateDict::new("x").save_safetensors(&nowhere).unwrap_err().to_string();
     assert!(error.contains("cannot be written"), "{error}");

@@ -18,11 +18,13 @@ fn resnets_agree_with_candle_transformers() {
         }
         let values = (0..height * width * 2 * 3).map(|i| ((i * 53 % 97) as f32 - 48.0) / 30.0).collect();
         let x = Hwnc::from_vec(values, (height, width, 2, 3), &Device::Cpu).unwrap();
-        let ours = model.forward(&x, &Pass::Evaluate).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let ours =
+            model.forward(&x, &Pass::Evaluate).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
 
         let tensors = model.state_dict().unwrap().iter().map(|(n, t)| (n.to_owned(), t.clone())).collect();
         let builder = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-        let oracle = if name == "resnet18" { resnet::resnet18(11, builder) } else { resnet::resnet34(11, builder) };
+        let oracle =
+            if name == "resnet18" { resnet::resnet18(11, builder) } else { resnet::resnet34(11, builder) };
         let theirs = oracle.unwrap().forward(&x.to_nchw().unwrap().contiguous().unwrap()).unwrap();
         let theirs = theirs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use frostline_hub::loopback::{Fault, LoopbackHub, Times};
 use frostline_hub::{Hub, HubOptions, RepoKind, Silent};
 use frostline_models::{
-    BuildSpec, HeadPolicy, Lineage, ModelError, PinnedWeights, WeightsSource, build, card, read_safetensors, resolve, zoo,
+    BuildSpec, HeadPolicy, Lineage, ModelError, PinnedWeights, WeightsSource, build, card, read_safetensors,
+    resolve, zoo,
 };
 use tempfile::TempDir;
 
@@ -102,7 +103,10 @@ fn weights_come_from_the_hub_with_their_lineage() {
     assert_eq!((lineage.source, lineage.repo.as_deref()), (source.to_string(), Some(REPO)));
     assert_eq!(lineage.sha256, setting.sha256);
     assert_eq!(lineage.revision, Some(setting.server.commit(RepoKind::Model, REPO)));
-    assert_eq!((lineage.mean, lineage.size), ([0.485, 0.456, 0.406], std::fs::metadata(&resolved.path).unwrap().len()));
+    assert_eq!(
+        (lineage.mean, lineage.size),
+        ([0.485, 0.456, 0.406], std::fs::metadata(&resolved.path).unwrap().len())
+    );
     let text = serde_json::to_string(&resolved.lineage).unwrap();
     assert_eq!(serde_json::from_str::<Lineage>(&text).unwrap(), resolved.lineage);
 

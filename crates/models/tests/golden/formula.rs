@@ -45,7 +45,8 @@ pub fn fill(model: &Model) {
     let mut dict = StateDict::new("formula");
     for parameter in model.parameters() {
         let name = parameter.name();
-        let tensor = Tensor::from_vec(values(name, parameter.shape()), parameter.shape(), &Device::Cpu).unwrap();
+        let tensor =
+            Tensor::from_vec(values(name, parameter.shape()), parameter.shape(), &Device::Cpu).unwrap();
         dict.insert(name, tensor);
     }
     for norm in model.norms() {

@@ -85,7 +85,9 @@ fn check(name: &str, height: usize, width: usize) {
     assert_eq!(case.gradients.len(), model.parameters().len());
     let mut moved: f64 = 0.0;
     for norm in model.norms() {
-        for (part, tensor) in [("running_mean", norm.running_mean()), ("running_var", norm.running_variance())] {
+        for (part, tensor) in
+            [("running_mean", norm.running_mean()), ("running_var", norm.running_variance())]
+        {
             let name = format!("{}.{part}", norm.name());
             moved = moved.max(case.statistics[&name].difference(&name, &tensor.to_vec1().unwrap()));
         }
@@ -128,7 +130,8 @@ fn alexnet_at_95_is_pytorchs() {
 #[test]
 fn twenty_adam_steps_follow_pytorchs_losses() {
     let model = model("resnet18", 32, 32);
-    let zeros = |p: &std::sync::Arc<frostline_models::Parameter>| Moments::zeros_like(p.var().as_tensor()).unwrap();
+    let zeros =
+        |p: &std::sync::Arc<frostline_models::Parameter>| Moments::zeros_like(p.var().as_tensor()).unwrap();
     let mut moments: Vec<Moments> = model.parameters().iter().map(zeros).collect();
     let examples: Vec<u32> = (0..16).collect();
     let mut worst: f64 = 0.0;
