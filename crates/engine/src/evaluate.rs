@@ -71,7 +71,8 @@ fn batch_size(height: usize, width: usize) -> usize {
 
 /// The class with the highest logit (the lowest of equals) and its log-probability.
 pub(crate) fn most_likely(logits: &[f32]) -> (u32, f64) {
-    let best = (0..logits.len()).fold(0, |best, class| if logits[class] > logits[best] { class } else { best });
+    let best =
+        (0..logits.len()).fold(0, |best, class| if logits[class] > logits[best] { class } else { best });
     (best as u32, log_softmax(logits, best))
 }
 

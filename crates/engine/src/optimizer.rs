@@ -104,7 +104,10 @@ impl Optimizer {
     }
 }
 
-fn gradient<'a>(gradients: &'a GradStore, parameter: &Parameter) -> Result<&'a candle_core::Tensor, EngineError> {
+fn gradient<'a>(
+    gradients: &'a GradStore,
+    parameter: &Parameter,
+) -> Result<&'a candle_core::Tensor, EngineError> {
     gradients
         .get(parameter.var())
         .ok_or_else(|| EngineError::NoGradient { name: parameter.name().to_owned() })

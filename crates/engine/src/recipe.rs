@@ -75,18 +75,38 @@ impl Recipe {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let rate = self.learning_rate;
         demand(self.epochs >= 1, "epochs", &self.epochs, "at least 1 is needed")?;
-        demand(self.batch >= 2, "batch", &self.batch, "at least 2 images are needed for a batch's statistics")?;
+        demand(
+            self.batch >= 2,
+            "batch",
+            &self.batch,
+            "at least 2 images are needed for a batch's statistics",
+        )?;
         demand(positive(rate), "learning-rate", &rate, "it must be a number above 0")?;
         let decay = self.weight_decay;
         demand(decay >= 0.0 && decay.is_finite(), "weight-decay", &decay, "it must be 0 or more")?;
         let warmup = self.warmup;
         let epochs = self.epochs as f64;
-        demand((0.0..epochs).contains(&warmup), "warmup", &warmup, "it must be 0 or more and less than the epochs")?;
+        demand(
+            (0.0..epochs).contains(&warmup),
+            "warmup",
+            &warmup,
+            "it must be 0 or more and less than the epochs",
+        )?;
         let one_cycle = self.schedule == Schedule::OneCycle;
-        demand(!one_cycle || warmup == 0.0, "warmup", &warmup, "one-cycle has a warm-up of its own; leave it at 0")?;
+        demand(
+            !one_cycle || warmup == 0.0,
+            "warmup",
+            &warmup,
+            "one-cycle has a warm-up of its own; leave it at 0",
+        )?;
         if let Schedule::Step { every, factor } = self.schedule {
             demand(every >= 1, "step-every", &every, "at least 1 epoch is needed")?;
-            demand(positive(factor) && factor <= 1.0, "step-factor", &factor, "it must be above 0 and at most 1")?;
+            demand(
+                positive(factor) && factor <= 1.0,
+                "step-factor",
+                &factor,
+                "it must be above 0 and at most 1",
+            )?;
         }
         let smoothing = self.label_smoothing;
         demand((0.0..1.0).contains(&smoothing), "label-smoothing", &smoothing, "it must be in [0, 1)")?;
@@ -95,7 +115,12 @@ impl Recipe {
         }
         if let OptimizerKind::Sgd { momentum, nesterov } = self.optimizer {
             demand((0.0..1.0).contains(&momentum), "momentum", &momentum, "it must be in [0, 1)")?;
-            demand(!nesterov || momentum > 0.0, "nesterov", &nesterov, "Nesterov's step needs a momentum above 0")?;
+            demand(
+                !nesterov || momentum > 0.0,
+                "nesterov",
+                &nesterov,
+                "Nesterov's step needs a momentum above 0",
+            )?;
         }
         Ok(())
     }

@@ -43,7 +43,9 @@ pub enum StrategyError {
     #[error("`last-0` trains the head alone; write `head`")]
     LastZero,
     /// More stages asked for than there are.
-    #[error("`last-{asked}` does not fit {model}, whose trunk has {trunk} stages ({stages}); use `full`, or last-K with K below {trunk}")]
+    #[error(
+        "`last-{asked}` does not fit {model}, whose trunk has {trunk} stages ({stages}); use `full`, or last-K with K below {trunk}"
+    )]
     TooDeep {
         /// The model.
         model: String,

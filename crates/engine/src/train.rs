@@ -15,8 +15,8 @@ use crate::audit::Audit;
 use crate::evaluate::most_likely;
 use crate::snapshot::Snapshot;
 use crate::{
-    BatchNormPolicy, EpochReport, Evaluation, Event, Keep, Observer, Optimizer, Phase, Recipe, RecipeError, Section,
-    Strategy, StrategyError, Timetable, evaluate,
+    BatchNormPolicy, EpochReport, Evaluation, Event, Keep, Observer, Optimizer, Phase, Recipe, RecipeError,
+    Section, Strategy, StrategyError, Timetable, evaluate,
 };
 
 /// One trial's work, with everything resolved.
@@ -59,7 +59,9 @@ pub struct Trained {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The loss left the numbers.
-    #[error("the loss became {loss} in epoch {epoch}, step {step}; a smaller learning rate, warm-up or clip-norm may help")]
+    #[error(
+        "the loss became {loss} in epoch {epoch}, step {step}; a smaller learning rate, warm-up or clip-norm may help"
+    )]
     Diverged {
         /// The epoch, from 1.
         epoch: usize,
@@ -205,7 +207,8 @@ impl<'a> Run<'a> {
                 let batch = self.timed(Section::Data, |_| {
                     batches.recv().map_err(|_| EngineError::Unfit("the loader stopped early".to_owned()))
                 })?;
-                let done = self.timed(Section::Train, |run| run.step(epoch, step, phase, optimizer, batch))?;
+                let done =
+                    self.timed(Section::Train, |run| run.step(epoch, step, phase, optimizer, batch))?;
                 sums.add(&done);
                 let loss = done.loss / done.examples as f64;
                 self.tell(Event::Step { epoch, step, steps, examples: done.examples, loss })?;
@@ -236,7 +239,8 @@ impl<'a> Run<'a> {
         let rate = self.learning_rate((epoch - 1) * self.loader.batches() + step - 1);
         optimizer.step(&loss.backward()?, rate)?;
         let logits = logits.to_vec2::<f32>()?;
-        let right = logits.iter().zip(&batch.labels).filter(|(row, label)| most_likely(row).0 == **label).count();
+        let right =
+            logits.iter().zip(&batch.labels).filter(|(row, label)| most_likely(row).0 == **label).count();
         Ok(Sums { loss: value * examples as f64, right, examples })
     }
 
@@ -251,7 +255,9 @@ impl<'a> Run<'a> {
     }
 
     fn keep_best(&mut self, report: &EpochReport) -> Result<(), EngineError> {
-        let (Keep::Best, Some(accuracy)) = (self.task.recipe.keep, report.validation_accuracy) else { return Ok(()) };
+        let (Keep::Best, Some(accuracy)) = (self.task.recipe.keep, report.validation_accuracy) else {
+            return Ok(());
+        };
         if self.best.as_ref().is_none_or(|best| accuracy > best.accuracy) {
             let model = self.task.model;
             let snapshot = self.timed(Section::Checkpoint, |_| Snapshot::take(model))?;
@@ -341,6 +347,6 @@ fn forward(
     pass: &Pass<'_>,
 ) -> Result<candle_core::Tensor, EngineError> {
     let prefix_pass = if policy == BatchNormPolicy::Train { pass } else { &Pass::Evaluate };
-    let features = model.forward_range(0..prefix, input.into(), prefix_pass)?;
+    let features = model.forward_range(0..prefix, input, prefix_pass)?;
     Ok(model.forward_range(prefix..model.stages().len(), features, pass)?.into_tensor()?)
 }

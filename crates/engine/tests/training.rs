@@ -1,0 +1,242 @@
+//! Whole trials on the embedded digits: what trains, what stays, what is chosen, and that thread counts do not matter.
+
+use std::ops::ControlFlow;
+
+use frostline_data::{Augment, Dataset, Source, Splits};
+use frostline_engine::{
+    BatchNormPolicy, EngineError, Event, Keep, Observer, OptimizerKind, Recipe, Schedule, Section, Silent,
+    Strategy, Task, Trained, train,
+};
+use frostline_hub::{Hub, HubOptions};
+use frostline_models::{BuildSpec, Model, build};
+
+const SIDE: usize = 16;
+
+fn digits() -> Dataset {
+    let cache = std::env::temp_dir();
+    let hub = Hub::new(HubOptions { offline: true, ..HubOptions::standard(cache) }).unwrap();
+    let prepared = frostline_data::prepare(&Source::Digits, &hub, &frostline_hub::Silent).unwrap();
+    frostline_data::open(&prepared, Some((SIDE, SIDE))).unwrap()
+}
+
+fn recipe(epochs: usize) -> Recipe {
+    Recipe {
+        epochs,
+        batch: 16,
+        optimizer: OptimizerKind::Adam,
+        learning_rate: 1e-3,
+        weight_decay: 0.0,
+        schedule: Schedule::Constant,
+        warmup: 0.0,
+        label_smoothing: 0.0,
+        clip_norm: None,
+        batch_norm: BatchNormPolicy::Follow,
+        keep: Keep::Best,
+    }
+}
+
+fn model(dataset: &Dataset) -> Model {
+    build("resnet18", &BuildSpec { classes: dataset.classes.len(), height: SIDE, width: SIDE, seed: 3 })
+        .unwrap()
+}
+
+struct Trial {
+    dataset: Dataset,
+    splits: Splits,
+    model: Model,
+}
+
+impl Trial {
+    fn new(per_class: usize) -> Self {
+        let dataset = digits();
+        let splits = frostline_data::split(&dataset, 0.25, Some(per_class), 3).unwrap();
+        let model = model(&dataset);
+        Self { dataset, splits, model }
+    }
+
+    fn run(
+        &self,
+        strategy: Strategy,
+        recipe: &Recipe,
+        observer: &mut dyn Observer,
+    ) -> Result<Trained, EngineError> {
+        let task = Task {
+            model: &self.model,
+            dataset: &self.dataset,
+            splits: &self.splits,
+            augment: Augment { flip: false, crop: Some(1) },
+            mean: [0.5; 3],
+            std: [0.5; 3],
+            recipe,
+            strategy,
+            seed: 3,
+        };
+        train(&task, observer)
+    }
+
+    fn state(&self) -> Vec<(String, Vec<f32>)> {
+        let mut state = Vec::new();
+        for parameter in self.model.parameters() {
+            state.push((parameter.name().to_owned(), values(&parameter.detached())));
+        }
+        for norm in self.model.norms() {
+            state.push((format!("{}.running_mean", norm.name()), values(&norm.running_mean())));
+            state.push((format!("{}.running_var", norm.name()), values(&norm.running_variance())));
+        }
+        state
+    }
+}
+
+fn values(tensor: &candle_core::Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn moved(before: &[(String, Vec<f32>)], after: &[(String, Vec<f32>)]) -> Vec<String> {
+    before.iter().zip(after).filter(|(a, b)| a != b).map(|(a, _)| a.0.clone()).collect()
+}
+
+#[test]
+fn fine_tuning_learns_digits_from_few_images() {
+    let trial = Trial::new(40);
+    let trained = trial.run(Strategy::Full, &recipe(4), &mut Silent).unwrap();
+    assert_eq!(trained.epochs.len(), 4);
+    assert!(trained.epochs[3].train_loss < trained.epochs[0].train_loss);
+    assert!(trained.test.accuracy > 0.6, "{}", trained.test.accuracy);
+    assert_eq!(trained.test.predictions.len(), trial.dataset.test.len());
+    let best = trained.epochs.iter().map(|e| e.validation_accuracy.unwrap()).fold(0.0, f64::max);
+    assert_eq!(trained.epochs[trained.chosen_epoch - 1].validation_accuracy, Some(best));
+}
+
+#[test]
+fn only_what_the_strategy_names_moves() {
+    for (strategy, stages) in [(Strategy::Head, 1), (Strategy::Last(1), 2)] {
+        let trial = Trial::new(8);
+        let before = trial.state();
+        let trained = trial.run(strategy, &recipe(1), &mut Silent).unwrap();
+        let moved = moved(&before, &trial.state());
+        assert!(!moved.is_empty());
+        let first = trial.model.stages().len() - stages;
+        let may_move = |name: &str| {
+            let of_parameter = trial.model.parameters().iter().find(|p| p.name() == name).map(|p| p.stage());
+            let of_norm = trial.model.norms().iter().find(|n| name.starts_with(n.name())).map(|n| n.stage());
+            of_parameter.or(of_norm).unwrap() >= first
+        };
+        assert!(moved.iter().all(|name| may_move(name)), "{strategy}: {moved:?}");
+        let trainable = trial.model.parameters().iter().filter(|p| p.stage() >= first);
+        assert_eq!(trained.trainable_parameters, trainable.map(|p| p.elements()).sum::<usize>());
+    }
+}
+
+#[test]
+fn the_batch_norm_policy_says_whose_statistics_move() {
+    for (policy, expected) in [(BatchNormPolicy::Follow, false), (BatchNormPolicy::Train, true)] {
+        let trial = Trial::new(8);
+        let before = trial.state();
+        trial.run(Strategy::Head, &Recipe { batch_norm: policy, ..recipe(1) }, &mut Silent).unwrap();
+        let moved = moved(&before, &trial.state());
+        assert_eq!(moved.iter().any(|name| name.contains("running")), expected, "{policy}: {moved:?}");
+    }
+    let trial = Trial::new(8);
+    let before = trial.state();
+    trial
+        .run(Strategy::Full, &Recipe { batch_norm: BatchNormPolicy::Eval, ..recipe(1) }, &mut Silent)
+        .unwrap();
+    let moved = moved(&before, &trial.state());
+    assert!(moved.iter().all(|name| !name.contains("running")) && moved.len() > 50, "{moved:?}");
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let trial = Trial::new(6);
+            let trained = trial.run(Strategy::Full, &recipe(1), &mut Silent).unwrap();
+            (trained, trial.state())
+        })
+    };
+    let (one, state) = run(1);
+    for threads in [2, 3] {
+        let (other, other_state) = run(threads);
+        assert_eq!(one, other);
+        assert_eq!(moved(&state, &other_state), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn every_optimizer_schedule_and_option_trains() {
+    let base = recipe(1);
+    let recipes = [
+        Recipe {
+            optimizer: OptimizerKind::Sgd { momentum: 0.0, nesterov: false },
+            clip_norm: Some(1.0),
+            ..base.clone()
+        },
+        Recipe {
+            optimizer: OptimizerKind::Sgd { momentum: 0.9, nesterov: true },
+            schedule: Schedule::OneCycle,
+            weight_decay: 5e-4,
+            learning_rate: 0.02,
+            ..base.clone()
+        },
+        Recipe {
+            optimizer: OptimizerKind::AdamW,
+            schedule: Schedule::Cosine,
+            warmup: 0.5,
+            label_smoothing: 0.1,
+            keep: Keep::Last,
+            ..base.clone()
+        },
+    ];
+    for recipe in recipes {
+        let trial = Trial::new(6);
+        let before = trial.state();
+        let trained = trial.run(Strategy::Full, &recipe, &mut Silent).unwrap();
+        assert!(trained.epochs[0].train_loss.is_finite(), "{recipe:?}");
+        assert!(moved(&before, &trial.state()).len() > 90, "{recipe:?}");
+    }
+}
+
+#[test]
+fn a_loss_that_leaves_the_numbers_ends_the_trial() {
+    let trial = Trial::new(8);
+    let wild = Recipe { learning_rate: 1e30, ..recipe(3) };
+    let error = trial.run(Strategy::Full, &wild, &mut Silent).unwrap_err();
+    assert!(matches!(error, EngineError::Diverged { .. }), "{error}");
+}
+
+#[test]
+fn choosing_without_a_validation_split_is_an_error_before_training() {
+    let mut trial = Trial::new(8);
+    trial.splits.train.append(&mut trial.splits.validation);
+    let error = trial.run(Strategy::Full, &recipe(1), &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("validation above 0"), "{error}");
+    let last = Recipe { keep: Keep::Last, ..recipe(1) };
+    assert_eq!(trial.run(Strategy::Head, &last, &mut Silent).unwrap().chosen_epoch, 1);
+}
+
+#[test]
+fn an_observer_hears_sections_in_pairs_and_can_end_a_trial() {
+    struct Listener(Vec<Section>, usize, usize);
+    impl Observer for Listener {
+        fn on(&mut self, event: Event<'_>) -> ControlFlow<()> {
+            match event {
+                Event::Enter(section) => self.0.push(section),
+                Event::Leave(section) => assert_eq!(self.0.last(), Some(&section)),
+                Event::Step { .. } => self.1 += 1,
+                Event::Phase { .. } | Event::Epoch(_) => {}
+            }
+            if self.1 == self.2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    let trial = Trial::new(8);
+    let mut all = Listener(Vec::new(), 0, usize::MAX);
+    trial.run(Strategy::Head, &recipe(2), &mut all).unwrap();
+    for section in [Section::Data, Section::Train, Section::Evaluation, Section::Checkpoint, Section::Audit] {
+        assert!(all.0.contains(&section), "{section:?}");
+    }
+    let mut early = Listener(Vec::new(), 0, 2);
+    let error = trial.run(Strategy::Head, &recipe(2), &mut early).unwrap_err();
+    assert!(matches!(error, EngineError::Interrupted));
+    assert_eq!(early.1, 2);
+}
