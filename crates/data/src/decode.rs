@@ -154,7 +154,9 @@ mod tests {
     #[test]
     fn a_cut_file_is_an_error_wherever_it_is_cut() {
         for (name, bytes) in FILES {
-            for length in 0..bytes.len() - 2 {
+            // Without the end marker that stands for the last 12 or 2 bytes, every pixel is still there.
+            let marker = if name.ends_with("png") { 12 } else { 2 };
+            for length in 0..bytes.len() - marker {
                 assert!(decode(&bytes[..length]).is_err(), "{name} cut to {length} of {} bytes", bytes.len());
             }
         }

@@ -74,5 +74,5 @@ mod tests {
         assert_eq!(digits.digest, open(None).unwrap().digest);
         assert_eq!(digits.digest, GOLDEN);
     }
-    const GOLDEN: &str = "";
+    const GOLDEN: &str = "069d036f4018d27f87fb5b83372058099b79e6677412eac5bbce384a68ea784f";
 }

@@ -63,7 +63,8 @@ impl RepoCache {
         Some(target.file_name()?.to_str()?.to_owned())
     }
 
-    /// The commits that `revision` may mean by what the cache knows, best first.
+    /// The commits that `revision` may mean by what the cache knows: first what it meant to us last, so that an
+    /// offline run repeats the online one before it.
     pub(crate) fn commits(&self, revision: &str) -> Vec<String> {
         if is_commit(revision) {
             return vec![revision.to_ascii_lowercase()];
@@ -71,7 +72,7 @@ impl RepoCache {
         let shared = fs::read_to_string(self.folder.join("refs").join(revision)).ok();
         let shared = shared.map(|text| text.trim().to_owned());
         let mut commits: Vec<String> =
-            shared.into_iter().chain(self.noted(revision)).filter(|commit| is_commit(commit)).collect();
+            self.noted(revision).into_iter().chain(shared).filter(|commit| is_commit(commit)).collect();
         if revision.len() >= 7 && revision.bytes().all(|b| b.is_ascii_hexdigit()) {
             commits.extend(self.snapshots_from(&revision.to_ascii_lowercase()));
         }
@@ -229,7 +230,7 @@ mod tests {
         assert!(repo.commits("590dfde").is_empty() && repo.commits("v1").is_empty());
         let other = "0".repeat(40);
         repo.note("main", &other).unwrap();
-        assert_eq!(repo.commits("main"), [COMMIT.to_owned(), other]);
+        assert_eq!(repo.commits("main"), [other, COMMIT.to_owned()]);
     }
 
     #[test]

@@ -28,10 +28,10 @@ NO_COLOR turns colours off.";
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Trains the trials of an experiment that have no result yet, and writes the report
-    #[command(after_help = SWEEP_EXAMPLES, after_long_help = sweep_long_help())]
+    #[command(after_help = short_help(SWEEP_EXAMPLES), after_long_help = long_help(SWEEP_EXAMPLES))]
     Sweep(SweepArgs),
     /// Shows the trials of an experiment in the order in which they would run, and runs nothing
-    #[command(after_help = PLAN_EXAMPLES, after_long_help = plan_long_help())]
+    #[command(after_help = short_help(PLAN_EXAMPLES), after_long_help = long_help(PLAN_EXAMPLES))]
     Plan(PlanArgs),
     /// Writes the report of a results folder anew
     Report(ReportArgs),
@@ -120,14 +120,12 @@ Examples:
   frostline sweep experiments/article.toml --set data.per-class=500 --set train.epochs=3
   frostline sweep experiments/article.toml --set 'grid.seed=[0, 1]' --set 'weights[model=alexnet]=none'
 
-Finished trials are kept: the same command goes on where an earlier one stopped. --help lists the keys.";
+Finished trials are kept: the same command goes on where an earlier one stopped.";
 
 const PLAN_EXAMPLES: &str = "\
 Examples:
   frostline plan experiments/article.toml
-  frostline plan experiments/article.toml --set 'learning-rate=[1e-3, 1e-4]' --only model=resnet18
-
---help lists the keys of an experiment file.";
+  frostline plan experiments/article.toml --set 'learning-rate=[1e-3, 1e-4]' --only model=resnet18";
 
 const DATA_EXAMPLES: &str = "\
 Examples:
@@ -135,12 +133,12 @@ Examples:
   frostline data hub:uoft-cs/cifar10
   frostline data folder:photos --resolution 64";
 
-fn sweep_long_help() -> String {
-    format!("{SWEEP_EXAMPLES}\n\n{}", keys_help())
+fn short_help(examples: &str) -> String {
+    format!("{examples}\n\n--help lists the keys of an experiment file.")
 }
 
-fn plan_long_help() -> String {
-    format!("{PLAN_EXAMPLES}\n\n{}", keys_help())
+fn long_help(examples: &str) -> String {
+    format!("{examples}\n\n{}", keys_help())
 }
 
 /// The keys of an experiment file with their defaults, and how `--set` names them.
@@ -158,11 +156,11 @@ fn keys_help() -> String {
                 default if default.is_empty() => "required".to_owned(),
                 default => default,
             };
-            help += &format!("  {:<16} {:<9} {}\n", key.name, default, key.meaning);
-            if key.choices().is_empty() {
-                continue;
-            }
-            help += &format!("  {:<16} {:<9} {}\n", "", "", key.choices().join(", "));
+            let choices = match key.choices() {
+                [first, ..] if !key.meaning.contains(first) => format!(": {}", key.choices().join(", ")),
+                _ => String::new(),
+            };
+            help += &format!("  {:<16} {:<9} {}{choices}\n", key.name, default, key.meaning);
         }
     }
     help += "\n--set replaces what the file says of a key, also where the file has it as an axis. The section may be left\n\

@@ -83,7 +83,8 @@ impl Environment {
 
     /// A name for this environment: the first 12 hex digits of the SHA-256 over all of it.
     pub fn id(&self) -> String {
-        let digest = Sha256::digest(format!("{self:?}"));
+        // Numbers and texts only, which JSON can always hold.
+        let digest = Sha256::digest(serde_json::to_vec(self).unwrap_or_default());
         digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
 }

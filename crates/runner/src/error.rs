@@ -1,14 +1,17 @@
-//! [`Error`]: everything that ends a command, with the exit code that it ends with. It is shown by miette.
+//! [`Error`]: everything that keeps a command from its work, shown by miette; [`Ending`]: how a command ends that did it.
+//! Both know their exit code.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use frostline_data::DataError;
 use frostline_hub::HubError;
 use frostline_models::ModelError;
 
+use crate::execute::SweepError;
 use crate::experiment::Problems;
 use crate::plan::SelectError;
+use crate::report::ReportError;
+use crate::results::StoreError;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -26,11 +29,9 @@ pub enum Error {
         #[help]
         help: Option<String>,
     },
-    /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    /// A file that a command was given could not be read.
+    #[error("cannot read {}: {source}", path.display())]
     File {
-        /// `read`, `write`.
-        action: &'static str,
         /// Which file.
         path: PathBuf,
         /// The system's reason.
@@ -48,6 +49,37 @@ pub enum Error {
     /// The Hub cannot be used.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// A results folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A sweep ended early.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
+    /// There is no report.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// How a command that did its work ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All went well.
+    Done,
+    /// A sweep is done, and some of its trials failed.
+    SomeFailed,
+    /// The user stopped a sweep.
+    Interrupted,
+}
+
+impl Ending {
+    /// 0, 3 or 130.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::SomeFailed => 3,
+            Self::Interrupted => 130,
+        }
+    }
 }
 
 impl Error {
@@ -56,18 +88,26 @@ impl Error {
         Self::Usage { message: message.into(), help: Some(help.into()).filter(|help| !help.is_empty()) }
     }
 
-    /// A file could not be read.
+    /// A file that a command was given could not be read.
     pub fn reading(path: &Path, source: std::io::Error, help: Option<String>) -> Self {
-        Self::File { action: "read", path: path.to_owned(), source, help }
+        Self::File { path: path.to_owned(), source, help }
     }
 
     /// 2 where the input has to be changed, 1 where the work failed.
-    pub fn exit_code(&self) -> ExitCode {
+    pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Experiment(_) | Self::Usage { .. } => ExitCode::from(2),
-            Self::Data(DataError::Source { .. } | DataError::Augmentation { .. }) => ExitCode::from(2),
-            Self::Model(ModelError::Unknown(_) | ModelError::TooSmall { .. }) => ExitCode::from(2),
-            Self::File { .. } | Self::Data(_) | Self::Model(_) | Self::Hub(_) => ExitCode::FAILURE,
+            Self::Experiment(_)
+            | Self::Usage { .. }
+            | Self::File { .. }
+            | Self::Data(DataError::Source { .. } | DataError::Augmentation { .. })
+            | Self::Model(ModelError::Unknown(_) | ModelError::TooSmall { .. })
+            | Self::Sweep(SweepError::Setting { .. }) => 2,
+            Self::Data(_)
+            | Self::Model(_)
+            | Self::Hub(_)
+            | Self::Store(_)
+            | Self::Sweep(_)
+            | Self::Report(_) => 1,
         }
     }
 }

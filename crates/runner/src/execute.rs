@@ -13,7 +13,7 @@ use frostline_data::{Augment, DataError, Dataset, Prepared, Source, Splits};
 use frostline_engine::{EngineError, EpochReport, Event, Observer, Recipe, Task, Trained, train};
 use frostline_hub::Hub;
 use frostline_models::{
-    BuildSpec, HeadPolicy, IMAGENET, Lineage, Model, ModelError, Resolved, WeightsSource, build, card,
+    BuildSpec, HeadPolicy, Lineage, Model, ModelError, Normalisation, Resolved, WeightsSource, build, card,
 };
 
 use crate::measure::{Meter, timestamp};
@@ -150,7 +150,7 @@ impl<'a> Sweep<'a> {
             if !self.weights.contains_key(&key) {
                 let source: WeightsSource = trial.weights.parse().map_err(|e| setting(format!("{e}")))?;
                 let failed = |source| SweepError::Weights { model: trial.model.clone(), source };
-                let card = card(&trial.model).map_err(failed)?;
+                let card = card(&trial.model).map_err(|unknown| failed(unknown.into()))?;
                 let resolved = frostline_models::resolve(card, &source, hub, self.progress).map_err(failed)?;
                 self.weights.insert(key, resolved);
             }
@@ -228,7 +228,7 @@ fn run_trial(
     let splits = split(trial, dataset)?;
     outcome.data = Some(data_record(dataset, &splits));
     let model = prepare_model(trial, dataset.classes.len(), weights)?;
-    let (mean, std) = weights.map_or((IMAGENET.mean, IMAGENET.std), |w| (w.lineage.mean, w.lineage.std));
+    let (mean, std) = weights.map_or((Normalisation::IMAGENET.mean, Normalisation::IMAGENET.std), |w| (w.lineage.mean, w.lineage.std));
     outcome.weights = weights.map(|w| weights_record(&w.lineage));
     outcome.parameters = Some(model.parameters().iter().map(|p| p.elements() as u64).sum());
     outcome.multiply_adds = Some(model.summary().iter().map(|stage| stage.multiply_adds).sum());

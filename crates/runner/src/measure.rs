@@ -127,10 +127,11 @@ mod tests {
     fn processor_time_grows_with_work() {
         let meter = Meter::start();
         let mut x = 1u64;
-        while meter.seconds().wall < 0.2 {
+        // On a busy machine the clock runs on without us, so the work goes on until it shows.
+        while meter.seconds().cpu < 0.05 && meter.seconds().wall < 30.0 {
             x = (0..1_000_000u64).fold(x, |x, i| x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(i));
         }
-        assert!(std::hint::black_box(x) != 0 && meter.seconds().cpu > 0.02, "{:?}", meter.seconds());
+        assert!(std::hint::black_box(x) != 0 && meter.seconds().cpu >= 0.05, "{:?}", meter.seconds());
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! The commands that train nothing, one module each, and what they share: a plan from the command line's arguments.
+//! The commands, one module each, and what they share: a plan from the command line's arguments. Each gives back the text
+//! to print.
 
 pub mod data;
 pub mod models;
 pub mod plan;
+pub mod sweep;
 
 use std::path::Path;
 

@@ -38,7 +38,8 @@ pub fn describe(plan: &Plan, of: usize) -> String {
     }
     let mut text = format!("{}\n\n{}\n{}\n", plan.question, table.lines(), totals(plan, of));
     let same = |key: &&str| plan.trials.first().and_then(|trial| trial.value_of(key)).map(|value| format!("{key} {value}"));
-    let same: Vec<String> = shared.iter().filter_map(same).collect();
+    let used = |key: &&&str| plan.trials.iter().any(|trial| trial.uses(key));
+    let same: Vec<String> = shared.iter().filter(used).filter_map(same).collect();
     text += &wrapped("all trials: ", &same);
     text
 }
@@ -112,11 +113,12 @@ learning-rate = [0.01, 0.001]
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "which?");
         assert_eq!(lines[2], "#  trial         model     strategy  seed  resolution  epochs  learning-rate");
-        assert_eq!(lines.len(), 12, "{text}");
+        assert_eq!(lines[7], "");
         let first = &plan.trials[0];
         let rate = first.value_of("learning-rate").unwrap();
         assert_eq!(lines[3], format!("1  {}  {}  full         0          32      10  {rate:>13}", first.id, first.model));
         assert_eq!(lines[8], "4 trials, 4 arms, 1 seed, 40 epochs; 1 left out by --only");
         assert!(lines[9].starts_with("all trials: weights none, source digits, validation 0.1, per-class all, augment none,"));
+        assert!(text.ends_with("batch-norm follow, keep best\n") && !text.contains("momentum"), "{text}");
     }
 }

@@ -230,3 +230,67 @@ fn wall_ratios(arm: &Arm<'_>, full: &Arm<'_>) -> Vec<f64> {
     };
     arm.runs.iter().filter_map(ratio).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Axis;
+    use crate::results::samples::{claim, failed, plan, results};
+
+    #[test]
+    fn arms_hold_their_seeds_and_the_most_accurate_comes_first() {
+        let mut plan = plan(&["resnet18", "alexnet"], &["full", "head"], 3);
+        plan.claims = vec![claim()];
+        let wall = |t: &Trial| match (t.strategy.as_str(), t.seed) {
+            ("full", seed) => 10.0 * (seed + 1) as f64,
+            (_, seed) => [2.0, 6.0, 15.0][seed as usize],
+        };
+        let accuracy = |t: &Trial| if t.model == "alexnet" { 0.9 } else { 0.5 + 0.1 * t.seed as f64 };
+        let mut results = results(plan, |t| (accuracy(t), wall(t)));
+        let broken = results.trials.iter_mut().find(|s| s.trial.model == "alexnet" && s.trial.strategy == "head");
+        let broken = broken.unwrap();
+        broken.outcome = failed(&broken.trial, "no reason").outcome;
+        let comparison = Comparison::of(&results);
+        let labels: Vec<&str> = comparison.arms.iter().map(|arm| arm.label.as_str()).collect();
+        assert_eq!(labels, ["alexnet · full", "alexnet · head", "resnet18 · full", "resnet18 · head"]);
+        let head = &comparison.arms[1];
+        assert_eq!((head.variant.as_str(), head.number, head.accuracies()), ("head", 2, vec![0.9, 0.9]));
+        assert_eq!(head.runs[0].failure(), Some("no reason"));
+        // Seeds 1 and 2: (6 / 20 + 15 / 30) / 2 = 0.4; the failed seed 0 has no part in it.
+        assert!((head.time_ratio.unwrap() - 0.4).abs() < 1e-12);
+        // Seeds 0 to 2: (0.2 + 0.3 + 0.5) / 3.
+        assert!((comparison.arms[3].time_ratio.unwrap() - 1.0 / 3.0).abs() < 1e-12);
+        let differences = comparison.arms[0].paired_differences(&comparison.arms[2]);
+        assert!(differences.iter().zip([0.4, 0.3, 0.2]).all(|(a, b)| (a - b).abs() < 1e-12), "{differences:?}");
+        assert_eq!(comparison.test_images, Some(360));
+        // 20 s on average against 10 minutes.
+        assert_eq!(comparison.verdicts[1].finding, Finding::OtherMachine { ratio: 20.0 / 60.0 / 10.0 });
+        assert_eq!(comparison.verdicts[0].about, "resnet18 · full");
+    }
+
+    #[test]
+    fn labels_show_every_axis_that_varies_and_no_other() {
+        let mut plan = plan(&["resnet18"], &["full"], 2);
+        let other: Vec<Trial> = plan.trials.iter().cloned().map(|mut trial| {
+            trial.train.learning_rate = 0.01;
+            trial.sealed()
+        }).collect();
+        plan.trials.extend(other);
+        let values = vec!["0.001".to_owned(), "0.01".to_owned()];
+        plan.axes.push(Axis { key: "learning-rate".to_owned(), values });
+        plan.axes.push(Axis { key: "batch".to_owned(), values: vec!["64".to_owned()] });
+        let results = results(plan, |t| (t.train.learning_rate, 1.0));
+        let comparison = Comparison::of(&results);
+        assert_eq!(comparison.arms[0].label, "resnet18 · full · learning-rate 0.01");
+        assert_eq!(comparison.arms[0].variant, "learning-rate 0.01");
+        assert_eq!((comparison.arms[0].place.clone(), comparison.arms[1].place.clone()), (vec![0, 0, 1, 0], vec![0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn what_no_cell_asks_for_is_left_out_and_told() {
+        let mut results = results(plan(&["resnet18"], &["full", "head"], 1), |_| (0.5, 1.0));
+        results.plan.trials.retain(|trial| trial.strategy == "full");
+        let comparison = Comparison::of(&results);
+        assert_eq!((comparison.arms.len(), comparison.outside.len()), (1, 1));
+    }
+}

@@ -60,8 +60,11 @@ fn lead(comparison: &Comparison<'_>, first: &Arm<'_>, second: &Arm<'_>) -> Strin
     let mean = points.iter().sum::<f64>() / points.len().max(1) as f64;
     match (points.as_slice(), ahead) {
         ([], _) => "on other seeds, so the two cannot be paired".to_owned(),
-        ([only], _) => format!("{only:.places$} points lower in one seed, which does not settle their order"),
-        ([_, _], 2) => "lower in both seeds, which are too few to settle their order".to_owned(),
+        ([only], _) => {
+            let side = if *only < 0.0 { "higher" } else { "lower" };
+            format!("{:.places$} points {side} in the one common seed, which does not settle their order", only.abs())
+        }
+        ([_, _], 2) => "lower in both common seeds, which are too few to settle their order".to_owned(),
         ([least, .., most], ahead) if ahead == points.len() => {
             let noise = match error_of(comparison, first) {
                 Some((error, images)) if mean <= error => {
@@ -133,7 +136,7 @@ mod tests {
     fn few_seeds_settle_nothing() {
         let lead = |s: &str, _| if s == "full" { 0.9 } else { 0.5 };
         assert!(of(&["full", "head"], 2, lead).contains("which are too few to settle their order"));
-        assert!(of(&["full", "head"], 1, lead).contains("40.0 points lower in one seed, which does not settle"));
+        assert!(of(&["full", "head"], 1, lead).contains("40.0 points lower in the one common seed, which does not"));
         assert!(of(&["full"], 1, lead).contains("nothing to compare it with yet"));
         assert!(of(&[], 1, lead).starts_with("No trial has finished yet"));
     }

@@ -8,6 +8,8 @@ mod numbers;
 mod plots;
 mod provenance;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -129,6 +131,9 @@ fn progress(comparison: &Comparison<'_>) -> String {
 }
 
 fn arms_section(results: &Results, comparison: &Comparison<'_>) -> String {
+    if comparison.arms.is_empty() {
+        return String::new();
+    }
     let mut text = "The most accurate first. Accuracy is over the whole test split, mean ± standard deviation over seeds; \
                     time, rate and memory are means. `time / full` is the wall time over that of the same model trained \
                     in full, paired by seed; images/s are training images per second of training.\n\n"

@@ -28,6 +28,14 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
         }
         _ => {}
     }
+    let failed: Vec<&str> =
+        measured.iter().filter(|arm| arm.runs.iter().any(|run| run.failure().is_some())).map(|arm| arm.label.as_str()).collect();
+    if !failed.is_empty() {
+        notes.push(format!(
+            "Trials of {} failed. The means leave them out, so these arms may look better than they are.",
+            failed.join(", ")
+        ));
+    }
     notes.extend(sampling_note(comparison));
     notes.extend(differing_settings(results));
     let normalisations: BTreeSet<String> = comparison

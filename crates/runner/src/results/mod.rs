@@ -17,6 +17,8 @@ mod records;
 pub(crate) mod samples;
 mod store;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};

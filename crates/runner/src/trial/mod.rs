@@ -87,12 +87,11 @@ pub struct TrainSpec {
 impl Trial {
     /// Clears what has no effect on the numbers, and gives the trial its id.
     pub fn sealed(mut self) -> Self {
-        let train = &mut self.train;
-        if train.optimizer != "sgd" {
-            (train.momentum, train.nesterov) = (0.0, false);
+        if !self.uses("momentum") {
+            (self.train.momentum, self.train.nesterov) = (0.0, false);
         }
-        if train.schedule != "step" {
-            (train.step_every, train.step_factor) = (1, 1.0);
+        if !self.uses("step-every") {
+            (self.train.step_every, self.train.step_factor) = (1, 1.0);
         }
         self.id = digest(&format!("numerics {NUMERICS}\n{}", self.settings()));
         self
@@ -102,6 +101,15 @@ impl Trial {
     /// `0.001`, `augment` is `flip+crop:4`. Also `trial`, which is the id. None where there is no such key.
     pub fn value_of(&self, key: &str) -> Option<String> {
         if key == "trial" { Some(self.id.clone()) } else { keys::key(key).map(|key| key.show(self)) }
+    }
+
+    /// Whether a key has an effect, given the others.
+    pub fn uses(&self, key: &str) -> bool {
+        match key {
+            "momentum" | "nesterov" => self.train.optimizer == "sgd",
+            "step-every" | "step-factor" => self.train.schedule == "step",
+            _ => true,
+        }
     }
 
     /// A key that trials share if and only if they differ in the seed alone.

@@ -23,12 +23,16 @@ impl Axis {
         Self { low, high, from, to, logarithmic: false }
     }
 
-    /// The same for positive values; logarithmic where they differ more than eightfold, else from zero.
+    /// The same for times: logarithmic where they differ more than eightfold, from zero where they differ more than
+    /// twofold.
     pub(crate) fn of_costs(values: &[f64], (from, to): (f64, f64)) -> Self {
         let (low, high) = extent(values);
         if low > 0.0 && high > 8.0 * low {
             let room = (high / low).powf(0.08);
             return Self { low: low / room, high: high * room, from, to, logarithmic: true };
+        }
+        if low > 0.5 * high {
+            return Self::around(values, (from, to), 0.05 * high);
         }
         Self { low: 0.0, high: high.max(f64::MIN_POSITIVE) * 1.08, from, to, logarithmic: false }
     }
@@ -60,7 +64,7 @@ impl Axis {
         }
         let rough = (self.high - self.low) / count.max(1) as f64;
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
+        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.75).unwrap_or(rough);
         let decimals = (-step.log10().floor()).max(0.0) as usize;
         let first = (self.low / step - 1e-9).ceil() as i64;
         let last = (self.high / step + 1e-9).floor() as i64;
@@ -121,7 +125,7 @@ mod tests {
     #[test]
     fn ticks_are_round_and_as_fine_as_needed() {
         assert_eq!(labels(Axis::exactly((0.0, 100.0), (0.0, 1.0)), 5), ["0", "20", "40", "60", "80", "100"]);
-        assert_eq!(labels(Axis::exactly((97.21, 98.04), (0.0, 1.0)), 4), ["97.5", "98.0"]);
+        assert_eq!(labels(Axis::exactly((97.21, 98.04), (0.0, 1.0)), 2), ["97.5", "98.0"]);
         assert_eq!(labels(Axis::exactly((97.21, 98.04), (0.0, 1.0)), 5), ["97.4", "97.6", "97.8", "98.0"]);
         assert_eq!(labels(Axis::of_costs(&[1.0, 100.0], (0.0, 1.0)), 6), ["1", "2", "5", "10", "20", "50", "100"]);
     }
@@ -132,7 +136,7 @@ mod tests {
         let costs = Axis::of_costs(&[1.0, 100.0], (0.0, 100.0));
         assert!(costs.is_logarithmic() && (costs.at(10.0) - 50.0).abs() < 1e-9);
         assert!(!Axis::of_costs(&[2.0, 10.0], (0.0, 100.0)).is_logarithmic());
-        assert_eq!(Axis::around(&[], (0.0, 1.0), 0.1).ticks(2).len(), 2);
+        assert_eq!(Axis::around(&[], (0.0, 1.0), 0.1).ticks(2).len(), 3);
     }
 
     #[test]

@@ -138,12 +138,25 @@ impl Canvas<'_> {
         Ok(())
     }
 
+    /// An open circle, through which other rings can be seen.
+    pub(crate) fn ring(&self, place: Place, radius: f64, colour: RGBColor) -> Result<(), PlotError> {
+        let style = colour.stroke_width(fine(1.4) as u32);
+        Ok(self.area.draw(&Circle::new(grid(place), fine(radius), style))?)
+    }
+
     fn shape(&self, (x, y): Place, shape: Shape, radius: f64, colour: RGBColor) -> Result<(), PlotError> {
         if shape == Shape::Circle {
             return Ok(self.area.draw(&Circle::new(grid((x, y)), fine(radius), colour.filled()))?);
         }
         let corners: Vec<Place> = outline(shape).iter().map(|(dx, dy)| (x + dx * radius, y + dy * radius)).collect();
         self.area(&corners, colour, 1.0)
+    }
+
+    /// A text on a white patch that hides what would run through its letters; it begins at `place`.
+    pub(crate) fn patched_text(&self, text: &str, (x, y): Place, look: Type) -> Result<(), PlotError> {
+        let (right, half) = (x + 0.96 * width(text, look.size), 0.55 * look.size);
+        self.area(&[(x, y - half), (right, y - half), (right, y + half), (x, y + half)], WHITE, 0.85)?;
+        self.text(text, (x, y), look)
     }
 
     /// A text whose letters' middle is at the height of `place`.

@@ -2,8 +2,8 @@
 //! other arm beats at both.
 
 use super::axis::Axis;
-use super::canvas::{Canvas, Dash, INK, Place, SOFT, Shape, Type, draw, width};
-use super::frame::{Frame, Look, looks, models_apart};
+use super::canvas::{Canvas, Dash, INK, Place, SOFT, Type, draw, width};
+use super::frame::{Frame, Look, looks, names, only_model};
 use super::placing::{Rect, place_labels};
 use super::{PlotError, percent};
 use crate::compare::{Arm, Comparison, pareto_front};
@@ -13,6 +13,7 @@ const LABEL: f64 = 12.0;
 
 /// One arm as it is drawn.
 struct Mark<'c> {
+    name: String,
     arm: &'c Arm<'c>,
     look: Look,
     /// Lowest, mean, highest, in units of the axis.
@@ -22,19 +23,19 @@ struct Mark<'c> {
     on_front: bool,
 }
 
-/// Draws the plot; none where no trial has finished.
+/// Draws the plot; none of fewer than two arms.
 pub(crate) fn accuracy_against_time(comparison: &Comparison<'_>) -> Result<Option<String>, PlotError> {
     let mut marks = Vec::new();
     let slowest = comparison.arms.iter().flat_map(Arm::wall_seconds).fold(0.0, f64::max);
     let (unit, seconds) = unit_for(slowest);
-    for (arm, look) in comparison.arms.iter().zip(looks(comparison)) {
+    for ((arm, look), name) in comparison.arms.iter().zip(looks(comparison)).zip(names(comparison, false)) {
         let times: Vec<f64> = arm.wall_seconds().iter().map(|s| s / seconds).collect();
         let accuracies: Vec<f64> = arm.accuracies().into_iter().map(percent).collect();
         if let (Some(time), Some(accuracy)) = (range(&times), range(&accuracies)) {
-            marks.push(Mark { arm, look, time, accuracy, on_front: false });
+            marks.push(Mark { name, arm, look, time, accuracy, on_front: false });
         }
     }
-    if marks.is_empty() {
+    if marks.len() < 2 {
         return Ok(None);
     }
     let means: Vec<(f64, f64)> = marks.iter().map(|m| (m.time.1, m.accuracy.1)).collect();
@@ -53,20 +54,19 @@ pub(crate) fn accuracy_against_time(comparison: &Comparison<'_>) -> Result<Optio
     };
     // Names stand beside the markers where they find room, else numbers do and a key explains them.
     let mut frame = frame_to(to.0);
-    let names: Vec<String> = marks.iter().map(|mark| mark.arm.label.clone()).collect();
-    let mut labels = names.clone();
-    let mut places = labelled(&frame, &marks, &labels, &front);
-    let key = places.is_none();
-    if key {
+    let mut labels: Vec<String> = marks.iter().map(|mark| mark.name.clone()).collect();
+    let (mut places, clear) = labelled(&frame, &marks, &labels, &front);
+    if !clear {
         labels = marks.iter().map(|mark| mark.arm.number.to_string()).collect();
-        let widest = names.iter().map(|name| width(name, LABEL)).fold(0.0, f64::max);
+        let widest = marks.iter().map(|mark| width(&mark.name, LABEL)).fold(0.0, f64::max);
         frame = frame_to((to.0 - widest - 64.0).max(from.0 + 300.0));
-        places = labelled(&frame, &marks, &labels, &front);
+        (places, _) = labelled(&frame, &marks, &labels, &front);
     }
-    let shapes = if models_apart(comparison).is_empty() { "" } else { " Shape: model; colour: strategy." };
-    let explanation = format!("Mean over seeds; whiskers from lowest to highest. Filled: on the Pareto front (dashed).{shapes}");
+    let several = marks.iter().any(|mark| mark.arm.accuracies().len() > 1);
+    let seeds = if several { "Mean over seeds; whiskers from lowest to highest." } else { "One seed." };
+    let explanation = format!("{seeds} Filled: on the Pareto front (dashed), which no arm beats at both.");
     let svg = draw((WIDTH, to.1 + 52.0), "Test accuracy against wall time, by arm", |canvas| {
-        canvas.head("Test accuracy against wall time", &explanation)?;
+        canvas.head(&format!("Test accuracy against wall time{}", only_model(comparison)), &explanation)?;
         let scale = if frame.x.is_logarithmic() { ", logarithmic" } else { "" };
         let title = format!("wall time of a trial, {unit}{scale}");
         frame.paint(canvas, (&frame.x.ticks(9), &frame.y.ticks(7)), (&title, "accuracy, %"))?;
@@ -74,14 +74,13 @@ pub(crate) fn accuracy_against_time(comparison: &Comparison<'_>) -> Result<Optio
         for mark in &marks {
             whiskers(canvas, &frame, mark)?;
         }
+        for ((mark, label), at) in marks.iter().zip(&labels).zip(places) {
+            canvas.patched_text(label, at, Type { bold: !clear, ..Type::plain(LABEL, mark.look.colour) })?;
+        }
         for mark in &marks {
             canvas.marker(place(&frame, mark), mark.look.shape, 5.5, mark.look.colour, !mark.on_front)?;
         }
-        let beside = places.unwrap_or_else(|| marks.iter().map(|m| place(&frame, m)).map(|(x, y)| (x + 9.0, y)).collect());
-        for ((mark, label), at) in marks.iter().zip(&labels).zip(beside) {
-            canvas.text(label, at, Type { bold: key, ..Type::plain(LABEL, mark.look.colour) })?;
-        }
-        if key { explain_numbers(canvas, &frame, &marks) } else { Ok(()) }
+        if clear { Ok(()) } else { explain_numbers(canvas, &frame, &marks) }
     })?;
     Ok(Some(svg))
 }
@@ -90,7 +89,7 @@ fn place(frame: &Frame, mark: &Mark<'_>) -> Place {
     frame.at(mark.time.1, mark.accuracy.1)
 }
 
-fn labelled(frame: &Frame, marks: &[Mark<'_>], labels: &[String], front: &[usize]) -> Option<Vec<Place>> {
+fn labelled(frame: &Frame, marks: &[Mark<'_>], labels: &[String], front: &[usize]) -> (Vec<Place>, bool) {
     let points: Vec<Place> = marks.iter().map(|mark| place(frame, mark)).collect();
     let mut taken: Vec<Rect> = Vec::new();
     for mark in marks {
@@ -140,10 +139,10 @@ fn explain_numbers(canvas: &Canvas<'_>, frame: &Frame, marks: &[Mark<'_>]) -> Re
     let left = frame.to.0 + 22.0;
     for (line, mark) in marks.iter().enumerate() {
         let y = frame.from.1 + 8.0 + line as f64 * 17.0;
-        let (colour, shape): (_, Shape) = (mark.look.colour, mark.look.shape);
+        let Look { colour, shape, .. } = mark.look;
         canvas.text(&mark.arm.number.to_string(), (left + 10.0, y), Type { bold: true, ..Type::plain(LABEL, colour).side(1) })?;
         canvas.marker((left + 21.0, y), shape, 4.5, colour, !mark.on_front)?;
-        canvas.text(&mark.arm.label, (left + 31.0, y), Type::plain(LABEL, INK))?;
+        canvas.text(&mark.name, (left + 31.0, y), Type::plain(LABEL, INK))?;
     }
     Ok(())
 }

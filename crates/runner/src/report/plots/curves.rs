@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, spread};
 use super::canvas::{Canvas, Dash, INK, Place, Type, draw, width};
-use super::frame::{Frame, Look, looks, models_apart};
+use super::frame::{Frame, Look, looks, models_apart, names, only_model};
 use super::{PlotError, percent};
 use crate::compare::{Arm, Comparison, mean};
 
@@ -24,8 +24,8 @@ pub(crate) fn validation_curves(comparison: &Comparison<'_>) -> Result<Option<St
     let models = models_apart(comparison);
     let looks = looks(comparison);
     let mut curves: Vec<Curve<'_>> = Vec::new();
-    for (arm, look) in comparison.arms.iter().zip(looks) {
-        let name = if models.is_empty() { &arm.label } else { &arm.variant };
+    let names = names(comparison, !models.is_empty());
+    for ((arm, look), name) in comparison.arms.iter().zip(looks).zip(&names) {
         curves.push(Curve { name, model: arm.model, look, points: points(arm) });
     }
     curves.retain(|curve| curve.points.len() > 1);
@@ -54,7 +54,7 @@ pub(crate) fn validation_curves(comparison: &Comparison<'_>) -> Result<Option<St
     };
     let size = (WIDTH, 58.0 + rows as f64 * cell.1);
     let svg = draw(size, "Validation accuracy over epochs, by arm", |canvas| {
-        canvas.head("Validation accuracy over epochs", explanation)?;
+        canvas.head(&format!("Validation accuracy over epochs{}", only_model(comparison)), explanation)?;
         for (index, (model, curves)) in panels.iter().enumerate() {
             let (column, row) = (index % columns, index / columns);
             let corner = (column as f64 * cell.0, 58.0 + row as f64 * cell.1);

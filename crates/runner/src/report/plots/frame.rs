@@ -8,6 +8,9 @@ use super::axis::Axis;
 use super::canvas::{Canvas, Dash, FAINT, INK, Place, SOFT, Shape, Type};
 use crate::compare::Comparison;
 
+/// Letters of an arm's name; longer ones lose their middle.
+const LONGEST_NAME: usize = 48;
+
 /// A rectangle with an axis below and one at its left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
@@ -44,7 +47,7 @@ impl Frame {
         }
         canvas.line(&[(left, bottom), (right, bottom)], SOFT, 1.0, Dash::Solid)?;
         canvas.text(x_title, ((left + right) / 2.0, bottom + 33.0), Type::plain(12.0, INK).side(0))?;
-        canvas.text(y_title, (left - 34.0, top - 14.0), Type::plain(12.0, INK))
+        canvas.text(y_title, (left - 34.0, top - 20.0), Type::plain(12.0, INK))
     }
 
     /// A place for values on both axes.
@@ -88,6 +91,30 @@ pub(crate) fn models_apart<'a>(comparison: &Comparison<'a>) -> Vec<&'a str> {
     }
     let name = |model: &String| comparison.arms.iter().find(|arm| arm.model == model).map(|arm| arm.model);
     models.iter().filter_map(name).collect()
+}
+
+/// What each arm is called in a plot: without its model where all arms have the same one or the plot says it elsewhere,
+/// and never so long that it crowds out what is plotted.
+pub(crate) fn names(comparison: &Comparison<'_>, model_is_said: bool) -> Vec<String> {
+    let short = model_is_said || in_grid_order(comparison, |arm| arm.model.to_owned()).len() < 2;
+    comparison.arms.iter().map(|arm| shortened(if short { &arm.variant } else { &arm.label })).collect()
+}
+
+fn shortened(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let (head, tail) = (&letters[..LONGEST_NAME - 16], &letters[letters.len() - 15..]);
+    head.iter().chain(&['…']).chain(tail).collect()
+}
+
+/// The model that all arms have, for a title; empty where they have several.
+pub(crate) fn only_model(comparison: &Comparison<'_>) -> String {
+    match in_grid_order(comparison, |arm| arm.model.to_owned()).as_slice() {
+        [model] => format!(", {model}"),
+        _ => String::new(),
+    }
 }
 
 /// One look per arm. Where models are shown apart, colour and dash tell the variant and the marker tells the model.

@@ -8,6 +8,8 @@ mod curves;
 mod frame;
 mod placing;
 mod strategies;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use cost::accuracy_against_time;
 pub(crate) use curves::validation_curves;

@@ -1,13 +1,13 @@
 //! Test accuracy by strategy: a row per arm with every seed, their mean, and Student's 95 % interval from three seeds on.
 
 use super::axis::Axis;
-use super::canvas::{Canvas, Dash, FAINT, INK, SOFT, Shape, Type, draw, width};
-use super::frame::{Frame, Look, looks, models_apart};
+use super::canvas::{Canvas, Dash, FAINT, INK, SOFT, Type, draw, width};
+use super::frame::{Frame, Look, looks, models_apart, names, only_model};
 use super::{PlotError, percent};
 use crate::compare::{Arm, Comparison, deviation, interval, mean};
 
 const WIDTH: f64 = 860.0;
-const ROW: f64 = 27.0;
+const ROW: f64 = 30.0;
 const LABEL: f64 = 12.5;
 
 /// A line of the plot.
@@ -23,19 +23,22 @@ pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option
         return Ok(None);
     }
     let models = models_apart(comparison);
-    let name = |arm: &Arm<'_>| if models.is_empty() { arm.label.clone() } else { arm.variant.clone() };
+    let names = names(comparison, !models.is_empty());
+    let name = |arm: &Arm<'_>| names[arm.number - 1].as_str();
     let rows = rows(comparison, &models);
-    let names = comparison.arms.iter().map(|arm| width(&name(arm), LABEL));
-    let left = names.fold(60.0, f64::max) + 40.0;
+    let widths = comparison.arms.iter().map(|arm| width(name(arm), LABEL));
+    let left = widths.fold(60.0, f64::max) + 40.0;
     let from = (left, 82.0);
     let to = (WIDTH - 120.0, from.1 + rows.len() as f64 * ROW + 6.0);
     let x = Axis::around(&values, (from.0, to.0), 0.5).within(-1.0, 101.0);
     let frame = Frame { from, to, x, y: Axis::exactly((0.0, 1.0), (to.1, from.1)) };
     let three = comparison.arms.iter().any(|arm| arm.accuracies().len() > 2);
     let interval = if three { " Bar: Student's 95 % interval of the mean." } else { "" };
-    let explanation = format!("Ring: one seed. Filled: mean over seeds.{interval}");
+    let several = comparison.arms.iter().any(|arm| arm.accuracies().len() > 1);
+    let seeds = if several { "Ring: one seed. Filled, below: mean over seeds." } else { "One seed." };
+    let explanation = format!("{seeds}{interval}");
     let svg = draw((WIDTH, to.1 + 52.0), "Test accuracy by strategy", |canvas| {
-        canvas.head("Test accuracy by strategy", &explanation)?;
+        canvas.head(&format!("Test accuracy by strategy{}", only_model(comparison)), &explanation)?;
         canvas.text("mean ± sd", (to.0 + 16.0, from.1 - 12.0), Type::plain(12.0, SOFT))?;
         let ticks = x.ticks(8);
         for (value, _) in &ticks {
@@ -49,7 +52,7 @@ pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option
                     canvas.text(model, (16.0, y + 2.0), Type { bold: true, ..Type::plain(13.0, INK) })?;
                 }
                 Row::Arm { arm, look } => {
-                    canvas.text(&name(arm), (left - 16.0, y), Type::plain(LABEL, INK).side(1))?;
+                    canvas.text(name(arm), (left - 16.0, y), Type::plain(LABEL, INK).side(1))?;
                     paint_arm(canvas, &frame, y, arm, *look)?;
                 }
             }
@@ -68,17 +71,19 @@ fn paint_arm(canvas: &Canvas<'_>, frame: &Frame, y: f64, arm: &Arm<'_>, look: Lo
         let state = if failed { "failed" } else { "not run yet" };
         return canvas.text(state, beside, Type::plain(12.0, SOFT));
     };
+    // Seeds stand above their mean, so that neither hides the other.
+    let (seeds, y) = if values.len() > 1 { (y - 6.0, y + 4.0) } else { (y, y) };
     if let Some((low, high)) = interval(&values) {
         let (low, high) = (frame.x.at(low).max(frame.from.0), frame.x.at(high).min(frame.to.0));
         canvas.line(&[(low, y), (high, y)], look.colour, 2.0, Dash::Solid)?;
         for end in [low, high] {
-            canvas.line(&[(end, y - 5.0), (end, y + 5.0)], look.colour, 2.0, Dash::Solid)?;
+            canvas.line(&[(end, y - 4.0), (end, y + 4.0)], look.colour, 2.0, Dash::Solid)?;
         }
     }
-    canvas.marker((frame.x.at(mean), y), look.shape, 5.5, look.colour, false)?;
+    canvas.marker((frame.x.at(mean), y), look.shape, 4.8, look.colour, false)?;
     if values.len() > 1 {
         for value in &values {
-            canvas.marker((frame.x.at(*value), y), Shape::Circle, 3.4, SOFT, true)?;
+            canvas.ring((frame.x.at(*value), seeds), 3.2, look.colour)?;
         }
     }
     let text = match deviation(&values) {

@@ -1,0 +1,5 @@
+//! The Hub from outside, against the loopback server.
+
+mod cached;
+mod downloads;
+mod stage;

@@ -1,0 +1,132 @@
+//! `frostline sweep`: from the command line to a results folder with a report. The work is [`crate::execute`]'s; this
+//! module opens what it needs, and says at the end how it went and how to go on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use frostline_hub::{Hub, HubOptions};
+
+use super::planned;
+use crate::cli::SweepArgs;
+use crate::environment::Environment;
+use crate::error::{Ending, Error};
+use crate::execute::{Settings, Sweep, Tally};
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::report::{Report, write_report};
+use crate::results::Store;
+
+/// Runs a sweep: what to print, and how the command ends.
+///
+/// # Errors
+/// Everything that is wrong before the first trial, and results that cannot be stored.
+pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Error> {
+    let (experiment, whole) = planned(&args.plan)?;
+    let plan = whole.only(&args.plan.only)?;
+    let folder = args.results.clone().unwrap_or_else(|| Path::new("results").join(&whole.experiment));
+    let mut store = Store::open(&folder)?;
+    let threads = install_threads(args.threads)?;
+    store.record_plan(&whole, &experiment.text, &args.plan.set)?;
+    let environment = store.record_environment(&Environment::detect(threads, "cpu"))?;
+    let (progress, interrupted) = (Progress::new(), on_interrupt()?);
+    let settings = Settings { environment, threads, force: args.force };
+    let swept = Sweep::new(&plan, &mut store, &progress, &interrupted, settings).run(&Hub::new(hub)?);
+    let tally = swept?;
+    let report = write_report(&folder)?;
+    Ok((summary(&tally, &plan, &report, &again(args, &folder)), ending(&tally)))
+}
+
+/// Gives rayon its threads; the number that compute.
+fn install_threads(wanted: Option<usize>) -> Result<usize, Error> {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(wanted.unwrap_or(0));
+    builder.build_global().map_err(|error| Error::usage(format!("threads cannot be started: {error}"), ""))?;
+    Ok(rayon::current_num_threads())
+}
+
+/// A flag that Ctrl-C raises; a second Ctrl-C ends the process at once, which loses the running trial alone.
+fn on_interrupt() -> Result<Arc<AtomicBool>, Error> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&flag);
+    ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this step; what has finished is kept (Ctrl-C again stops at once)");
+    })
+    .map_err(|error| Error::usage(format!("Ctrl-C cannot be watched: {error}"), ""))?;
+    Ok(flag)
+}
+
+fn ending(tally: &Tally) -> Ending {
+    match tally {
+        Tally { left: 1.., .. } => Ending::Interrupted,
+        Tally { failed: 1.., .. } => Ending::SomeFailed,
+        _ => Ending::Done,
+    }
+}
+
+/// What the sweep came to, in the report's words, and what to do next.
+fn summary(tally: &Tally, plan: &Plan, report: &Report, again: &str) -> String {
+    let mut text = format!("\n{}\n\n{}\n\n{}\n", plan.question, report.arms.trim_end(), report.answer);
+    let parts = [
+        (tally.finished, "trained"),
+        (tally.skipped, "stored before"),
+        (tally.failed, "failed"),
+        (tally.left, "left"),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    text += &format!("\ntrials: {}\nreport: {}\n", parts.join(", "), report.path.display());
+    if tally.left > 0 {
+        text += &format!("to go on where this stopped: {again}\n");
+    }
+    text
+}
+
+/// The command that goes on with this sweep.
+fn again(args: &SweepArgs, folder: &Path) -> String {
+    let mut words = vec!["frostline".to_owned(), "sweep".to_owned(), quoted(&args.plan.file.display().to_string())];
+    words.extend(args.plan.set.iter().map(|set| format!("--set {}", quoted(set))));
+    words.extend(args.plan.only.iter().map(|only| format!("--only {}", quoted(only))));
+    let results: Option<&PathBuf> = args.results.as_ref();
+    words.extend(results.map(|_| format!("--results {}", quoted(&folder.display().to_string()))));
+    words.extend(args.threads.map(|threads| format!("--threads {threads}")));
+    words.extend(args.offline.then(|| "--offline".to_owned()));
+    words.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    #[test]
+    fn the_command_to_go_on_is_the_one_that_was_given_without_force() {
+        let line = [
+            "frostline", "sweep", "my x.toml", "--set", "weights[model=alexnet]=none", "--only", "seed=0",
+            "--results", "r/x", "--threads", "2", "--offline", "--force",
+        ];
+        let Command::Sweep(args) = Cli::parse_from(line).command else { panic!() };
+        assert_eq!(
+            again(&args, Path::new("r/x")),
+            "frostline sweep 'my x.toml' --set 'weights[model=alexnet]=none' --only seed=0 --results r/x --threads 2 \
+             --offline"
+        );
+    }
+
+    #[test]
+    fn how_a_sweep_ends_is_told_by_what_is_left_before_what_failed() {
+        let tally = |failed, left| Tally { finished: 1, failed, skipped: 0, left };
+        assert_eq!(ending(&tally(0, 0)), Ending::Done);
+        assert_eq!(ending(&tally(1, 0)), Ending::SomeFailed);
+        assert_eq!(ending(&tally(1, 1)), Ending::Interrupted);
+    }
+}
