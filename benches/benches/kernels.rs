@@ -39,7 +39,8 @@ fn convolutions(criterion: &mut Criterion) {
         let x = values(&[side, side, BATCH, from]).and_then(Hwnc::new).expect("images");
         let tracked = Var::from_tensor(x.tensor()).expect("a variable");
         let tracked = Hwnc::new(tracked.as_tensor().clone()).expect("images");
-        let weights = Var::from_tensor(&values(&[kernel, kernel, from, to]).expect("weights")).expect("a variable");
+        let weights =
+            Var::from_tensor(&values(&[kernel, kernel, from, to]).expect("weights")).expect("a variable");
         let spec = ConvSpec::square(stride, padding);
         let name = format!("{side}px {kernel}x{kernel}/{stride} {from}->{to}");
         let pairs = live(side, kernel, stride, padding).pow(2) * BATCH * from * to;

@@ -23,7 +23,9 @@ fn epochs(criterion: &mut Criterion) {
             drop_last: false,
         };
         let loader = Loader::new(&images, (0..count as u32).collect(), options).expect("a loader");
-        group.bench_function(name, |bencher| bencher.iter(|| loader.epoch(1).for_each(|b| drop(black_box(b)))));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| loader.epoch(1).for_each(|b| drop(black_box(b))))
+        });
     }
     group.finish();
 }

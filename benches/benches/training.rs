@@ -63,7 +63,8 @@ fn steps(criterion: &mut Criterion) {
             let pass = Pass::Train { streams: Streams::new(0), epoch: 1, examples: &examples };
             group.bench_function(format!("{name} {side}px {strategy}"), |bencher| {
                 bencher.iter(|| {
-                    let features = model.forward_range(0..prefix, x.clone(), &Pass::Evaluate).expect("a prefix");
+                    let features =
+                        model.forward_range(0..prefix, x.clone(), &Pass::Evaluate).expect("a prefix");
                     let logits = model.forward_range(prefix..model.stages().len(), features, &pass);
                     let logits = logits.and_then(frostline_models::Activation::into_tensor).expect("logits");
                     let loss = cross_entropy(&logits, &labels, 0.0).expect("a loss");

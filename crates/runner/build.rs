@@ -9,7 +9,10 @@ use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    tell("RUSTC_VERSION", &output(&env::var("RUSTC").unwrap_or_default(), &["--version"]).unwrap_or_default());
+    tell(
+        "RUSTC_VERSION",
+        &output(&env::var("RUSTC").unwrap_or_default(), &["--version"]).unwrap_or_default(),
+    );
     tell("RUSTFLAGS", &env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default().replace('\x1f', " "));
     tell("PROFILE", &env::var("PROFILE").unwrap_or_default());
     tell("TARGET", &env::var("TARGET").unwrap_or_default());
@@ -42,7 +45,8 @@ fn revision() -> Option<String> {
 }
 
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    let output =
+        Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

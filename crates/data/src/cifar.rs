@@ -62,7 +62,12 @@ fn open_shape(path: &Path, resolution: Option<(usize, usize)>, shape: Shape) -> 
     let mut add = |index: usize, bytes: &[u8]| {
         let (file, part) = BATCHES[index];
         let records: Vec<(usize, &[u8])> = bytes.chunks_exact(RECORD).enumerate().collect();
-        gatherer.add(part, &records, |(_, record)| read_record(record), |(row, _)| format!("{file} record {row}"));
+        gatherer.add(
+            part,
+            &records,
+            |(_, record)| read_record(record),
+            |(row, _)| format!("{file} record {row}"),
+        );
     };
     let files = if fs::metadata(path).map_err(|error| DataError::io(path, error))?.is_dir() {
         let folder = batches_folder(path);
@@ -72,7 +77,12 @@ fn open_shape(path: &Path, resolution: Option<(usize, usize)>, shape: Shape) -> 
             let size = check_size(&path, shape)?;
             let file = File::open(&path).map_err(|error| DataError::io(&path, error))?;
             let bytes = read_batch(file, shape).map_err(|error| DataError::io(&path, error))?;
-            files.push(FileLineage { name: (*name).to_owned(), revision: None, sha256: hex(&Sha256::digest(&bytes)), size });
+            files.push(FileLineage {
+                name: (*name).to_owned(),
+                revision: None,
+                sha256: hex(&Sha256::digest(&bytes)),
+                size,
+            });
             add(index, &bytes);
         }
         files
@@ -105,7 +115,8 @@ fn check_size(path: &Path, shape: Shape) -> Result<u64, DataError> {
     let metadata = fs::metadata(path).map_err(|error| DataError::io(path, error))?;
     let wanted = (shape.records * RECORD) as u64;
     if !metadata.is_file() || metadata.len() != wanted {
-        let what = format!("is not a CIFAR-10 batch: {} bytes instead of {wanted}; get it anew", metadata.len());
+        let what =
+            format!("is not a CIFAR-10 batch: {} bytes instead of {wanted}; get it anew", metadata.len());
         return Err(DataError::malformed(path.display(), what));
     }
     Ok(wanted)
@@ -282,7 +293,9 @@ mod tests {
                 builder.append_link(&mut header(0, kind), name, "/etc/passwd").unwrap();
             }
         };
-        assert!(message(&archive(6, link(EntryType::Symlink))).contains("data_batch_1.bin` is a link; refused"));
+        assert!(
+            message(&archive(6, link(EntryType::Symlink))).contains("data_batch_1.bin` is a link; refused")
+        );
         assert!(message(&archive(6, link(EntryType::Link))).contains("is a link; refused"));
         let raw_name = |name: &'static str| {
             move |builder: &mut Builder<GzEncoder<Vec<u8>>>| {
@@ -295,8 +308,12 @@ mod tests {
         let up = message(&archive(6, raw_name("cifar-10-batches-bin/../../x")));
         assert!(up.contains("`cifar-10-batches-bin/../../x` leads out of the archive; refused"), "{up}");
         assert!(message(&archive(6, raw_name("/etc/x"))).contains("leads out"));
-        assert!(message(&archive(6, raw_name("cifar-10-batches-bin/test_batch.bin"))).contains("has 1 bytes instead of 6146"));
-        let device = archive(6, |b| b.append_data(&mut header(0, EntryType::Char), "tty", io::empty()).unwrap());
+        assert!(
+            message(&archive(6, raw_name("cifar-10-batches-bin/test_batch.bin")))
+                .contains("has 1 bytes instead of 6146")
+        );
+        let device =
+            archive(6, |b| b.append_data(&mut header(0, EntryType::Char), "tty", io::empty()).unwrap());
         assert!(message(&device).contains("`tty` is neither file nor folder"));
         let twice = archive(6, |builder| {
             let name = format!("{FOLDER}/test_batch.bin");
@@ -323,7 +340,9 @@ mod tests {
     fn bombs_are_cut_off() {
         let zeros = vec![0; 3 << 20];
         let bomb = archive(6, |builder| {
-            builder.append_data(&mut header(zeros.len() as u64, EntryType::Regular), "zeros", &zeros[..]).unwrap();
+            builder
+                .append_data(&mut header(zeros.len() as u64, EntryType::Regular), "zeros", &zeros[..])
+                .unwrap();
         });
         assert!(bomb.len() < 1 << 17);
         let what = message(&bomb);
@@ -340,12 +359,20 @@ mod tests {
         bad[RECORD] = 10;
         fs::write(folder.path().join("test_batch.bin"), &bad).unwrap();
         let what = open_shape(folder.path(), None, SMALL).unwrap_err().to_string();
-        assert!(what.contains("1 of 12 images") && what.contains("test_batch.bin record 1: label 10"), "{what}");
+        assert!(
+            what.contains("1 of 12 images") && what.contains("test_batch.bin record 1: label 10"),
+            "{what}"
+        );
         fs::write(folder.path().join("test_batch.bin"), &bad[1..]).unwrap();
         let what = open_shape(folder.path(), None, SMALL).unwrap_err().to_string();
         assert!(what.contains("6145 bytes instead of 6146"), "{what}");
         fs::remove_file(folder.path().join("data_batch_2.bin")).unwrap();
-        assert!(check(folder.path()).unwrap_err().to_string().contains("data_batch_1.bin: is not a CIFAR-10 batch"));
+        assert!(
+            check(folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains("data_batch_1.bin: is not a CIFAR-10 batch")
+        );
         assert!(check(Path::new("/nowhere")).unwrap_err().to_string().starts_with("/nowhere: "));
     }
 }

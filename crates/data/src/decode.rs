@@ -81,11 +81,16 @@ impl Picture {
 
     /// The image stretched or shrunk to (height, width) as torchvision's `Resize((height, width))` does: bilinear,
     /// with the filter widened when it shrinks (antialiasing), in 8 bits.
-    pub(crate) fn resized(self, (height, width): (usize, usize), resizer: &mut Resizer) -> Result<Self, String> {
+    pub(crate) fn resized(
+        self,
+        (height, width): (usize, usize),
+        resizer: &mut Resizer,
+    ) -> Result<Self, String> {
         if (self.height, self.width) == (height, width) {
             return Ok(self);
         }
-        let failed = |error: &dyn std::fmt::Display| format!("cannot be resized to {height}x{width}: {error}");
+        let failed =
+            |error: &dyn std::fmt::Display| format!("cannot be resized to {height}x{width}: {error}");
         let source = ImageRef::new(self.width as u32, self.height as u32, &self.pixels, PixelType::U8x3)
             .map_err(|error| failed(&error))?;
         let mut target = Image::new(width as u32, height as u32, PixelType::U8x3);

@@ -39,7 +39,9 @@ fn unpack() -> Result<Vec<u8>, DataError> {
     let mut plain = Vec::with_capacity(IMAGES * 65);
     match ZlibDecoder::new(PACKED).read_to_end(&mut plain) {
         Ok(bytes) if bytes == IMAGES * (1 + SIDE * SIDE) => Ok(plain),
-        outcome => Err(DataError::malformed("the embedded digits", format!("cannot be unpacked: {outcome:?}"))),
+        outcome => {
+            Err(DataError::malformed("the embedded digits", format!("cannot be unpacked: {outcome:?}")))
+        }
     }
 }
 

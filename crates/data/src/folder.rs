@@ -41,13 +41,19 @@ pub(crate) fn scan(root: &Path) -> Result<Tree, DataError> {
     let names: Vec<String> = classes.iter().map(|path| name_of(path)).collect();
     if names.is_empty() {
         let place = top.map_or(root, |path| path.as_path());
-        return Err(DataError::malformed(place.display(), "has no class folders; put each class's images in a folder"));
+        return Err(DataError::malformed(
+            place.display(),
+            "has no class folders; put each class's images in a folder",
+        ));
     }
     let (mut train, mut test) = (Vec::new(), Vec::new());
     for (label, class) in classes.iter().enumerate() {
         let leaves = leaves(class, label as u32)?;
         if leaves.is_empty() {
-            return Err(DataError::malformed(class.display(), "holds no images; add some or remove the folder"));
+            return Err(DataError::malformed(
+                class.display(),
+                "holds no images; add some or remove the folder",
+            ));
         }
         train.extend(leaves);
     }
@@ -61,7 +67,10 @@ pub(crate) fn scan(root: &Path) -> Result<Tree, DataError> {
         test.extend(leaves(&class, label as u32)?);
     }
     if let (Some(held_out), true) = (held_out, test.is_empty()) {
-        return Err(DataError::malformed(held_out.display(), "holds no images; add some or remove the folder"));
+        return Err(DataError::malformed(
+            held_out.display(),
+            "holds no images; add some or remove the folder",
+        ));
     }
     Ok(Tree { root: root.to_owned(), classes: names, train, test })
 }
@@ -139,7 +148,8 @@ mod tests {
 
     #[test]
     fn train_and_test_folders_are_the_splits() {
-        let folder = folder(&["train/b/2.png", "train/b/1.PNG", "train/a/x.png", "test/b/z.png", "val/a/y.png"]);
+        let folder =
+            folder(&["train/b/2.png", "train/b/1.PNG", "train/a/x.png", "test/b/z.png", "val/a/y.png"]);
         let data = load(folder.path()).unwrap();
         assert_eq!((&data.classes[..], data.train.width()), (&["a".to_owned(), "b".to_owned()][..], 3));
         assert_eq!(reds(&data.train), [(2, 0), (1, 1), (0, 1)]);
@@ -160,7 +170,12 @@ mod tests {
         assert_eq!(reds(&data.test), [(4, 0), (9, 0)]);
         assert_eq!(data.train.len(), 9);
         fs::create_dir(folder.path().join("empty")).unwrap();
-        assert!(load(folder.path()).unwrap_err().to_string().ends_with("empty: holds no images; add some or remove the folder"));
+        assert!(
+            load(folder.path())
+                .unwrap_err()
+                .to_string()
+                .ends_with("empty: holds no images; add some or remove the folder")
+        );
     }
 
     #[test]
@@ -174,7 +189,10 @@ mod tests {
         fs::write(at("test/a/cut.png"), &fs::read(at("test/a/1.png")).unwrap()[..40]).unwrap();
         fs::write(at("train/b/2.jpg"), "").unwrap();
         let what = message();
-        assert!(what.contains("3 of 6 images in folder:") && what.contains("notes.png: is neither PNG nor JPEG"), "{what}");
+        assert!(
+            what.contains("3 of 6 images in folder:") && what.contains("notes.png: is neither PNG nor JPEG"),
+            "{what}"
+        );
         assert!(what.contains("2.jpg: is empty") && what.contains("cut.png: broken PNG"), "{what}");
         fs::create_dir(at("test/c")).unwrap();
         assert!(message().contains("is a class without training images"));

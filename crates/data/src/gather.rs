@@ -56,7 +56,17 @@ impl Gatherer {
     pub(crate) fn new(place: String, resolution: Option<(usize, usize)>) -> Self {
         let (train, test) = Default::default();
         let (resize, target) = (resolution.is_some(), resolution);
-        Self { place, target, resize, train, test, native: None, broken: Vec::new(), broken_count: 0, seen: 0 }
+        Self {
+            place,
+            target,
+            resize,
+            train,
+            test,
+            native: None,
+            broken: Vec::new(),
+            broken_count: 0,
+            seen: 0,
+        }
     }
 
     /// Adds the pictures of `items` in their order. `read` gives picture and label, or says what is wrong; `name` says
@@ -76,7 +86,9 @@ impl Gatherer {
             let target = self.target.filter(|_| self.resize);
             let ready: Vec<Result<Ready, String>> = chunk
                 .par_iter()
-                .map_init(Resizer::new, |resizer, item| read(item).and_then(|(p, label)| prepare(p, label, target, resizer)))
+                .map_init(Resizer::new, |resizer, item| {
+                    read(item).and_then(|(p, label)| prepare(p, label, target, resizer))
+                })
                 .collect();
             for (item, ready) in chunk.iter().zip(ready) {
                 self.seen += 1;
@@ -125,14 +137,16 @@ impl Gatherer {
             let (count, total) = (self.broken_count, self.seen);
             return Err(DataError::BrokenImages { place, count, total, first: self.broken });
         }
-        let (Some((height, width)), Some(native), false) = (self.target, self.native, self.train.labels.is_empty())
+        let (Some((height, width)), Some(native), false) =
+            (self.target, self.native, self.train.labels.is_empty())
         else {
             return Err(DataError::malformed(place, "there are no training images"));
         };
         if !self.resize && native.smallest != native.largest {
             return Err(DataError::MixedSizes { place, smallest: native.smallest, largest: native.largest });
         }
-        let images = |shelf: Shelf| Images::new(height, width, shelf.pixels, shelf.labels).map(|i| (i, shelf.hashes));
+        let images =
+            |shelf: Shelf| Images::new(height, width, shelf.pixels, shelf.labels).map(|i| (i, shelf.hashes));
         let (mut train, mut train_hashes) = images(self.train)?;
         let (mut test, mut test_hashes) = images(self.test)?;
         if test.is_empty() {

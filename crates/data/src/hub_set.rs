@@ -59,7 +59,9 @@ pub(crate) fn prepare(
     progress: &dyn Progress,
 ) -> Result<HubSet, DataError> {
     let pin = PINS.iter().find(|pin| {
-        pin.repo == repo && revision.is_none_or(|r| r == pin.revision) && config.is_none_or(|c| c == pin.config)
+        pin.repo == repo
+            && revision.is_none_or(|r| r == pin.revision)
+            && config.is_none_or(|c| c == pin.config)
     });
     let source = Source::Hub {
         repo: repo.to_owned(),
@@ -106,7 +108,12 @@ pub(crate) fn open(set: &HubSet, resolution: Option<(usize, usize)>) -> Result<D
         let classes = names.as_ref().map(Vec::len);
         let file = fetched.file.rsplit('/').next().unwrap_or(&fetched.file);
         let add = |rows: &[Row<'_>]| {
-            gatherer.add(*part, rows, |row| read_row(row, classes), |row| format!("{file} row {}", row.index));
+            gatherer.add(
+                *part,
+                rows,
+                |row| read_row(row, classes),
+                |row| format!("{file} row {}", row.index),
+            );
         };
         table.for_each_group(add).map_err(malformed)?;
     }
@@ -147,12 +154,18 @@ fn choose_files<'a>(paths: &[&'a str], config: Option<&str>) -> Result<Vec<(Part
         }
     }
     configs.retain(|_, splits| splits.contains_key("train"));
-    let all = configs.keys().map(|name| if name.is_empty() { "(root)" } else { name }).collect::<Vec<_>>().join(", ");
+    let all = configs
+        .keys()
+        .map(|name| if name.is_empty() { "(root)" } else { name })
+        .collect::<Vec<_>>()
+        .join(", ");
     let splits = match config {
         _ if configs.is_empty() => {
-            return Err("has no parquet files of a train split; for some sets the Hub keeps a converted copy: \
+            return Err(
+                "has no parquet files of a train split; for some sets the Hub keeps a converted copy: \
                         try @refs/convert/parquet"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Some(config) => {
             configs.get(config).ok_or_else(|| format!("has no configuration `{config}`; it has {all}"))?
@@ -175,7 +188,8 @@ fn place_of(path: &str) -> Option<(String, &'static str)> {
     let file = folders.pop()?;
     let word = file.split(['-', '_', '.']).next().unwrap_or_default();
     let split = split_of(word).or_else(|| folders.iter().rev().find_map(|folder| split_of(folder)))?;
-    let config: Vec<&str> = folders.into_iter().filter(|folder| *folder != "data" && split_of(folder).is_none()).collect();
+    let config: Vec<&str> =
+        folders.into_iter().filter(|folder| *folder != "data" && split_of(folder).is_none()).collect();
     Some((config.join("/"), split))
 }
 
@@ -199,14 +213,26 @@ mod tests {
 
     #[test]
     fn splits_are_read_from_paths() {
-        let flat = ["README.md", "data/test-00000-of-00001.parquet", "data/train-00001-of-00002-ab.parquet", "data/train-00000-of-00002-cd.parquet"];
+        let flat = [
+            "README.md",
+            "data/test-00000-of-00001.parquet",
+            "data/train-00001-of-00002-ab.parquet",
+            "data/train-00000-of-00002-cd.parquet",
+        ];
         assert_eq!(
             chosen(&flat, None).unwrap(),
             "Train=data/train-00000-of-00002-cd.parquet Train=data/train-00001-of-00002-ab.parquet \
              Test=data/test-00000-of-00001.parquet"
         );
-        let converted = ["plain_text/test/0000.parquet", "plain_text/train/0000.parquet", "plain_text/extra/0000.parquet"];
-        assert_eq!(chosen(&converted, None).unwrap(), "Train=plain_text/train/0000.parquet Test=plain_text/test/0000.parquet");
+        let converted = [
+            "plain_text/test/0000.parquet",
+            "plain_text/train/0000.parquet",
+            "plain_text/extra/0000.parquet",
+        ];
+        assert_eq!(
+            chosen(&converted, None).unwrap(),
+            "Train=plain_text/train/0000.parquet Test=plain_text/test/0000.parquet"
+        );
         let held_out = ["train.parquet", "valid.parquet"];
         assert_eq!(chosen(&held_out, None).unwrap(), "Train=train.parquet Test=valid.parquet");
         assert_eq!(chosen(&["data/train-0.parquet"], None).unwrap(), "Train=data/train-0.parquet");
@@ -214,7 +240,11 @@ mod tests {
 
     #[test]
     fn several_configurations_need_a_choice() {
-        let svhn = ["cropped_digits/train-0.parquet", "cropped_digits/test-0.parquet", "full_numbers/train-0.parquet"];
+        let svhn = [
+            "cropped_digits/train-0.parquet",
+            "cropped_digits/test-0.parquet",
+            "full_numbers/train-0.parquet",
+        ];
         let message = chosen(&svhn, None).unwrap_err();
         assert!(message.contains("cropped_digits, full_numbers: name one"), "{message}");
         let cropped = "Train=cropped_digits/train-0.parquet Test=cropped_digits/test-0.parquet";

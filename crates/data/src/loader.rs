@@ -134,7 +134,9 @@ impl Loader {
         let (height, width, n) = (self.images.height(), self.images.width(), examples.len());
         let drawn: Vec<(&[u8], Placement)> = examples
             .iter()
-            .map(|&i| (self.images.image(i as usize), self.options.augment.placement(&self.streams, epoch, i)))
+            .map(|&i| {
+                (self.images.image(i as usize), self.options.augment.placement(&self.streams, epoch, i))
+            })
             .collect();
         let mut pixels = Vec::with_capacity(height * width * n * 3);
         // One row of all images is written image by image and stays in the fastest cache; then it is appended whole.
@@ -234,7 +236,13 @@ mod tests {
     }
 
     /// What torchvision does, step by step, for one value of the result: mirror, pad, crop, `ToTensor`, `Normalize`.
-    fn expected(image: &[u8], (h, w): (usize, usize), drawn: Placement, pad: usize, (y, x, c): (usize, usize, usize)) -> f32 {
+    fn expected(
+        image: &[u8],
+        (h, w): (usize, usize),
+        drawn: Placement,
+        pad: usize,
+        (y, x, c): (usize, usize, usize),
+    ) -> f32 {
         let mut padded = vec![vec![[0u8; 3]; w + 2 * pad]; h + 2 * pad];
         for row in 0..h {
             for column in 0..w {
@@ -274,7 +282,8 @@ mod tests {
 
     fn sizes(n: u32, batch: usize, drop_last: bool) -> Vec<usize> {
         let images = images(n as usize, 1, 1);
-        let loader = Loader::new(&images, (0..n).collect(), LoaderOptions { drop_last, ..options(batch) }).unwrap();
+        let loader =
+            Loader::new(&images, (0..n).collect(), LoaderOptions { drop_last, ..options(batch) }).unwrap();
         let sizes: Vec<usize> = loader.epoch(0).map(|batch| batch.len()).collect();
         assert_eq!((sizes.len(), sizes.iter().sum()), (loader.batches(), loader.examples()));
         sizes
@@ -296,7 +305,8 @@ mod tests {
         let order = |seed, epoch| -> Vec<u32> {
             let options = LoaderOptions { seed, shuffle: true, ..options(7) };
             let loader = Loader::new(&images(50, 1, 1), (0..50).step_by(2).collect(), options).unwrap();
-            let in_thread = std::thread::spawn(move || loader.epoch(epoch).flat_map(|batch| batch.examples).collect());
+            let in_thread =
+                std::thread::spawn(move || loader.epoch(epoch).flat_map(|batch| batch.examples).collect());
             in_thread.join().unwrap()
         };
         let first = order(1, 0);
@@ -322,7 +332,8 @@ mod tests {
     #[test]
     fn options_that_make_no_batches_are_errors() {
         let images = images(3, 1, 1);
-        let message = |indices: Vec<u32>, options| Loader::new(&images, indices, options).unwrap_err().to_string();
+        let message =
+            |indices: Vec<u32>, options| Loader::new(&images, indices, options).unwrap_err().to_string();
         assert!(message(vec![0], options(0)).contains("batch = 0"));
         assert!(message(vec![], options(1)).contains("no images are left"));
         assert!(message(vec![0, 3], options(1)).contains("index 3 is beyond the 3 images"));

@@ -49,7 +49,10 @@ pub fn open(prepared: &Prepared, resolution: Option<(usize, usize)>) -> Result<D
     if let Some((height, width)) = resolution
         && (!(1..=4096).contains(&height) || !(1..=4096).contains(&width))
     {
-        return Err(DataError::malformed(format!("resolution {height}x{width}"), "each side must be from 1 to 4096"));
+        return Err(DataError::malformed(
+            format!("resolution {height}x{width}"),
+            "each side must be from 1 to 4096",
+        ));
     }
     match &prepared.0 {
         Ready::Digits => digits::open(resolution),

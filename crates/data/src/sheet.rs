@@ -140,7 +140,9 @@ mod tests {
             let at = (y * 12 + x) * 3;
             assert_eq!(sheet.get_pixel(118 + x as u32 * 4 + 2, 4 + y as u32 * 4 + 1).0, first[at..at + 3]);
         }
-        let ink = (0..118).flat_map(|x| (0..36).map(move |y| (x, y))).filter(|&(x, y)| sheet.get_pixel(x, y).0 == [0; 3]);
+        let ink = (0..118)
+            .flat_map(|x| (0..36).map(move |y| (x, y)))
+            .filter(|&(x, y)| sheet.get_pixel(x, y).0 == [0; 3]);
         assert_eq!(ink.count(), 12 * 4, "the glyph 0 has twelve dots");
     }
 

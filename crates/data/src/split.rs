@@ -171,7 +171,9 @@ mod tests {
         let data = dataset(vec![0, 0, 0, 1, 2, 2]);
         let message = |result: Result<Splits, DataError>| result.unwrap_err().to_string();
         assert!(message(split(&data, 0.0, Some(2), 0)).contains("`bee` of folder:zoo has 1 training images"));
-        assert!(message(split(&data, 0.5, None, 0)).contains("class `bee` of folder:zoo has one training image"));
+        assert!(
+            message(split(&data, 0.5, None, 0)).contains("class `bee` of folder:zoo has one training image")
+        );
         assert!(message(split(&data, 1.0, None, 0)).contains("less than 1"));
         assert!(message(split(&data, f64::NAN, None, 0)).contains("less than 1"));
         assert!(message(split(&data, 0.1, Some(0), 0)).contains("keeps no image"));
@@ -184,6 +186,9 @@ mod tests {
         assert_eq!((train.len(), test), (9, vec![8, 9]));
         let few = dataset(vec![0, 0, 0, 0, 1, 0]);
         let message = every_fifth(&few.train, &few.classes, "folder:zoo").unwrap_err().to_string();
-        assert!(message.starts_with("folder:zoo comes without a test split, and class `bee` has 1 images"), "{message}");
+        assert!(
+            message.starts_with("folder:zoo comes without a test split, and class `bee` has 1 images"),
+            "{message}"
+        );
     }
 }

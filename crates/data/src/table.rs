@@ -38,8 +38,10 @@ impl Table {
             let schema = reader.schema().map_err(damaged)?;
             let metadata = reader.get_metadata().map_err(damaged)?;
             let pairs = metadata.key_value_metadata.as_deref().unwrap_or_default();
-            let features = pairs.iter().find(|pair| pair.key == "huggingface").and_then(|pair| pair.value.as_deref());
-            let features: Value = features.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            let features =
+                pairs.iter().find(|pair| pair.key == "huggingface").and_then(|pair| pair.value.as_deref());
+            let features: Value =
+                features.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let features = &features["info"]["features"];
             let groups = metadata.row_groups.iter().map(|group| group.num_rows()).collect();
             let fields: Vec<(&str, &ArrowDataType)> =
@@ -64,7 +66,8 @@ impl Table {
                 _ => images.as_materialized_series().clone(),
             };
             let bytes = images.binary().map_err(failed)?;
-            let labels = frame.column(&self.label).and_then(|column| column.cast(&DataType::Int64)).map_err(failed)?;
+            let labels =
+                frame.column(&self.label).and_then(|column| column.cast(&DataType::Int64)).map_err(failed)?;
             let labels = labels.i64().map_err(failed)?;
             let pairs = bytes.iter().zip(labels.iter()).enumerate();
             let rows: Vec<Row<'_>> =
@@ -86,7 +89,10 @@ impl Table {
         if frame.height() == rows {
             Ok(frame)
         } else {
-            Err(format!("is damaged: {} rows from row {start} on instead of {rows}; get it anew", frame.height()))
+            Err(format!(
+                "is damaged: {} rows from row {start} on instead of {rows}; get it anew",
+                frame.height()
+            ))
         }
     }
 }
@@ -110,11 +116,15 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 fn choose_columns(fields: &[(&str, &ArrowDataType)], features: &Value) -> Result<(String, String), String> {
     let typed = |name: &str| features[name]["_type"].as_str().unwrap_or_default().to_owned();
     let is_image = |name: &str, dtype: &ArrowDataType| match dtype {
-        ArrowDataType::Struct(inner) => inner.iter().any(|field| field.name == "bytes" && is_binary(field.dtype())),
+        ArrowDataType::Struct(inner) => {
+            inner.iter().any(|field| field.name == "bytes" && is_binary(field.dtype()))
+        }
         binary => is_binary(binary) && typed(name) == "Image",
     };
-    let images: Vec<&str> = fields.iter().filter(|(name, dtype)| is_image(name, dtype)).map(|(name, _)| *name).collect();
-    let labels: Vec<&str> = fields.iter().filter(|(_, dtype)| is_integer(dtype)).map(|(name, _)| *name).collect();
+    let images: Vec<&str> =
+        fields.iter().filter(|(name, dtype)| is_image(name, dtype)).map(|(name, _)| *name).collect();
+    let labels: Vec<&str> =
+        fields.iter().filter(|(_, dtype)| is_integer(dtype)).map(|(name, _)| *name).collect();
     let classed: Vec<&str> = labels.iter().copied().filter(|name| typed(name) == "ClassLabel").collect();
     let labels = if classed.is_empty() { labels } else { classed };
     let choose = |found: &[&str], preferred: &[&str]| {
@@ -126,7 +136,8 @@ fn choose_columns(fields: &[(&str, &ArrowDataType)], features: &Value) -> Result
         format!("has no {kind} column; its columns are {}", columns.join(", "))
     };
     let image = choose(&images, &["image", "img"]).ok_or_else(|| missing("image (struct<bytes, path>)"))?;
-    let label = choose(&labels, &["fine_label", "label", "labels"]).ok_or_else(|| missing("integer label"))?;
+    let label =
+        choose(&labels, &["fine_label", "label", "labels"]).ok_or_else(|| missing("integer label"))?;
     Ok((image, label))
 }
 
@@ -144,7 +155,9 @@ fn class_names(feature: &Value) -> Option<Vec<String>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     match &feature["names"] {
         Value::Array(names) => names.iter().map(text).collect(),
-        Value::Object(names) => (0..names.len()).map(|class| names.get(&class.to_string()).and_then(text)).collect(),
+        Value::Object(names) => {
+            (0..names.len()).map(|class| names.get(&class.to_string()).and_then(text)).collect()
+        }
         _ => None,
     }
 }
@@ -173,14 +186,18 @@ mod tests {
         let cifar100 = [("img", image()), ("coarse_label", int.clone()), ("fine_label", int.clone())];
         let classes = json!({"coarse_label": {"_type": "ClassLabel"}, "fine_label": {"_type": "ClassLabel"}});
         assert_eq!(chosen(&cifar100, classes), names("img", "fine_label"));
-        let numbered = [("id", int.clone()), ("scan", image()), ("kind", int.clone()), ("note", text.clone())];
+        let numbered =
+            [("id", int.clone()), ("scan", image()), ("kind", int.clone()), ("note", text.clone())];
         assert_eq!(chosen(&numbered, json!({"kind": {"_type": "ClassLabel"}})), names("scan", "kind"));
         let raw = [("image", ArrowDataType::LargeBinary), ("labels", int.clone())];
         assert_eq!(chosen(&raw, json!({"image": {"_type": "Image"}})), names("image", "labels"));
         assert!(chosen(&raw, Value::Null).unwrap_err().contains("no image (struct<bytes, path>) column"));
         let unlabelled = [("image", image()), ("label", text)];
         let message = chosen(&unlabelled, Value::Null).unwrap_err();
-        assert!(message.starts_with("has no integer label column; its columns are image: Struct"), "{message}");
+        assert!(
+            message.starts_with("has no integer label column; its columns are image: Struct"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -196,16 +213,22 @@ mod tests {
     fn file() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.parquet");
-        let bytes: Vec<Option<Vec<u8>>> = (0..7u8).map(|i| (i != 4).then(|| vec![i; 40 + i as usize])).collect();
+        let bytes: Vec<Option<Vec<u8>>> =
+            (0..7u8).map(|i| (i != 4).then(|| vec![i; 40 + i as usize])).collect();
         let bytes = Series::new("bytes".into(), bytes);
         let paths = Series::new("path".into(), ["x.png"; 7]);
         let image = StructChunked::from_series("image".into(), 7, [bytes, paths].iter()).unwrap();
-        let label = Series::new("label".into(), [Some(0i64), Some(2), None, Some(1), Some(0), Some(0), Some(-1)]);
+        let label =
+            Series::new("label".into(), [Some(0i64), Some(2), None, Some(1), Some(0), Some(0), Some(-1)]);
         let mut frame = DataFrame::new(7, vec![image.into_series().into(), label.into()]).unwrap();
-        let info = json!({"info": {"features": {"label": {"_type": "ClassLabel", "names": ["a", "b", "c"]}}}});
+        let info =
+            json!({"info": {"features": {"label": {"_type": "ClassLabel", "names": ["a", "b", "c"]}}}});
         let pairs = vec![("huggingface".to_owned(), info.to_string())];
         let writer = ParquetWriter::new(File::create(&path).unwrap()).with_row_group_size(Some(3));
-        writer.with_key_value_metadata(Some(KeyValueMetadata::from_static(pairs))).finish(&mut frame).unwrap();
+        writer
+            .with_key_value_metadata(Some(KeyValueMetadata::from_static(pairs)))
+            .finish(&mut frame)
+            .unwrap();
         (folder, path)
     }
 

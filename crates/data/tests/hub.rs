@@ -24,7 +24,8 @@ fn png(red: u8) -> Vec<u8> {
 /// A parquet file in the schema of `datasets`, with class names in its metadata if there are any.
 fn parquet(rows: &[(Vec<u8>, i64)], names: Option<&[&str]>) -> Vec<u8> {
     let bytes: Vec<&[u8]> = rows.iter().map(|(bytes, _)| &bytes[..]).collect();
-    let columns = [Series::new("bytes".into(), bytes), Series::new("path".into(), vec![None::<&str>; rows.len()])];
+    let columns =
+        [Series::new("bytes".into(), bytes), Series::new("path".into(), vec![None::<&str>; rows.len()])];
     let image = StructChunked::from_series("img".into(), rows.len(), columns.iter()).unwrap();
     let label = Series::new("label".into(), rows.iter().map(|(_, label)| *label).collect::<Vec<_>>());
     let mut frame = DataFrame::new(rows.len(), vec![image.into_series().into(), label.into()]).unwrap();
@@ -77,14 +78,21 @@ fn files_become_splits_and_the_cache_serves_offline() {
     ];
     let (server, hub, _folder) = hub(&files);
     let data = open(&prepared(&hub).unwrap(), None).unwrap();
-    assert_eq!((&data.source[..], &data.classes[..]), ("hub:zoo/tiny", &["ant", "bee"].map(String::from)[..]));
+    assert_eq!(
+        (&data.source[..], &data.classes[..]),
+        ("hub:zoo/tiny", &["ant", "bee"].map(String::from)[..])
+    );
     assert_eq!((data.train.height(), data.train.width()), (3, 4));
     assert_eq!(reds(&data.test), [(9, 1)]);
     let train = reds(&data.train);
     assert_eq!(train[..2], [(1, 0), (2, 1)]);
     assert!(train[2].0.abs_diff(200) <= 3 && train[2].1 == 1, "JPEG is decoded too: {train:?}");
     let files: Vec<&str> = data.files.iter().map(|file| &file.name[..]).collect();
-    assert_eq!(files, ["train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"].map(|f| format!("zoo/tiny/data/{f}.parquet")));
+    assert_eq!(
+        files,
+        ["train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"]
+            .map(|f| format!("zoo/tiny/data/{f}.parquet"))
+    );
     assert_eq!(data.files[0].revision.as_deref(), Some(&server.commit(RepoKind::Dataset, REPO)[..]));
 
     let mut options = hub.options().clone();
@@ -111,8 +119,10 @@ fn broken_images_and_labels_are_counted_and_named() {
     cut.truncate(cut.len() - 20);
     let rows = [(png(1), 0), (cut, 1), (png(2), 5), (b"GIF89a".to_vec(), 0), (png(3), -1), (png(4), 1)];
     let names = Some(&["ant", "bee"][..]);
-    let files =
-        [("train.parquet", parquet(&rows, names)), ("test.parquet", parquet(&[(png(1)[..50].to_vec(), 0)], names))];
+    let files = [
+        ("train.parquet", parquet(&rows, names)),
+        ("test.parquet", parquet(&[(png(1)[..50].to_vec(), 0)], names)),
+    ];
     let what = message(&files);
     assert!(what.starts_with("5 of 7 images in hub:zoo/tiny cannot be used: "), "{what}");
     for part in [
@@ -129,16 +139,23 @@ fn broken_images_and_labels_are_counted_and_named() {
 #[test]
 fn damaged_and_foreign_files_are_named() {
     let whole = parquet(&[(png(1), 0), (png(2), 0)], None);
-    for bytes in [whole[..whole.len() / 2].to_vec(), whole[..whole.len() - 1].to_vec(), b"<html>".to_vec(), Vec::new()] {
+    for bytes in
+        [whole[..whole.len() / 2].to_vec(), whole[..whole.len() - 1].to_vec(), b"<html>".to_vec(), Vec::new()]
+    {
         let what = message(&[("data/train.parquet", bytes)]);
-        assert!(what.starts_with("data/train.parquet of hub:zoo/tiny: is damaged or no parquet file"), "{what}");
+        assert!(
+            what.starts_with("data/train.parquet of hub:zoo/tiny: is damaged or no parquet file"),
+            "{what}"
+        );
     }
     let names = message(&[
         ("test.parquet", parquet(&[(png(1), 0)], Some(&["bee"]))),
         ("train.parquet", parquet(&[(png(1), 0)], Some(&["ant"]))),
     ]);
     assert_eq!(names, "test.parquet of hub:zoo/tiny: has other class names than the first file");
-    assert!(message(&[("train.zip", vec![1])]).starts_with("hub:zoo/tiny: has no parquet files of a train split"));
+    assert!(
+        message(&[("train.zip", vec![1])]).starts_with("hub:zoo/tiny: has no parquet files of a train split")
+    );
     let empty = message(&[("train.parquet", parquet(&[], None))]);
     assert_eq!(empty, "hub:zoo/tiny: there are no training images");
 }

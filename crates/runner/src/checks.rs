@@ -70,7 +70,8 @@ pub(crate) fn cell(trial: &Trial) -> Vec<Refusal> {
     let Ok(card) = card(&trial.model) else {
         return Vec::new(); // Names are checked where they are read.
     };
-    let checks = [resolution(card, trial), strategy(card, trial), weights(card, trial), recipe(trial), keep(trial)];
+    let checks =
+        [resolution(card, trial), strategy(card, trial), weights(card, trial), recipe(trial), keep(trial)];
     checks.into_iter().flatten().collect()
 }
 

@@ -110,7 +110,10 @@ pub struct DataArgs {
 }
 
 fn threads(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|threads| (1..=1024).contains(threads)).ok_or_else(|| "give a whole number from 1".to_owned())
+    text.parse()
+        .ok()
+        .filter(|threads| (1..=1024).contains(threads))
+        .ok_or_else(|| "give a whole number from 1".to_owned())
 }
 
 const SWEEP_EXAMPLES: &str = "\

@@ -151,7 +151,8 @@ impl<'a> Sweep<'a> {
                 let source: WeightsSource = trial.weights.parse().map_err(|e| setting(format!("{e}")))?;
                 let failed = |source| SweepError::Weights { model: trial.model.clone(), source };
                 let card = card(&trial.model).map_err(|unknown| failed(unknown.into()))?;
-                let resolved = frostline_models::resolve(card, &source, hub, self.progress).map_err(failed)?;
+                let resolved =
+                    frostline_models::resolve(card, &source, hub, self.progress).map_err(failed)?;
                 self.weights.insert(key, resolved);
             }
             recipe_of(&trial.train).map_err(setting)?;
@@ -178,7 +179,8 @@ impl<'a> Sweep<'a> {
     fn trial(&mut self, trial: &Trial) -> Result<Option<Status>, SweepError> {
         self.progress.trial_begins(trial);
         let mut outcome = Outcome::started(trial, self.threads, timestamp(), self.environment.clone());
-        let weights = self.weights.get(&(trial.model.clone(), trial.weights.clone())).and_then(Option::as_ref);
+        let weights =
+            self.weights.get(&(trial.model.clone(), trial.weights.clone())).and_then(Option::as_ref);
         let dataset = &self.datasets[&dataset_key(trial)];
         let mut witness = Witness::new(self.progress, self.interrupted);
         let done = attempt(|| run_trial(trial, dataset, weights, &mut outcome, &mut witness));
@@ -228,7 +230,9 @@ fn run_trial(
     let splits = split(trial, dataset)?;
     outcome.data = Some(data_record(dataset, &splits));
     let model = prepare_model(trial, dataset.classes.len(), weights)?;
-    let (mean, std) = weights.map_or((Normalisation::IMAGENET.mean, Normalisation::IMAGENET.std), |w| (w.lineage.mean, w.lineage.std));
+    let (mean, std) = weights.map_or((Normalisation::IMAGENET.mean, Normalisation::IMAGENET.std), |w| {
+        (w.lineage.mean, w.lineage.std)
+    });
     outcome.weights = weights.map(|w| weights_record(&w.lineage));
     outcome.parameters = Some(model.parameters().iter().map(|p| p.elements() as u64).sum());
     outcome.multiply_adds = Some(model.summary().iter().map(|stage| stage.multiply_adds).sum());
@@ -348,6 +352,10 @@ impl Observer for Witness<'_> {
             }
             Event::Phase { .. } => {}
         }
-        if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }

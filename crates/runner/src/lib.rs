@@ -52,7 +52,9 @@ pub fn run(command: &Command) -> Result<(String, Ending), Error> {
     match command {
         Command::Sweep(args) => commands::sweep::sweep(args, settings::hub_options(args.offline)?),
         Command::Plan(args) => commands::plan::plan(args).map(done),
-        Command::Report(args) => Ok(done(format!("{}\n", report::write_report(&args.folder)?.path.display()))),
+        Command::Report(args) => {
+            Ok(done(format!("{}\n", report::write_report(&args.folder)?.path.display())))
+        }
         Command::Models(args) => commands::models::models(args).map(done),
         Command::Data(args) => {
             commands::data::data(args, settings::hub_options(args.offline)?, &Progress::new()).map(done)

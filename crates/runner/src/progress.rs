@@ -57,13 +57,15 @@ impl Progress {
             bars.epochs = trial.train.epochs;
             if self.live {
                 let sweep = bars.sweep.get_or_insert_with(|| {
-                    let style = style("{prefix:>9} {wide_bar} {pos}/{len} trials, {elapsed} gone, {eta} to go");
+                    let style =
+                        style("{prefix:>9} {wide_bar} {pos}/{len} trials, {elapsed} gone, {eta} to go");
                     let bar = ProgressBar::new(bars.due as u64).with_style(style).with_prefix("sweep");
                     self.bars.add(bar)
                 });
                 sweep.tick();
                 let style = style("{prefix} {wide_bar} {msg}");
-                bars.trial = Some(self.bars.add(ProgressBar::new(1).with_style(style).with_prefix(label(trial))));
+                bars.trial =
+                    Some(self.bars.add(ProgressBar::new(1).with_style(style).with_prefix(label(trial))));
             }
         });
     }

@@ -29,7 +29,9 @@ fn resolve(
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     let text = |name: &'static str| {
         let value = set(name).map(|value| value.into_string());
-        value.transpose().map_err(|_| Error::usage(format!("{name} is not Unicode"), "set it anew, or unset it"))
+        value
+            .transpose()
+            .map_err(|_| Error::usage(format!("{name} is not Unicode"), "set it anew, or unset it"))
     };
     let home = set("HF_HOME").map(PathBuf::from).or_else(|| {
         let cache = set("XDG_CACHE_HOME").map(PathBuf::from);

@@ -21,7 +21,8 @@ impl Table {
 
     /// The lines, each ended, without spaces at their ends.
     pub(crate) fn lines(&self) -> String {
-        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width =
+            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.right.len()).map(width).collect();
         let mut text = String::new();
         for row in &self.rows {

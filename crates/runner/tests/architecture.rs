@@ -13,10 +13,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("frostline-hub", &[]),
     ("frostline-models", &["frostline-hub", "frostline-kernels", "frostline-streams"]),
     ("frostline-data", &["frostline-hub", "frostline-streams"]),
-    (
-        "frostline-engine",
-        &["frostline-data", "frostline-kernels", "frostline-models", "frostline-streams"],
-    ),
+    ("frostline-engine", &["frostline-data", "frostline-kernels", "frostline-models", "frostline-streams"]),
     (
         "frostline",
         &[
@@ -39,7 +36,11 @@ const NEVER: [(&str, &[&str]); 4] = [
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate lies two folders down").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("the crate lies two folders down")
+        .to_owned()
 }
 
 /// The normal dependencies of each package of the workspace.
@@ -56,7 +57,12 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
         let all = package["dependencies"].as_array().expect("a list").iter();
         all.filter(|dependency| dependency["kind"].is_null()).map(name).collect()
     };
-    metadata["packages"].as_array().expect("a list").iter().map(|package| (name(package), of(package))).collect()
+    metadata["packages"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|package| (name(package), of(package)))
+        .collect()
 }
 
 #[test]

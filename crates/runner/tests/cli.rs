@@ -5,7 +5,11 @@ use std::process::{Command, Output};
 
 /// The repository, so that its experiment files are found under the names that the documentation uses.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate lies two folders down").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("the crate lies two folders down")
+        .to_owned()
 }
 
 fn frostline(folder: &Path, arguments: &[&str]) -> Output {
@@ -82,9 +86,13 @@ fn the_article_runs_on_other_images_and_weights_by_flags_alone() {
     ];
     let plan = stdout(&frostline(&root(), &flags));
     assert!(plan.contains("4 trials, 4 arms, 1 seed, 12 epochs; 8 left out by --only"), "{plan}");
-    assert!(plan.contains("source hub:frostline-lab/cifar10-jpeg") && plan.contains("per-class 500"), "{plan}");
+    assert!(
+        plan.contains("source hub:frostline-lab/cifar10-jpeg") && plan.contains("per-class 500"),
+        "{plan}"
+    );
     let weights = |line: &str| line.contains("hub:owner/name/model.safetensors");
-    let rows: Vec<&str> = plan.lines().filter(|line| line.contains("resnet18 ") || line.contains("alexnet ")).collect();
+    let rows: Vec<&str> =
+        plan.lines().filter(|line| line.contains("resnet18 ") || line.contains("alexnet ")).collect();
     assert_eq!(rows.len(), 4, "{plan}");
     assert!(rows.iter().all(|row| weights(row) == row.contains("resnet18")), "{plan}");
 }
@@ -96,7 +104,10 @@ fn bad_input_is_refused_before_anything_is_made() {
     let message = refused("resnet18", "resnet-18", &[]);
     assert!(message.contains("x.toml:9:10") && message.contains("did you mean `resnet18`?"), "{message}");
     let message = refused("resnet18", "alexnet", &[]);
-    assert!(message.contains("x.toml:9:10") && message.contains("smallest resolution that works is 63"), "{message}");
+    assert!(
+        message.contains("x.toml:9:10") && message.contains("smallest resolution that works is 63"),
+        "{message}"
+    );
     let message = refused("\"head\"", "\"last-9\"", &[]);
     assert!(message.contains("x.toml:10:13") && message.contains("last-9"), "{message}");
     let message = refused("digits", "digit", &[]);

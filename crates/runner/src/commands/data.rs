@@ -46,12 +46,20 @@ fn describe(dataset: &Dataset) -> String {
         format!("{}x{} to {}x{}", small.0, small.1, large.0, large.1)
     };
     let (height, width) = (dataset.train.height(), dataset.train.width());
-    text += &format!("\nsource   {}\nimages   {size} pixels (height x width), held as {height}x{width}\n", dataset.source);
+    text += &format!(
+        "\nsource   {}\nimages   {size} pixels (height x width), held as {height}x{width}\n",
+        dataset.source
+    );
     text += &format!("digest   {}\n", dataset.digest);
     text += &format!("licence  {}\n", dataset.licence.as_deref().unwrap_or("not stated"));
     for file in &dataset.files {
         let revision = file.revision.as_ref().map(|revision| format!(" @{revision}")).unwrap_or_default();
-        text += &format!("file     {}{revision}, {} bytes, sha256 {}\n", file.name, grouped(file.size), file.sha256);
+        text += &format!(
+            "file     {}{revision}, {} bytes, sha256 {}\n",
+            file.name,
+            grouped(file.size),
+            file.sha256
+        );
     }
     text
 }
@@ -76,7 +84,8 @@ mod tests {
         let text = data(&args, offline(), &frostline_hub::Silent).unwrap();
         assert!(text.contains("8x8 pixels") && text.contains("digest"), "{text}");
         let all = text.lines().find(|line| line.starts_with("all")).unwrap();
-        let counts: Vec<usize> = all.split_whitespace().skip(1).map(|n| n.replace(',', "").parse().unwrap()).collect();
+        let counts: Vec<usize> =
+            all.split_whitespace().skip(1).map(|n| n.replace(',', "").parse().unwrap()).collect();
         assert_eq!(counts.iter().sum::<usize>(), 1797);
         assert!(sheet.exists());
     }

@@ -17,8 +17,16 @@ pub fn models(args: &ModelsArgs) -> Result<String, Error> {
     if args.resolution == 0 {
         return Err(Error::usage("--resolution 0 has no pixels", "give a side of 1 or more"));
     }
-    let mut table =
-        Table::new(&["name", "model", ">year", ">parameters", ">multiply-adds", ">least", "stages", "weights on the Hub"]);
+    let mut table = Table::new(&[
+        "name",
+        "model",
+        ">year",
+        ">parameters",
+        ">multiply-adds",
+        ">least",
+        "stages",
+        "weights on the Hub",
+    ]);
     for card in zoo() {
         table.row(row(card, args.resolution)?);
     }
@@ -33,18 +41,31 @@ pub fn models(args: &ModelsArgs) -> Result<String, Error> {
 fn row(card: &ModelCard, side: usize) -> Result<Vec<String>, Error> {
     let least = card.smallest_side().unwrap_or(1);
     // The head and the trunk have as many parameters at one resolution as at another.
-    let parameters = sum(&card.summary(CLASSES, side.max(least), side.max(least))?, |stage| stage.parameters as u64);
+    let parameters =
+        sum(&card.summary(CLASSES, side.max(least), side.max(least))?, |stage| stage.parameters as u64);
     let adds = match card.summary(CLASSES, side, side) {
         Ok(stages) => grouped(sum(&stages, |stage| stage.multiply_adds)),
         Err(_) => "too small".to_owned(),
     };
-    let weights = card.pinned.map_or_else(|| "none".to_owned(), |pinned| {
-        let licence = pinned.licence.map(|licence| format!(", {licence}")).unwrap_or_default();
-        format!("{}/{}{licence}", pinned.repo, pinned.file)
-    });
+    let weights = card.pinned.map_or_else(
+        || "none".to_owned(),
+        |pinned| {
+            let licence = pinned.licence.map(|licence| format!(", {licence}")).unwrap_or_default();
+            format!("{}/{}{licence}", pinned.repo, pinned.file)
+        },
+    );
     let (name, title) = (card.name.to_owned(), card.title.to_owned());
     let stages = card.stages.join(" ");
-    Ok(vec![name, title, card.year.to_string(), grouped(parameters), adds, least.to_string(), stages, weights])
+    Ok(vec![
+        name,
+        title,
+        card.year.to_string(),
+        grouped(parameters),
+        adds,
+        least.to_string(),
+        stages,
+        weights,
+    ])
 }
 
 fn sum(stages: &[StageSummary], of: impl Fn(&StageSummary) -> u64) -> u64 {
@@ -58,7 +79,9 @@ mod tests {
     #[test]
     fn every_model_has_a_line_with_torchvisions_counts() {
         let text = models(&ModelsArgs { resolution: 224 }).unwrap();
-        for (name, parameters) in [("resnet18", "11,689,512"), ("resnet34", "21,797,672"), ("alexnet", "61,100,840")] {
+        for (name, parameters) in
+            [("resnet18", "11,689,512"), ("resnet34", "21,797,672"), ("alexnet", "61,100,840")]
+        {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
             assert!(line.contains(parameters), "{line}");
         }

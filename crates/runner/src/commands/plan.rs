@@ -30,14 +30,17 @@ pub fn describe(plan: &Plan, of: usize) -> String {
     let numeric = |key: &&str| values(key).iter().all(|value| value.parse::<f64>().is_ok());
     let heads: Vec<String> =
         shown.iter().map(|key| if numeric(key) { format!(">{key}") } else { (*key).to_owned() }).collect();
-    let mut table = Table::new(&[">#", "trial"].into_iter().chain(heads.iter().map(String::as_str)).collect::<Vec<_>>());
+    let mut table =
+        Table::new(&[">#", "trial"].into_iter().chain(heads.iter().map(String::as_str)).collect::<Vec<_>>());
     for (index, trial) in plan.trials.iter().enumerate() {
         let mut row = vec![(index + 1).to_string(), trial.id.clone()];
         row.extend(shown.iter().map(|key| trial.value_of(key).unwrap_or_default()));
         table.row(row);
     }
     let mut text = format!("{}\n\n{}\n{}\n", plan.question, table.lines(), totals(plan, of));
-    let same = |key: &&str| plan.trials.first().and_then(|trial| trial.value_of(key)).map(|value| format!("{key} {value}"));
+    let same = |key: &&str| {
+        plan.trials.first().and_then(|trial| trial.value_of(key)).map(|value| format!("{key} {value}"))
+    };
     let used = |key: &&&str| plan.trials.iter().any(|trial| trial.uses(key));
     let same: Vec<String> = shared.iter().filter(used).filter_map(same).collect();
     text += &wrapped("all trials: ", &same);
@@ -116,9 +119,14 @@ learning-rate = [0.01, 0.001]
         assert_eq!(lines[7], "");
         let first = &plan.trials[0];
         let rate = first.value_of("learning-rate").unwrap();
-        assert_eq!(lines[3], format!("1  {}  {}  full         0          32      10  {rate:>13}", first.id, first.model));
+        assert_eq!(
+            lines[3],
+            format!("1  {}  {}  full         0          32      10  {rate:>13}", first.id, first.model)
+        );
         assert_eq!(lines[8], "4 trials, 4 arms, 1 seed, 40 epochs; 1 left out by --only");
-        assert!(lines[9].starts_with("all trials: weights none, source digits, validation 0.1, per-class all, augment none,"));
+        assert!(lines[9].starts_with(
+            "all trials: weights none, source digits, validation 0.1, per-class all, augment none,"
+        ));
         assert!(text.ends_with("batch-norm follow, keep best\n") && !text.contains("momentum"), "{text}");
     }
 }

@@ -40,7 +40,9 @@ pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Erro
 /// Gives rayon its threads; the number that compute.
 fn install_threads(wanted: Option<usize>) -> Result<usize, Error> {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(wanted.unwrap_or(0));
-    builder.build_global().map_err(|error| Error::usage(format!("threads cannot be started: {error}"), ""))?;
+    builder
+        .build_global()
+        .map_err(|error| Error::usage(format!("threads cannot be started: {error}"), ""))?;
     Ok(rayon::current_num_threads())
 }
 
@@ -86,7 +88,8 @@ fn summary(tally: &Tally, plan: &Plan, report: &Report, again: &str) -> String {
 
 /// The command that goes on with this sweep.
 fn again(args: &SweepArgs, folder: &Path) -> String {
-    let mut words = vec!["frostline".to_owned(), "sweep".to_owned(), quoted(&args.plan.file.display().to_string())];
+    let mut words =
+        vec!["frostline".to_owned(), "sweep".to_owned(), quoted(&args.plan.file.display().to_string())];
     words.extend(args.plan.set.iter().map(|set| format!("--set {}", quoted(set))));
     words.extend(args.plan.only.iter().map(|only| format!("--only {}", quoted(only))));
     let results: Option<&PathBuf> = args.results.as_ref();
@@ -99,7 +102,11 @@ fn again(args: &SweepArgs, folder: &Path) -> String {
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]
@@ -111,8 +118,19 @@ mod tests {
     #[test]
     fn the_command_to_go_on_is_the_one_that_was_given_without_force() {
         let line = [
-            "frostline", "sweep", "my x.toml", "--set", "weights[model=alexnet]=none", "--only", "seed=0",
-            "--results", "r/x", "--threads", "2", "--offline", "--force",
+            "frostline",
+            "sweep",
+            "my x.toml",
+            "--set",
+            "weights[model=alexnet]=none",
+            "--only",
+            "seed=0",
+            "--results",
+            "r/x",
+            "--threads",
+            "2",
+            "--offline",
+            "--force",
         ];
         let Command::Sweep(args) = Cli::parse_from(line).command else { panic!() };
         assert_eq!(

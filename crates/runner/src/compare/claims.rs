@@ -80,7 +80,8 @@ pub(super) fn check(claim: &Claim, comparison: &Comparison<'_>) -> Vec<Verdict> 
             finding,
         };
         if meant.is_empty() {
-            let condition: Vec<String> = claim.when.iter().map(|(key, value)| format!("{key} {value}")).collect();
+            let condition: Vec<String> =
+                claim.when.iter().map(|(key, value)| format!("{key} {value}")).collect();
             verdicts.push(verdict(condition.join(", "), &[], Finding::NoTrial));
         }
         for arm in &meant {
@@ -99,14 +100,18 @@ pub(super) fn check(claim: &Claim, comparison: &Comparison<'_>) -> Vec<Verdict> 
 }
 
 fn speaks_of(claim: &Claim, arm: &Arm<'_>) -> bool {
-    arm.runs.iter().any(|run| claim.when.iter().all(|(key, value)| run.trial.value_of(key).as_ref() == Some(value)))
+    arm.runs
+        .iter()
+        .any(|run| claim.when.iter().all(|(key, value)| run.trial.value_of(key).as_ref() == Some(value)))
 }
 
 fn accuracy(claimed: f64, measured: f64, values: &[f64], test_images: Option<usize>) -> Finding {
     let error = test_images.and_then(|n| sampling_error(measured, n));
     match (interval(values), error) {
         (_, Some(error)) if (measured - claimed).abs() <= error => Finding::WithinSampling { error },
-        (Some(interval), _) if interval.0 <= claimed && claimed <= interval.1 => Finding::WithinSeeds { interval },
+        (Some(interval), _) if interval.0 <= claimed && claimed <= interval.1 => {
+            Finding::WithinSeeds { interval }
+        }
         (_, error) => Finding::Beyond { error },
     }
 }

@@ -118,7 +118,8 @@ impl<'a> Comparison<'a> {
     /// Compares what is stored of the plan's trials.
     pub fn of(results: &'a Results) -> Self {
         let planned: BTreeSet<&str> = results.plan.trials.iter().map(|trial| trial.id.as_str()).collect();
-        let stored: BTreeMap<&str, &StoredTrial> = results.trials.iter().map(|s| (s.trial.id.as_str(), s)).collect();
+        let stored: BTreeMap<&str, &StoredTrial> =
+            results.trials.iter().map(|s| (s.trial.id.as_str(), s)).collect();
         let mut arms = arms(&results.plan, &stored);
         for index in 0..arms.len() {
             arms[index].time_ratio = baseline(&results.plan, &arms, index).and_then(|full| {
@@ -218,7 +219,8 @@ fn place_in_grid(plan: &Plan, trial: &Trial) -> Vec<usize> {
 fn baseline<'b, 'a>(plan: &Plan, arms: &'b [Arm<'a>], index: usize) -> Option<&'b Arm<'a>> {
     let trial = arms[index].trial();
     let same = |other: &Trial| {
-        let axes = plan.axes.iter().map(|axis| axis.key.as_str()).filter(|key| !["strategy", "seed"].contains(key));
+        let axes =
+            plan.axes.iter().map(|axis| axis.key.as_str()).filter(|key| !["strategy", "seed"].contains(key));
         other.model == trial.model && axes.into_iter().all(|key| other.value_of(key) == trial.value_of(key))
     };
     arms.iter().find(|arm| arm.trial().strategy == "full" && same(arm.trial()))
@@ -226,7 +228,8 @@ fn baseline<'b, 'a>(plan: &Plan, arms: &'b [Arm<'a>], index: usize) -> Option<&'
 
 fn wall_ratios(arm: &Arm<'_>, full: &Arm<'_>) -> Vec<f64> {
     let ratio = |run: &Run<'_>| {
-        Some(run.finished()?.seconds.wall / full.finished(run.trial.seed)?.seconds.wall).filter(|r| r.is_finite())
+        Some(run.finished()?.seconds.wall / full.finished(run.trial.seed)?.seconds.wall)
+            .filter(|r| r.is_finite())
     };
     arm.runs.iter().filter_map(ratio).collect()
 }
@@ -247,7 +250,8 @@ mod tests {
         };
         let accuracy = |t: &Trial| if t.model == "alexnet" { 0.9 } else { 0.5 + 0.1 * t.seed as f64 };
         let mut results = results(plan, |t| (accuracy(t), wall(t)));
-        let broken = results.trials.iter_mut().find(|s| s.trial.model == "alexnet" && s.trial.strategy == "head");
+        let broken =
+            results.trials.iter_mut().find(|s| s.trial.model == "alexnet" && s.trial.strategy == "head");
         let broken = broken.unwrap();
         broken.outcome = failed(&broken.trial, "no reason").outcome;
         let comparison = Comparison::of(&results);
@@ -261,7 +265,10 @@ mod tests {
         // Seeds 0 to 2: (0.2 + 0.3 + 0.5) / 3.
         assert!((comparison.arms[3].time_ratio.unwrap() - 1.0 / 3.0).abs() < 1e-12);
         let differences = comparison.arms[0].paired_differences(&comparison.arms[2]);
-        assert!(differences.iter().zip([0.4, 0.3, 0.2]).all(|(a, b)| (a - b).abs() < 1e-12), "{differences:?}");
+        assert!(
+            differences.iter().zip([0.4, 0.3, 0.2]).all(|(a, b)| (a - b).abs() < 1e-12),
+            "{differences:?}"
+        );
         assert_eq!(comparison.test_images, Some(360));
         // 20 s on average against 10 minutes.
         assert_eq!(comparison.verdicts[1].finding, Finding::OtherMachine { ratio: 20.0 / 60.0 / 10.0 });
@@ -271,10 +278,15 @@ mod tests {
     #[test]
     fn labels_show_every_axis_that_varies_and_no_other() {
         let mut plan = plan(&["resnet18"], &["full"], 2);
-        let other: Vec<Trial> = plan.trials.iter().cloned().map(|mut trial| {
-            trial.train.learning_rate = 0.01;
-            trial.sealed()
-        }).collect();
+        let other: Vec<Trial> = plan
+            .trials
+            .iter()
+            .cloned()
+            .map(|mut trial| {
+                trial.train.learning_rate = 0.01;
+                trial.sealed()
+            })
+            .collect();
         plan.trials.extend(other);
         let values = vec!["0.001".to_owned(), "0.01".to_owned()];
         plan.axes.push(Axis { key: "learning-rate".to_owned(), values });
@@ -283,7 +295,10 @@ mod tests {
         let comparison = Comparison::of(&results);
         assert_eq!(comparison.arms[0].label, "resnet18 · full · learning-rate 0.01");
         assert_eq!(comparison.arms[0].variant, "learning-rate 0.01");
-        assert_eq!((comparison.arms[0].place.clone(), comparison.arms[1].place.clone()), (vec![0, 0, 1, 0], vec![0, 0, 0, 0]));
+        assert_eq!(
+            (comparison.arms[0].place.clone(), comparison.arms[1].place.clone()),
+            (vec![0, 0, 1, 0], vec![0, 0, 0, 0])
+        );
     }
 
     #[test]

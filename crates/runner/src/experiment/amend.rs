@@ -16,7 +16,9 @@ impl Reader {
         for (name, node) in rest {
             match key(&name.text) {
                 Some(key) => set.extend(self.assignment(key, node)),
-                None => self.unknown(&name, "[[override]]", keys().iter().map(|key| key.name).collect(), None),
+                None => {
+                    self.unknown(&name, "[[override]]", keys().iter().map(|key| key.name).collect(), None)
+                }
             }
         }
         if set.is_empty() {
@@ -88,7 +90,9 @@ impl Reader {
         let name = &header.text;
         let Value::List(items) = node.value else {
             let problem = Problem::new(format!("`{name}` must be a list of tables, not {}", node.found()));
-            self.report(problem.at(&header.place, "here").help(format!("write [[{name}]] with two brackets")));
+            self.report(
+                problem.at(&header.place, "here").help(format!("write [[{name}]] with two brackets")),
+            );
             return Vec::new();
         };
         let mut tables = Vec::new();
@@ -116,7 +120,8 @@ fn bad_claim(name: &str, node: &Node) -> Problem {
         "minutes" => "a number above 0",
         _ => "a text",
     };
-    let problem = Problem::new(format!("`{name}` must be {allowed}, not {}", node.found())).at(&node.place, "here");
+    let problem =
+        Problem::new(format!("`{name}` must be {allowed}, not {}", node.found())).at(&node.place, "here");
     match number(node) {
         Some(percent) if name == "test-accuracy" && (1.0..=100.0).contains(&percent) => {
             problem.help(format!("write {} for {percent} %", percent / 100.0))

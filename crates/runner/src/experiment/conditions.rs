@@ -74,7 +74,8 @@ impl Known {
     /// One condition, and whether a flag took its value away.
     fn condition(&self, name: &Name, node: &Node) -> Result<(Assignment, bool), Problem> {
         let Some(key) = key(&name.text) else {
-            let help = did_you_mean(&name.text, keys().iter().map(|key| key.name), "`when` takes keys of trials");
+            let help =
+                did_you_mean(&name.text, keys().iter().map(|key| key.name), "`when` takes keys of trials");
             let problem = Problem::new(format!("unknown key `{}` in `when`", name.text));
             return Err(problem.at(&name.place, "no trial has this key").help(help));
         };
@@ -93,8 +94,14 @@ impl Known {
                 _ => node.found(),
             },
         };
-        let help = did_you_mean(&value, values.iter().map(String::as_str), &format!("trials have {}", values.join(", ")));
-        Err(Problem::new(format!("no trial has {} `{value}`", key.name)).at(&node.place, "matches no trial").help(help))
+        let help = did_you_mean(
+            &value,
+            values.iter().map(String::as_str),
+            &format!("trials have {}", values.join(", ")),
+        );
+        Err(Problem::new(format!("no trial has {} `{value}`", key.name))
+            .at(&node.place, "matches no trial")
+            .help(help))
     }
 }
 

@@ -144,7 +144,8 @@ fn parse(flag: &Text) -> Result<Flag, Problem> {
             let mut conditions = Vec::new();
             let mut start = open + 1;
             for condition in all[start..close].split(',') {
-                let (name, _) = condition.split_once('=').ok_or_else(|| malformed("has a condition without `=`"))?;
+                let (name, _) =
+                    condition.split_once('=').ok_or_else(|| malformed("has a condition without `=`"))?;
                 let equals = start + name.len();
                 let end = start + condition.len();
                 conditions.push((part(flag, start, equals), value(flag, equals + 1, end)?));
@@ -181,7 +182,8 @@ fn value(flag: &Text, start: usize, end: usize) -> Result<Node, Problem> {
         Ok(node) => Ok(node),
         Err(errors) if raw.starts_with(['[', '{', '"', '\'']) => {
             let message = errors.first().map(|error| error.message.clone()).unwrap_or_default();
-            let problem = Problem::new(format!("the value of `--set {}` is not TOML: {message}", flag.inner()));
+            let problem =
+                Problem::new(format!("the value of `--set {}` is not TOML: {message}", flag.inner()));
             Err(problem.at(&place, "here"))
         }
         Err(_) => Ok(Node { value: Value::Text(raw), place }),
@@ -239,7 +241,10 @@ minutes = 15
         assert_eq!(values("epochs", &["grid.epochs=[3, 4]"]), ["3", "4"]);
         assert_eq!(values("batch", &["train.batch=128"]), ["128"]);
         assert_eq!(values("seed", &["seed=[0, 1]", "seed=5"]), ["5"]);
-        assert_eq!(values("source", &["data.source=hub:frostline-lab/cifar10-jpeg"]), ["hub:frostline-lab/cifar10-jpeg"]);
+        assert_eq!(
+            values("source", &["data.source=hub:frostline-lab/cifar10-jpeg"]),
+            ["hub:frostline-lab/cifar10-jpeg"]
+        );
         assert_eq!(values("per-class", &["data.per-class=500"]), ["500"]);
         assert_eq!(values("augment", &["augment=[\"flip\", \"crop:4\"]"]), ["flip+crop:4"]);
         assert_eq!(read(&["question=Is it so?"]).unwrap().question, "Is it so?");
@@ -247,7 +252,8 @@ minutes = 15
 
     #[test]
     fn a_conditional_flag_is_an_override_that_comes_last() {
-        let flags = ["weights[model=alexnet]=file:a.safetensors", "data.resolution[model=alexnet, strategy=head]=96"];
+        let flags =
+            ["weights[model=alexnet]=file:a.safetensors", "data.resolution[model=alexnet, strategy=head]=96"];
         assert_eq!(values("weights", &flags), ["file:a.safetensors", "none"]);
         assert_eq!(values("resolution", &flags), ["32", "64", "96"]);
         let plan = read(&flags).unwrap();
@@ -267,16 +273,40 @@ minutes = 15
     #[test]
     fn what_is_wrong_with_a_flag_is_shown_in_the_flag() {
         for (flag, expected) in [
-            ("epochs", "--set:1:1: `--set epochs` has no `=` (write KEY=VALUE, SECTION.KEY=VALUE or KEY[AXIS=VALUE]=VALUE)"),
-            ("=3", "--set:1:1: `--set =3` names no key (write KEY=VALUE, SECTION.KEY=VALUE or KEY[AXIS=VALUE]=VALUE)"),
+            (
+                "epochs",
+                "--set:1:1: `--set epochs` has no `=` (write KEY=VALUE, SECTION.KEY=VALUE or KEY[AXIS=VALUE]=VALUE)",
+            ),
+            (
+                "=3",
+                "--set:1:1: `--set =3` names no key (write KEY=VALUE, SECTION.KEY=VALUE or KEY[AXIS=VALUE]=VALUE)",
+            ),
             ("train.epocs=3", "--set:1:7: unknown key `epocs` in [train] (did you mean `epochs`?)"),
-            ("trian.epochs=3", "--set:1:1: unknown section `trian` (did you mean `train`? sections are data, train, grid)"),
-            ("epocs=3", "--set:1:1: unknown key `epocs` (did you mean `epochs`? keys are listed by `frostline plan --help`)"),
-            ("train.epochs=ten", "--set:1:14: `epochs` must be a whole number of at least 1, not the text \"ten\""),
+            (
+                "trian.epochs=3",
+                "--set:1:1: unknown section `trian` (did you mean `train`? sections are data, train, grid)",
+            ),
+            (
+                "epocs=3",
+                "--set:1:1: unknown key `epocs` (did you mean `epochs`? keys are listed by `frostline plan --help`)",
+            ),
+            (
+                "train.epochs=ten",
+                "--set:1:14: `epochs` must be a whole number of at least 1, not the text \"ten\"",
+            ),
             ("data.epochs=3", "--set:1:6: unknown key `epochs` in [data] (`epochs` belongs in [train])"),
-            ("weights[model=alexnt]=none", "--set:1:15: no trial has model `alexnt` (did you mean `alexnet`? trials have resnet18, alexnet)"),
-            ("weights[model]=none", "--set:1:1: `--set weights[model]=none` has a condition without `=` (write KEY=VALUE, SECTION.KEY=VALUE or KEY[AXIS=VALUE]=VALUE)"),
-            ("weights[model=alexnet", "--set:1:1: `--set weights[model=alexnet` has no `]=` after its `[` (write KEY=VALUE, SECTION.KEY=VALUE or KEY[AXIS=VALUE]=VALUE)"),
+            (
+                "weights[model=alexnt]=none",
+                "--set:1:15: no trial has model `alexnt` (did you mean `alexnet`? trials have resnet18, alexnet)",
+            ),
+            (
+                "weights[model]=none",
+                "--set:1:1: `--set weights[model]=none` has a condition without `=` (write KEY=VALUE, SECTION.KEY=VALUE or KEY[AXIS=VALUE]=VALUE)",
+            ),
+            (
+                "weights[model=alexnet",
+                "--set:1:1: `--set weights[model=alexnet` has no `]=` after its `[` (write KEY=VALUE, SECTION.KEY=VALUE or KEY[AXIS=VALUE]=VALUE)",
+            ),
         ] {
             assert_eq!(read(&[flag]).unwrap_err(), [expected], "{flag}");
         }

@@ -36,7 +36,8 @@ impl Problem {
     pub fn line(&self) -> String {
         let place = self.places.first().map(|(place, _)| {
             let before = &place.text.inner()[..place.span.start];
-            let (line, start) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
+            let (line, start) =
+                (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
             format!("{}:{line}:{}: ", place.text.name(), before[start..].chars().count() + 1)
         });
         let help = self.help.as_ref().map(|help| format!(" ({help})"));

@@ -19,7 +19,8 @@ const ROOT: [&str; 6] = ["question", "data", "train", "grid", "override", "claim
 /// Reads a file's text with flags on top; see [`Experiment::read`].
 pub(crate) fn experiment(path: &Path, text: &str, flags: &[String]) -> Result<Experiment, Vec<Problem>> {
     let file = tree::text(path, text);
-    let mut root = tree::read_document(&file).map_err(|errors| errors.into_iter().map(syntax).collect::<Vec<_>>())?;
+    let mut root =
+        tree::read_document(&file).map_err(|errors| errors.into_iter().map(syntax).collect::<Vec<_>>())?;
     let (mut problems, mut replaced) = (Vec::new(), Replaced::new());
     for flag in flags {
         problems.extend(flags::apply(&mut root, flag, &mut replaced).err());
@@ -157,7 +158,8 @@ impl Reader {
         self.given.push(key.name);
         let items = match node.value {
             Value::List(items) if items.is_empty() => {
-                let problem = Problem::new(format!("the axis `{}` has no values", key.name)).at(&node.place, "here");
+                let problem =
+                    Problem::new(format!("the axis `{}` has no values", key.name)).at(&node.place, "here");
                 self.report(problem.help("give at least one value, or remove the axis"));
                 return None;
             }
@@ -207,7 +209,8 @@ impl Reader {
         for axis in &experiment.axes {
             if let Some(fixed) = experiment.fixed.iter().find(|fixed| fixed.key == axis.key) {
                 let name = axis.key.name;
-                let problem = Problem::new(format!("`{name}` is given in [{}] and in [grid]", axis.key.section));
+                let problem =
+                    Problem::new(format!("`{name}` is given in [{}] and in [grid]", axis.key.section));
                 let problem = problem.at(&axis.name, "an axis here").at(&fixed.place, "one value here");
                 self.report(problem.help("keep one of them"));
             }
@@ -219,8 +222,15 @@ impl Reader {
     }
 
     /// Reports a key that `place` does not have; `elsewhere` is the key of that name of another section.
-    pub(crate) fn unknown(&mut self, name: &Name, place: &str, own: Vec<&'static str>, elsewhere: Option<&Key>) {
-        let problem = Problem::new(format!("unknown key `{}` in {place}", name.text)).at(&name.place, "unknown");
+    pub(crate) fn unknown(
+        &mut self,
+        name: &Name,
+        place: &str,
+        own: Vec<&'static str>,
+        elsewhere: Option<&Key>,
+    ) {
+        let problem =
+            Problem::new(format!("unknown key `{}` in {place}", name.text)).at(&name.place, "unknown");
         let help = match elsewhere {
             Some(key) => format!("`{}` belongs in [{}]", key.name, key.section),
             None => {
@@ -246,7 +256,8 @@ pub(crate) fn entries_of(header: &Name, node: Node) -> Result<Entries, Problem> 
         Value::Table(entries) => Ok(entries),
         _ => {
             let name = &header.text;
-            let problem = Problem::new(format!("`{name}` must be a table, not {found}")).at(&node.place, "here");
+            let problem =
+                Problem::new(format!("`{name}` must be a table, not {found}")).at(&node.place, "here");
             Err(problem.help(format!("write [{name}] on a line of its own, and its keys below")))
         }
     }

@@ -32,7 +32,9 @@ fn raw(form: Form, node: &Node) -> Option<String> {
         }
         (Form::Flag, Value::Flag(flag)) => Some(flag.to_string()),
         (Form::Integer | Form::IntegerOr(_), Value::Integer(digits)) => Some(digits.clone()),
-        (Form::Number | Form::NumberOr(_), Value::Integer(number) | Value::Float(number)) => Some(number.clone()),
+        (Form::Number | Form::NumberOr(_), Value::Integer(number) | Value::Float(number)) => {
+            Some(number.clone())
+        }
         (Form::IntegerOr(absent) | Form::NumberOr(absent), Value::Text(text)) if text == absent => {
             Some(text.clone())
         }
@@ -54,7 +56,9 @@ fn refused(key: &'static Key, node: &Node) -> Problem {
         Value::Text(text) if fitting(text) => "write it without quotes".to_owned(),
         Value::Text(text) => match key.form() {
             Form::IntegerOr(absent) | Form::NumberOr(absent) => did_you_mean(text, [absent], ""),
-            Form::Flag => nearest(text, ["true", "false"]).map(|word| format!("write {word}")).unwrap_or_default(),
+            Form::Flag => {
+                nearest(text, ["true", "false"]).map(|word| format!("write {word}")).unwrap_or_default()
+            }
             _ => String::new(),
         },
         Value::List(items) if key.form() != Form::Texts && items.len() > 1 => {

@@ -27,7 +27,8 @@ pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
         if synonym == Some(name) || name.eq_ignore_ascii_case(&wrong) {
             return 0;
         }
-        let begins = wrong.len() >= 3 && name.len() >= 3 && (name.starts_with(&wrong) || wrong.starts_with(name));
+        let begins =
+            wrong.len() >= 3 && name.len() >= 3 && (name.starts_with(&wrong) || wrong.starts_with(name));
         if begins { 1 } else { strsim::damerau_levenshtein(&wrong, name) }
     };
     let allowed = |name: &str| 1 + name.len().min(wrong.len()) / 4;

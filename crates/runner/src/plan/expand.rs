@@ -23,7 +23,10 @@ pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
     let cells = experiment.axes.iter().try_fold(1usize, |cells, axis| cells.checked_mul(axis.values.len()));
     let cells = cells.filter(|cells| *cells <= MOST_CELLS).ok_or_else(|| {
         let problem = Problem::new(format!("the grid has more than {MOST_CELLS} cells"));
-        fail(vec![problem.help("an axis of k values multiplies the trials by k; use fewer values, or several files")])
+        fail(vec![
+            problem
+                .help("an axis of k values multiplies the trials by k; use fewer values, or several files"),
+        ])
     })?;
     let (mut trials, mut ids, mut problems) = (Vec::new(), BTreeSet::new(), Vec::new());
     for index in 0..cells {
@@ -83,7 +86,8 @@ impl Cell {
     }
 
     fn set(&mut self, key: &'static Key, value: &str, place: &Place) {
-        key.set(&mut self.trial, value).expect("the experiment holds values that were read with the same key");
+        key.set(&mut self.trial, value)
+            .expect("the experiment holds values that were read with the same key");
         self.places.retain(|(known, _)| *known != key);
         self.places.push((key, place.clone()));
     }
@@ -122,8 +126,12 @@ fn claims(experiment: &Experiment, trials: &[Trial], found: &mut Found) -> Vec<C
                 source: entry.source.clone(),
             });
         } else if !experiment.changed && !trials.is_empty() {
-            let problem = Problem::new("this claim speaks of no trial").at(&entry.place, "no trial has all of these");
-            found.push((String::new(), problem.help("`frostline plan` lists the trials once the claim is removed")));
+            let problem =
+                Problem::new("this claim speaks of no trial").at(&entry.place, "no trial has all of these");
+            found.push((
+                String::new(),
+                problem.help("`frostline plan` lists the trials once the claim is removed"),
+            ));
         }
     }
     claims

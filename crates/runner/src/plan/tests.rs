@@ -62,11 +62,16 @@ fn ids_and_order_do_not_depend_on_how_the_file_is_written() {
 
 #[test]
 fn cells_that_come_to_the_same_trial_are_run_once() {
-    let same = plan(&file("model = \"resnet18\"\noptimizer = [\"adam\", \"sgd\"]\nmomentum = [0.5, 0.9]", "")).unwrap();
+    let same =
+        plan(&file("model = \"resnet18\"\noptimizer = [\"adam\", \"sgd\"]\nmomentum = [0.5, 0.9]", ""))
+            .unwrap();
     // Adam has no momentum, so two of the four cells are one trial.
     assert_eq!(same.trials.len(), 3);
     let rest = "[[override]]\nwhen = { strategy = \"head\" }\nstrategy = \"full\"\n";
-    assert_eq!(plan(&file("model = \"resnet18\"\nstrategy = [\"full\", \"head\"]", rest)).unwrap().trials.len(), 1);
+    assert_eq!(
+        plan(&file("model = \"resnet18\"\nstrategy = [\"full\", \"head\"]", rest)).unwrap().trials.len(),
+        1
+    );
 }
 
 #[test]
@@ -86,14 +91,16 @@ batch = 16
 "#;
     let plan = plan(&file("model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"head\"]", "")).unwrap();
     assert_eq!(plan.trials.len(), 2);
-    let refused = super::tests::plan(&file("model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"head\"]", rest));
+    let refused =
+        super::tests::plan(&file("model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"head\"]", rest));
     assert_eq!(
         refused.unwrap_err(),
         ["x.toml:17:21: no trial has strategy `full` (trials have head)"],
         "a value that only an override gives is none that another can ask for"
     );
     let rest = rest.split("[[override]]\nwhen = { strategy = \"full\"").next().unwrap();
-    let plan = super::tests::plan(&file("model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"head\"]", rest)).unwrap();
+    let plan = super::tests::plan(&file("model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"head\"]", rest))
+        .unwrap();
     let of = |model: &str| plan.trials.iter().find(|trial| trial.model == model).unwrap();
     assert_eq!((of("resnet18").train.epochs, of("resnet18").strategy.as_str()), (4, "full"));
     assert_eq!((of("resnet34").train.epochs, of("resnet34").resolution), (3, 40));
@@ -113,12 +120,15 @@ fn impossible_cells_point_at_what_makes_them_so() {
 #[test]
 fn a_claim_must_speak_of_a_trial() {
     let grid = "model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"full\", \"head\"]";
-    let claim = |when: &str| format!("[[claim]]\nwhen = {{ {when} }}\ntest-accuracy = 0.5\nsource = \"them\"\n");
+    let claim =
+        |when: &str| format!("[[claim]]\nwhen = {{ {when} }}\ntest-accuracy = 0.5\nsource = \"them\"\n");
     let good = plan(&file(grid, &claim("model = \"resnet34\", strategy = \"head\""))).unwrap();
     let when = [("model", "resnet34"), ("strategy", "head")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     assert_eq!((good.claims[0].when.as_slice(), good.claims[0].test_accuracy), (&when[..], Some(0.5)));
-    let rest = format!("[[override]]\nwhen = {{ model = \"resnet34\" }}\nstrategy = \"full\"\n{}",
-        claim("model = \"resnet34\", strategy = \"head\""));
+    let rest = format!(
+        "[[override]]\nwhen = {{ model = \"resnet34\" }}\nstrategy = \"full\"\n{}",
+        claim("model = \"resnet34\", strategy = \"head\"")
+    );
     let lines = plan(&file(grid, &rest)).unwrap_err();
     assert!(lines[0].starts_with("x.toml:10:1: this claim speaks of no trial"), "{lines:?}");
 }
@@ -127,6 +137,7 @@ fn a_claim_must_speak_of_a_trial() {
 fn a_grid_that_is_far_too_large_is_refused() {
     let values: Vec<String> = (0..400).map(|value| value.to_string()).collect();
     let seeds = values.join(", ");
-    let grid = format!("model = \"resnet18\"\nseed = [{seeds}]\nresolution = [32, {}]", values[33..].join(", "));
+    let grid =
+        format!("model = \"resnet18\"\nseed = [{seeds}]\nresolution = [32, {}]", values[33..].join(", "));
     assert!(plan(&file(&grid, "")).unwrap_err()[0].contains("more than 100000 cells"));
 }

@@ -13,7 +13,11 @@ pub(super) fn answer(comparison: &Comparison<'_>) -> String {
         measured.iter().min_by(|a, b| a.wall().unwrap_or(f64::MAX).total_cmp(&b.wall().unwrap_or(f64::MAX)));
     match (measured.get(1), quickest) {
         (Some(second), Some(quickest)) => {
-            format!("{} {}", accuracy(comparison, measured.len(), first, second), time(comparison, first, quickest))
+            format!(
+                "{} {}",
+                accuracy(comparison, measured.len(), first, second),
+                time(comparison, first, quickest)
+            )
         }
         _ => format!(
             "**{}** classified {} of the test images rightly ({}), in {} of wall time a trial. It is the only arm with a \
@@ -62,17 +66,24 @@ fn lead(comparison: &Comparison<'_>, first: &Arm<'_>, second: &Arm<'_>) -> Strin
         ([], _) => "on other seeds, so the two cannot be paired".to_owned(),
         ([only], _) => {
             let side = if *only < 0.0 { "higher" } else { "lower" };
-            format!("{:.places$} points {side} in the one common seed, which does not settle their order", only.abs())
+            format!(
+                "{:.places$} points {side} in the one common seed, which does not settle their order",
+                only.abs()
+            )
         }
         ([_, _], 2) => "lower in both common seeds, which are too few to settle their order".to_owned(),
         ([least, .., most], ahead) if ahead == points.len() => {
             let noise = match error_of(comparison, first) {
                 Some((error, images)) if mean <= error => {
-                    format!(", which is no more than the ±{error:.places$} points that {images} leave on each figure")
+                    format!(
+                        ", which is no more than the ±{error:.places$} points that {images} leave on each figure"
+                    )
                 }
                 _ => String::new(),
             };
-            format!("lower in each of the {ahead} seeds, by {least:.places$} to {most:.places$} points{noise}")
+            format!(
+                "lower in each of the {ahead} seeds, by {least:.places$} to {most:.places$} points{noise}"
+            )
         }
         (all, ahead) => {
             format!("lower in {ahead} of {} common seeds, so their order is not settled", all.len())
@@ -84,7 +95,10 @@ fn lead(comparison: &Comparison<'_>, first: &Arm<'_>, second: &Arm<'_>) -> Strin
 fn time(comparison: &Comparison<'_>, first: &Arm<'_>, quickest: &Arm<'_>) -> String {
     let seconds = |arm: &Arm<'_>| arm.wall().unwrap_or(0.0);
     if first.number == quickest.number {
-        return format!("It was also the quickest, with {} of wall time a trial on this machine.", duration(seconds(first)));
+        return format!(
+            "It was also the quickest, with {} of wall time a trial on this machine.",
+            duration(seconds(first))
+        );
     }
     let places = decimals(comparison.test_images);
     let lost = 100.0 * (first.accuracy().unwrap_or(0.0) - quickest.accuracy().unwrap_or(0.0));
@@ -123,12 +137,20 @@ mod tests {
 
     #[test]
     fn a_lead_in_every_seed_is_stated_and_held_against_sampling() {
-        let text = of(&["full", "head"], 3, |s, seed| if s == "full" { 0.90 + 0.01 * seed as f64 } else { 0.90 });
+        let text =
+            of(&["full", "head"], 3, |s, seed| if s == "full" { 0.90 + 0.01 * seed as f64 } else { 0.90 });
         assert!(text.contains("lower in 2 of 3 common seeds, so their order is not settled"), "{text}");
-        let text = of(&["full", "head"], 3, |s, seed| if s == "full" { 0.91 + 0.01 * seed as f64 } else { 0.90 });
+        let text =
+            of(&["full", "head"], 3, |s, seed| if s == "full" { 0.91 + 0.01 * seed as f64 } else { 0.90 });
         // Wilson at 0.92 and 360 images: 1.959964 / 1.01067 * sqrt(0.0002044 + 0.0000074) = 0.0282.
-        assert!(text.contains("by 1.0 to 3.0 points, which is no more than the ±2.8 points that 360 test"), "{text}");
-        assert!(text.contains("10.0 s of wall time a trial on this machine against 40.0 s (0.25 times"), "{text}");
+        assert!(
+            text.contains("by 1.0 to 3.0 points, which is no more than the ±2.8 points that 360 test"),
+            "{text}"
+        );
+        assert!(
+            text.contains("10.0 s of wall time a trial on this machine against 40.0 s (0.25 times"),
+            "{text}"
+        );
         assert!(text.ends_with("for 2.0 points less accuracy."), "{text}");
     }
 
@@ -136,7 +158,10 @@ mod tests {
     fn few_seeds_settle_nothing() {
         let lead = |s: &str, _| if s == "full" { 0.9 } else { 0.5 };
         assert!(of(&["full", "head"], 2, lead).contains("which are too few to settle their order"));
-        assert!(of(&["full", "head"], 1, lead).contains("40.0 points lower in the one common seed, which does not"));
+        assert!(
+            of(&["full", "head"], 1, lead)
+                .contains("40.0 points lower in the one common seed, which does not")
+        );
         assert!(of(&["full"], 1, lead).contains("nothing to compare it with yet"));
         assert!(of(&[], 1, lead).starts_with("No trial has finished yet"));
     }

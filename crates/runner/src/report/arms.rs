@@ -12,8 +12,18 @@ const NONE: &str = "–";
 /// One row per arm, in the comparison's order.
 pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
     let mut table = Table::new(&[
-        "#>", "arm", "test accuracy, %>", "seeds>", "wall time>", "time / full>", "images/s>", "trained>",
-        "parameters>", "peak memory>", "pixels>", "weights",
+        "#>",
+        "arm",
+        "test accuracy, %>",
+        "seeds>",
+        "wall time>",
+        "time / full>",
+        "images/s>",
+        "trained>",
+        "parameters>",
+        "peak memory>",
+        "pixels>",
+        "weights",
     ]);
     let places = decimals(comparison.test_images);
     for arm in &comparison.arms {
@@ -25,7 +35,11 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
             arm.number.to_string(),
             arm.label.clone(),
             spread_of(arm, places),
-            if finished == arm.runs.len() { finished.to_string() } else { format!("{finished} of {}", arm.runs.len()) },
+            if finished == arm.runs.len() {
+                finished.to_string()
+            } else {
+                format!("{finished} of {}", arm.runs.len())
+            },
             average(|outcome| Some(outcome.seconds.wall), duration),
             arm.time_ratio.map_or_else(|| NONE.to_owned(), rate),
             average(|outcome| outcome.images_per_second, rate),
@@ -52,11 +66,22 @@ fn spread_of(arm: &Arm<'_>, places: usize) -> String {
 /// One row per finished trial, arm by arm.
 pub(super) fn trials(comparison: &Comparison<'_>) -> Table {
     let mut table = Table::new(&[
-        "trial", "arm", "seed>", "test, %>", "validation, %>", "epoch>", "wall>", "train>", "evaluation>", "data>",
-        "processor>", "peak memory>",
+        "trial",
+        "arm",
+        "seed>",
+        "test, %>",
+        "validation, %>",
+        "epoch>",
+        "wall>",
+        "train>",
+        "evaluation>",
+        "data>",
+        "processor>",
+        "peak memory>",
     ]);
     let places = decimals(comparison.test_images);
-    let percent = |share: Option<f64>| share.map_or_else(|| NONE.to_owned(), |s| format!("{:.places$}", 100.0 * s));
+    let percent =
+        |share: Option<f64>| share.map_or_else(|| NONE.to_owned(), |s| format!("{:.places$}", 100.0 * s));
     for (arm, run) in comparison.runs() {
         let Some(outcome) = run.finished() else { continue };
         let seconds = &outcome.seconds;
@@ -144,7 +169,10 @@ fn in_words(comparison: &Comparison<'_>, verdict: &Verdict) -> String {
             let side = if verdict.measured > Some(verdict.claimed) { "above" } else { "below" };
             match error {
                 Some(error) => {
-                    format!("{side} the claim by more than {images} explain (±{:.places$} points)", 100.0 * error)
+                    format!(
+                        "{side} the claim by more than {images} explain (±{:.places$} points)",
+                        100.0 * error
+                    )
                 }
                 None => format!("{side} the claim"),
             }

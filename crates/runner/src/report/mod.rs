@@ -65,7 +65,11 @@ type Plot = (&'static str, &'static str);
 fn write_plots(folder: &Path, comparison: &Comparison<'_>) -> Result<Vec<Plot>, ReportError> {
     let drawn = [
         ("Test accuracy by strategy", "accuracy-by-strategy.svg", plots::accuracy_by_strategy(comparison)?),
-        ("Test accuracy against wall time", "accuracy-against-time.svg", plots::accuracy_against_time(comparison)?),
+        (
+            "Test accuracy against wall time",
+            "accuracy-against-time.svg",
+            plots::accuracy_against_time(comparison)?,
+        ),
         ("Validation accuracy over epochs", "validation-curves.svg", plots::validation_curves(comparison)?),
     ];
     let plots = folder.join("plots");
@@ -85,7 +89,12 @@ fn write_plots(folder: &Path, comparison: &Comparison<'_>) -> Result<Vec<Plot>, 
 
 /// The whole text of `report.md`.
 fn render(results: &Results, comparison: &Comparison<'_>, plots: &[Plot]) -> String {
-    let mut text = format!("# {}\n\n{}\n\n{}\n", results.plan.question, answer::answer(comparison), progress(comparison));
+    let mut text = format!(
+        "# {}\n\n{}\n\n{}\n",
+        results.plan.question,
+        answer::answer(comparison),
+        progress(comparison)
+    );
     section(&mut text, "Arms", &arms_section(results, comparison));
     let pictures = plots.iter().map(|(title, name)| format!("![{title}](plots/{name})\n"));
     section(&mut text, "Plots", &pictures.collect::<Vec<_>>().join("\n"));

@@ -28,8 +28,11 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
         }
         _ => {}
     }
-    let failed: Vec<&str> =
-        measured.iter().filter(|arm| arm.runs.iter().any(|run| run.failure().is_some())).map(|arm| arm.label.as_str()).collect();
+    let failed: Vec<&str> = measured
+        .iter()
+        .filter(|arm| arm.runs.iter().any(|run| run.failure().is_some()))
+        .map(|arm| arm.label.as_str())
+        .collect();
     if !failed.is_empty() {
         notes.push(format!(
             "Trials of {} failed. The means leave them out, so these arms may look better than they are.",
@@ -44,12 +47,21 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
         .map(|weights| format!("{:?} {:?}", weights.mean, weights.std))
         .collect();
     if normalisations.len() > 1 {
-        notes.push("Images were normalised as each arm's weights want it, so not all arms saw the same numbers.".to_owned());
+        notes.push(
+            "Images were normalised as each arm's weights want it, so not all arms saw the same numbers."
+                .to_owned(),
+        );
     }
-    let used: BTreeSet<&str> =
-        comparison.runs().filter_map(|(_, run)| run.finished()).map(|outcome| outcome.environment.as_str()).collect();
+    let used: BTreeSet<&str> = comparison
+        .runs()
+        .filter_map(|(_, run)| run.finished())
+        .map(|outcome| outcome.environment.as_str())
+        .collect();
     if used.len() > 1 {
-        notes.push(format!("Trials ran in {} different environments, so their times do not compare.", used.len()));
+        notes.push(format!(
+            "Trials ran in {} different environments, so their times do not compare.",
+            used.len()
+        ));
     }
     if !comparison.outside.is_empty() {
         notes.push(format!(
@@ -88,5 +100,9 @@ fn differing_settings(results: &Results) -> Vec<String> {
 pub(super) fn shared_settings(trials: &[Trial]) -> Vec<String> {
     let Some(first) = trials.first() else { return Vec::new() };
     let shared = keys().iter().filter(|key| trials.iter().all(|trial| key.show(trial) == key.show(first)));
-    shared.map(|key| (key.name, key.show(first))).filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k} {v}")).collect()
+    shared
+        .map(|key| (key.name, key.show(first)))
+        .filter(|(_, v)| !v.is_empty())
+        .map(|(k, v)| format!("{k} {v}"))
+        .collect()
 }

@@ -41,7 +41,16 @@ pub(super) fn data(comparison: &Comparison<'_>) -> String {
 
 /// The weights that trials started from.
 pub(super) fn weights(comparison: &Comparison<'_>) -> String {
-    let mut table = Table::new(&["model", "weights", "repository @ revision", "file", "size>", "licence", "mean / std", "SHA-256"]);
+    let mut table = Table::new(&[
+        "model",
+        "weights",
+        "repository @ revision",
+        "file",
+        "size>",
+        "licence",
+        "mean / std",
+        "SHA-256",
+    ]);
     let (mut seen, mut drawn) = (BTreeSet::new(), BTreeSet::new());
     for (arm, run) in comparison.runs() {
         let Some(outcome) = run.finished() else { continue };
@@ -50,7 +59,8 @@ pub(super) fn weights(comparison: &Comparison<'_>) -> String {
             continue;
         };
         if seen.insert((arm.model, &weights.sha256)) {
-            let revision = weights.revision.as_deref().map_or_else(String::new, |r| format!(" @ {}", short(r)));
+            let revision =
+                weights.revision.as_deref().map_or_else(String::new, |r| format!(" @ {}", short(r)));
             let numbers = |channels: [f32; 3]| channels.map(|c| c.to_string()).join(", ");
             table.row([
                 arm.model.to_owned(),
@@ -79,7 +89,11 @@ pub(super) fn environments(results: &Results, comparison: &Comparison<'_>) -> St
         let ran = |outcome: &crate::results::Outcome| outcome.environment == *id;
         let trials = comparison.runs().filter(|(_, run)| run.stored.is_some_and(|s| ran(&s.outcome))).count();
         if trials > 0 {
-            text += &format!("{} ran in environment `{id}`:\n\n{}\n", plural(trials, "trial"), lines(environment));
+            text += &format!(
+                "{} ran in environment `{id}`:\n\n{}\n",
+                plural(trials, "trial"),
+                lines(environment)
+            );
         }
     }
     text
@@ -92,12 +106,26 @@ fn lines(environment: &Environment) -> String {
         0 => plural(environment.logical_cores, "logical core"),
         cores => format!("{} ({} logical)", plural(cores, "core"), environment.logical_cores),
     };
-    let revision = build.revision.as_ref().map_or_else(String::new, |revision| format!(", revision `{revision}`"));
+    let revision =
+        build.revision.as_ref().map_or_else(String::new, |revision| format!(", revision `{revision}`"));
     [
-        format!("- {}, {cores}, {} of memory", or(&environment.processor, "unknown processor"), bytes(environment.memory_bytes)),
-        format!("- {} of {} on `{}`; vector instructions: {}", plural(environment.threads, "thread"), environment.architecture, environment.device, or(&environment.features.join(", "), "none known")),
+        format!(
+            "- {}, {cores}, {} of memory",
+            or(&environment.processor, "unknown processor"),
+            bytes(environment.memory_bytes)
+        ),
+        format!(
+            "- {} of {} on `{}`; vector instructions: {}",
+            plural(environment.threads, "thread"),
+            environment.architecture,
+            environment.device,
+            or(&environment.features.join(", "), "none known")
+        ),
         format!("- {}", environment.system),
-        format!("- Frostline {}{revision}, {} build for {}, rustc {}, candle {}, gemm {}", build.frostline, build.profile, build.target, build.rustc, build.candle, build.gemm),
+        format!(
+            "- Frostline {}{revision}, {} build for {}, rustc {}, candle {}, gemm {}",
+            build.frostline, build.profile, build.target, build.rustc, build.candle, build.gemm
+        ),
         format!("- `RUSTFLAGS`: {}", or(&build.rustflags, "none")),
     ]
     .map(|line| line + "\n")
@@ -109,7 +137,11 @@ pub(super) fn commands(results: &Results) -> String {
     let name = &results.plan.experiment;
     let quoted = |setting: &String| {
         let plain = setting.chars().all(|c| c.is_ascii_alphanumeric() || "=.,:/@_+-".contains(c));
-        if plain { format!(" --set {setting}") } else { format!(" --set '{}'", setting.replace('\'', r"'\''")) }
+        if plain {
+            format!(" --set {setting}")
+        } else {
+            format!(" --set '{}'", setting.replace('\'', r"'\''"))
+        }
     };
     let settings: String = results.settings.iter().map(quoted).collect();
     format!(

@@ -43,7 +43,9 @@ impl Table {
     /// The table's lines, with an end of line after each.
     pub(super) fn markdown(&self) -> String {
         let widths: Vec<usize> = (0..self.header.len())
-            .map(|c| self.rows.iter().chain([&self.header]).map(|row| row[c].chars().count()).fold(3, usize::max))
+            .map(|c| {
+                self.rows.iter().chain([&self.header]).map(|row| row[c].chars().count()).fold(3, usize::max)
+            })
             .collect();
         let line = |row: &Vec<String>| {
             let cells = row.iter().zip(&widths).zip(&self.right).map(|((cell, &width), right)| {

@@ -93,7 +93,9 @@ fn hidden(folder: &Path) -> Result<Vec<String>, StoreError> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(|error| StoreError::reading(folder, error))?.file_name();
-        if let Some(name) = name.to_str().filter(|n| n.starts_with('.') && (n.ends_with(PARTIAL) || n.ends_with(OLD))) {
+        if let Some(name) =
+            name.to_str().filter(|n| n.starts_with('.') && (n.ends_with(PARTIAL) || n.ends_with(OLD)))
+        {
             names.push(name.to_owned());
         }
     }
@@ -183,11 +185,16 @@ mod tests {
         fs::write(at(".report.md.partial"), "half").unwrap();
         fs::write(at(".lock"), "1").unwrap();
         tidy(dir.path()).unwrap();
-        let mut names: Vec<_> =
-            fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         assert_eq!(names, [".lock", "between", "both", "only"]);
-        assert_eq!([content(&at("between")), content(&at("both")), content(&at("only"))], ["new", "new", "old"]);
+        assert_eq!(
+            [content(&at("between")), content(&at("both")), content(&at("only"))],
+            ["new", "new", "old"]
+        );
         tidy(dir.path()).unwrap();
     }
 }

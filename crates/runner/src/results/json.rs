@@ -45,7 +45,9 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path, key: &str) -> Result<T, Sto
     let mut value: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     match value.get("format").and_then(Value::as_u64) {
         None => return Err(damaged("it states no format".to_owned())),
-        Some(found) if found > u64::from(FORMAT) => return Err(StoreError::Newer { path: path.to_owned(), found }),
+        Some(found) if found > u64::from(FORMAT) => {
+            return Err(StoreError::Newer { path: path.to_owned(), found });
+        }
         Some(_) => {}
     }
     let content = value.get_mut(key).map(Value::take).ok_or_else(|| damaged(format!("it has no {key:?}")))?;

@@ -44,7 +44,9 @@ pub enum StoreError {
         holder: String,
     },
     /// The folder cannot be made or written to.
-    #[error("{path} cannot be written to ({source}); change its permissions, or name another folder with --results")]
+    #[error(
+        "{path} cannot be written to ({source}); change its permissions, or name another folder with --results"
+    )]
     NotWritable {
         /// What should have been written.
         path: PathBuf,
@@ -70,7 +72,9 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The file comes from a later version.
-    #[error("{path} has format {found} and this frostline reads up to {FORMAT}; use the newer frostline that wrote it")]
+    #[error(
+        "{path} has format {found} and this frostline reads up to {FORMAT}; use the newer frostline that wrote it"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -92,7 +96,9 @@ pub enum StoreError {
         id: String,
     },
     /// The folder is no results folder.
-    #[error("{folder} holds no plan.json; name the results folder of an experiment, for instance results/quickstart")]
+    #[error(
+        "{folder} holds no plan.json; name the results folder of an experiment, for instance results/quickstart"
+    )]
     NoPlan {
         /// The folder that was named.
         folder: PathBuf,
@@ -105,7 +111,9 @@ impl StoreError {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::NotWritable { path, source },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NotWritable { path, source }
+            }
             _ => Self::Io { action: "write", path, source },
         }
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use frostline_engine::Prediction;
 
-use super::{DataRecord, EpochRecord, FileRecord, Outcome, Results, Seconds, Status, StoredTrial, TrialResult};
+use super::{
+    DataRecord, EpochRecord, FileRecord, Outcome, Results, Seconds, Status, StoredTrial, TrialResult,
+};
 use crate::environment::{Build, Environment};
 use crate::plan::{Axis, Claim, DataSpec, Plan, TrainSpec, Trial};
 
@@ -64,20 +66,32 @@ pub(crate) fn results(plan: Plan, measure: impl Fn(&Trial) -> (f64, f64)) -> Res
 
 /// A finished trial of ten test images.
 pub(crate) fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
-    let mut outcome = Outcome::started(trial, 2, "2026-01-02T03:04:05Z".to_owned(), "0123456789ab".to_owned());
+    let mut outcome =
+        Outcome::started(trial, 2, "2026-01-02T03:04:05Z".to_owned(), "0123456789ab".to_owned());
     let epochs = trial.train.epochs;
     outcome.status = Status::Finished;
     outcome.test_accuracy = Some(accuracy);
     outcome.test_loss = Some(1.0 - accuracy);
     outcome.validation_accuracy = Some(accuracy);
     outcome.chosen_epoch = Some(epochs);
-    let seconds = Seconds { wall, train: 0.75 * wall, evaluation: 0.125 * wall, data: 0.0625 * wall, ..Seconds::default() };
+    let seconds = Seconds {
+        wall,
+        train: 0.75 * wall,
+        evaluation: 0.125 * wall,
+        data: 0.0625 * wall,
+        ..Seconds::default()
+    };
     outcome.seconds = Seconds { cpu: 1.5 * wall, ..seconds };
     outcome.images_per_second = Some(7200.0 / wall);
     outcome.peak_memory_bytes = Some(300 << 20);
     (outcome.parameters, outcome.multiply_adds) = (Some(11_181_642), Some(37_000_000));
     outcome.trainable_parameters = Some(if trial.strategy == "full" { 11_181_642 } else { 5130 });
-    let file = FileRecord { name: "optdigits.bin".to_owned(), revision: None, sha256: "f1".repeat(32), size: 115_008 };
+    let file = FileRecord {
+        name: "optdigits.bin".to_owned(),
+        revision: None,
+        sha256: "f1".repeat(32),
+        size: 115_008,
+    };
     outcome.data = Some(DataRecord {
         source: trial.data.source.clone(),
         digest: "d1".repeat(32),
@@ -102,12 +116,17 @@ pub(crate) fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
         }
     };
     let prediction = |i: u32| Prediction { example: i, label: i % 3, predicted: i % 2, probability: 0.5 };
-    TrialResult { outcome, epochs: (1..=epochs).map(epoch).collect(), predictions: (0..10).map(prediction).collect() }
+    TrialResult {
+        outcome,
+        epochs: (1..=epochs).map(epoch).collect(),
+        predictions: (0..10).map(prediction).collect(),
+    }
 }
 
 /// The same trial, failed.
 pub(crate) fn failed(trial: &Trial, reason: &str) -> TrialResult {
-    let mut outcome = Outcome::started(trial, 2, "2026-01-02T03:04:05Z".to_owned(), "0123456789ab".to_owned());
+    let mut outcome =
+        Outcome::started(trial, 2, "2026-01-02T03:04:05Z".to_owned(), "0123456789ab".to_owned());
     outcome.status = Status::Failed { reason: reason.to_owned() };
     TrialResult { outcome, epochs: Vec::new(), predictions: Vec::new() }
 }

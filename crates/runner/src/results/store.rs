@@ -147,8 +147,7 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             let told = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-            let holder =
-                if told { format!("process {}", pid.trim()) } else { "another process".to_owned() };
+            let holder = if told { format!("process {}", pid.trim()) } else { "another process".to_owned() };
             return Err(StoreError::InUse { folder: folder.to_owned(), holder });
         }
         Err(TryLockError::Error(error)) => return Err(writing(error)),

@@ -166,7 +166,9 @@ fn parquet(path: &Path, frame: PolarsResult<DataFrame>) -> Result<Vec<u8>, Store
     let mut bytes = Vec::new();
     frame
         .and_then(|mut frame| {
-            ParquetWriter::new(&mut bytes).with_key_value_metadata(Some(format)).finish(frame.align_chunks_par())
+            ParquetWriter::new(&mut bytes)
+                .with_key_value_metadata(Some(format))
+                .finish(frame.align_chunks_par())
         })
         .map_err(|error| damaged(path, &error))?;
     Ok(bytes)

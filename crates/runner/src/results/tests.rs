@@ -17,7 +17,9 @@ fn trials() -> Vec<Trial> {
 /// A store with the first two trials finished and the third failed.
 fn filled(folder: &Path) -> Store {
     let mut store = Store::open(folder).unwrap();
-    store.record_plan(&plan(&["resnet18"], &["full", "head"], 2), "question = \"?\"\n", &["seed=1".to_owned()]).unwrap();
+    store
+        .record_plan(&plan(&["resnet18"], &["full", "head"], 2), "question = \"?\"\n", &["seed=1".to_owned()])
+        .unwrap();
     let [first, second, third, _] = &trials()[..] else { panic!() };
     store.save(first, &result(first, 0.75, 4.0), false).unwrap();
     store.save(second, &result(second, 0.5, 1.0), false).unwrap();
@@ -161,7 +163,9 @@ fn a_read_only_folder_is_refused_before_anything_is_done() {
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_told_as_such() {
     let message = write_through(Path::new("/dev/full"), b"x").unwrap_err().to_string();
-    assert!(message.contains("no space is left") && message.contains("every trial that finished before is kept"));
+    assert!(
+        message.contains("no space is left") && message.contains("every trial that finished before is kept")
+    );
 }
 
 #[test]
@@ -169,9 +173,8 @@ fn the_tables_hold_every_trial_epoch_and_prediction() {
     let dir = tempfile::tempdir().unwrap();
     drop(filled(dir.path()));
     gather(dir.path(), &Results::read(dir.path()).unwrap()).unwrap();
-    let read = |name: &str| {
-        ParquetReader::new(fs::File::open(dir.path().join(name)).unwrap()).finish().unwrap()
-    };
+    let read =
+        |name: &str| ParquetReader::new(fs::File::open(dir.path().join(name)).unwrap()).finish().unwrap();
     let table = read("trials.parquet");
     let names: Vec<&str> = table.get_column_names().into_iter().map(|name| name.as_str()).collect();
     for name in "trial model weights strategy seed resolution status test_accuracy validation_accuracy train_seconds \
@@ -181,7 +184,9 @@ fn the_tables_hold_every_trial_epoch_and_prediction() {
     {
         assert!(names.contains(&name), "{name} is not among {names:?}");
     }
-    let row = (0..3).find(|&i| table.column("trial").unwrap().str().unwrap().get(i) == Some(&trials()[1].id)).unwrap();
+    let row = (0..3)
+        .find(|&i| table.column("trial").unwrap().str().unwrap().get(i) == Some(&trials()[1].id))
+        .unwrap();
     let number = |name: &str| table.column(name).unwrap().f64().unwrap().get(row);
     assert_eq!((number("test_accuracy"), number("wall_seconds")), (Some(0.5), Some(1.0)));
     assert_eq!(table.column("test_accuracy").unwrap().null_count(), 1);

@@ -249,7 +249,8 @@ impl Key {
             Kind::Choice(..) => return Err(refuse()),
             Kind::List(field) => {
                 let items = if text == "none" { "" } else { text };
-                *(field.set)(trial) = items.split('+').filter(|item| !item.is_empty()).map(str::to_owned).collect();
+                *(field.set)(trial) =
+                    items.split('+').filter(|item| !item.is_empty()).map(str::to_owned).collect();
             }
             Kind::Flag(field) => *(field.set)(trial) = text.parse().map_err(|_| refuse())?,
             Kind::Seed(field) => *(field.set)(trial) = text.parse().map_err(|_| refuse())?,

@@ -64,7 +64,11 @@ impl Axis {
         }
         let rough = (self.high - self.low) / count.max(1) as f64;
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.75).unwrap_or(rough);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|m| m * power)
+            .find(|s| *s >= rough * 0.75)
+            .unwrap_or(rough);
         let decimals = (-step.log10().floor()).max(0.0) as usize;
         let first = (self.low / step - 1e-9).ceil() as i64;
         let last = (self.high / step + 1e-9).floor() as i64;
@@ -127,7 +131,10 @@ mod tests {
         assert_eq!(labels(Axis::exactly((0.0, 100.0), (0.0, 1.0)), 5), ["0", "20", "40", "60", "80", "100"]);
         assert_eq!(labels(Axis::exactly((97.21, 98.04), (0.0, 1.0)), 2), ["97.5", "98.0"]);
         assert_eq!(labels(Axis::exactly((97.21, 98.04), (0.0, 1.0)), 5), ["97.4", "97.6", "97.8", "98.0"]);
-        assert_eq!(labels(Axis::of_costs(&[1.0, 100.0], (0.0, 1.0)), 6), ["1", "2", "5", "10", "20", "50", "100"]);
+        assert_eq!(
+            labels(Axis::of_costs(&[1.0, 100.0], (0.0, 1.0)), 6),
+            ["1", "2", "5", "10", "20", "50", "100"]
+        );
     }
 
     #[test]

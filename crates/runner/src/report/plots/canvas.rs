@@ -42,7 +42,11 @@ pub(crate) fn draw(
     let title = title.replace('&', "&amp;").replace('<', "&lt;");
     let header = format!("<svg width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\"");
     let svg = svg.replacen(&fine_header, &header, 1);
-    Ok(svg.replacen("xmlns=\"http://www.w3.org/2000/svg\">", &format!("xmlns=\"http://www.w3.org/2000/svg\">\n<title>{title}</title>"), 1))
+    Ok(svg.replacen(
+        "xmlns=\"http://www.w3.org/2000/svg\">",
+        &format!("xmlns=\"http://www.w3.org/2000/svg\">\n<title>{title}</title>"),
+        1,
+    ))
 }
 
 /// A sheet that is being drawn on.
@@ -103,7 +107,13 @@ impl Type {
 
 impl Canvas<'_> {
     /// A line through places.
-    pub(crate) fn line(&self, places: &[Place], colour: RGBColor, width: f64, dash: Dash) -> Result<(), PlotError> {
+    pub(crate) fn line(
+        &self,
+        places: &[Place],
+        colour: RGBColor,
+        width: f64,
+        dash: Dash,
+    ) -> Result<(), PlotError> {
         let places: Vec<(i32, i32)> = places.iter().map(|&place| grid(place)).collect();
         let style = colour.stroke_width(fine(width) as u32);
         match dash {
@@ -148,7 +158,8 @@ impl Canvas<'_> {
         if shape == Shape::Circle {
             return Ok(self.area.draw(&Circle::new(grid((x, y)), fine(radius), colour.filled()))?);
         }
-        let corners: Vec<Place> = outline(shape).iter().map(|(dx, dy)| (x + dx * radius, y + dy * radius)).collect();
+        let corners: Vec<Place> =
+            outline(shape).iter().map(|(dx, dy)| (x + dx * radius, y + dy * radius)).collect();
         self.area(&corners, colour, 1.0)
     }
 

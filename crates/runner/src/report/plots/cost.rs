@@ -140,7 +140,11 @@ fn explain_numbers(canvas: &Canvas<'_>, frame: &Frame, marks: &[Mark<'_>]) -> Re
     for (line, mark) in marks.iter().enumerate() {
         let y = frame.from.1 + 8.0 + line as f64 * 17.0;
         let Look { colour, shape, .. } = mark.look;
-        canvas.text(&mark.arm.number.to_string(), (left + 10.0, y), Type { bold: true, ..Type::plain(LABEL, colour).side(1) })?;
+        canvas.text(
+            &mark.arm.number.to_string(),
+            (left + 10.0, y),
+            Type { bold: true, ..Type::plain(LABEL, colour).side(1) },
+        )?;
         canvas.marker((left + 21.0, y), shape, 4.5, colour, !mark.on_front)?;
         canvas.text(&mark.name, (left + 31.0, y), Type::plain(LABEL, INK))?;
     }

@@ -58,12 +58,18 @@ pub(crate) fn validation_curves(comparison: &Comparison<'_>) -> Result<Option<St
         for (index, (model, curves)) in panels.iter().enumerate() {
             let (column, row) = (index % columns, index / columns);
             let corner = (column as f64 * cell.0, 58.0 + row as f64 * cell.1);
-            let (from, to) =
-                ((corner.0 + 50.0, corner.1 + 40.0), (corner.0 + cell.0 - widest - 36.0, corner.1 + 40.0 + inner));
+            let (from, to) = (
+                (corner.0 + 50.0, corner.1 + 40.0),
+                (corner.0 + cell.0 - widest - 36.0, corner.1 + 40.0 + inner),
+            );
             let y = Axis::around(&values, (to.1, from.1), 0.5).within(0.0, 100.0);
             let frame = Frame { from, to, x: Axis::exactly((1.0, last), (from.0 + 8.0, to.0)), y };
             let middle = (from.0 + to.0) / 2.0;
-            canvas.text(model, (middle, corner.1 + 12.0), Type { bold: true, ..Type::plain(13.0, INK).side(0) })?;
+            canvas.text(
+                model,
+                (middle, corner.1 + 12.0),
+                Type { bold: true, ..Type::plain(13.0, INK).side(0) },
+            )?;
             let ticks = (epochs(frame.x), y.ticks(6));
             frame.paint(canvas, (&ticks.0, &ticks.1), ("epoch", "accuracy, %"))?;
             panel(canvas, &frame, curves)?;
@@ -110,7 +116,8 @@ fn end_label(curve: &Curve<'_>) -> String {
 
 /// By epoch, over the finished trials that have a validation accuracy there.
 fn points(arm: &Arm<'_>) -> Vec<(f64, f64, f64, f64)> {
-    let finished: Vec<_> = arm.runs.iter().filter(|run| run.finished().is_some()).filter_map(|r| r.stored).collect();
+    let finished: Vec<_> =
+        arm.runs.iter().filter(|run| run.finished().is_some()).filter_map(|r| r.stored).collect();
     let last = finished.iter().flat_map(|s| s.epochs.iter().map(|e| e.epoch)).max().unwrap_or(0);
     let point = |epoch: usize| {
         let records = finished.iter().flat_map(|s| s.epochs.iter().filter(move |e| e.epoch == epoch));

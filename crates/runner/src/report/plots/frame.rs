@@ -77,7 +77,8 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(84, 84, 84),
     RGBColor(150, 40, 50),
 ];
-const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed(9.0, 4.0), Dash::Dashed(4.0, 3.0), Dash::Dashed(1.6, 2.6)];
+const DASHES: [Dash; 4] =
+    [Dash::Solid, Dash::Dashed(9.0, 4.0), Dash::Dashed(4.0, 3.0), Dash::Dashed(1.6, 2.6)];
 const SHAPES: [Shape; 6] =
     [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond, Shape::Wedge, Shape::Cross];
 

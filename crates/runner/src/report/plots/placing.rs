@@ -42,7 +42,8 @@ pub(crate) fn place_labels(
                 marks.chain(labels).map(|other| overlap(spot, other)).sum::<f64>() * 4.0
                     + taken.iter().map(|other| overlap(spot, *other)).sum::<f64>() * 3.0
             };
-            let costs = spots[label].iter().enumerate().map(|(rank, spot)| (others(*spot) + rank as f64, rank));
+            let costs =
+                spots[label].iter().enumerate().map(|(rank, spot)| (others(*spot) + rank as f64, rank));
             let best = costs.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0, |(_, rank)| rank);
             moved |= best != chosen[label];
             chosen[label] = best;
@@ -53,7 +54,9 @@ pub(crate) fn place_labels(
     }
     let rects: Vec<Rect> = chosen.iter().zip(&spots).map(|(&spot, spots)| spots[spot]).collect();
     let clear = (0..rects.len()).all(|a| {
-        let free = |others: &[Rect]| others.iter().enumerate().all(|(b, other)| a == b || overlap(rects[a], *other) < 1.0);
+        let free = |others: &[Rect]| {
+            others.iter().enumerate().all(|(b, other)| a == b || overlap(rects[a], *other) < 1.0)
+        };
         inside(rects[a], bounds) && free(&rects) && free(&markers)
     });
     (rects.iter().map(|rect| (rect.0, (rect.1 + rect.3) / 2.0)).collect(), clear)

@@ -8,7 +8,8 @@ use crate::results::samples::{plan, results};
 
 /// A number in [0, 1) that looks random and depends on the text.
 fn scatter(text: &str) -> f64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let hash =
+        text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     (hash.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 40) as f64 / (1u64 << 24) as f64
 }
 
@@ -16,7 +17,10 @@ fn scatter(text: &str) -> f64 {
 fn plots(plan: Plan, spread: f64) -> Vec<Option<String>> {
     let measure = |t: &Trial| {
         let arm = format!("{}{}", t.model, t.strategy);
-        (0.8 + 0.18 * spread * (scatter(&arm) - 0.5) + 0.01 * scatter(&t.id), 60.0 + 600.0 * spread * scatter(&(arm + "t")))
+        (
+            0.8 + 0.18 * spread * (scatter(&arm) - 0.5) + 0.01 * scatter(&t.id),
+            60.0 + 600.0 * spread * scatter(&(arm + "t")),
+        )
     };
     let results = results(plan, measure);
     let comparison = Comparison::of(&results);
@@ -29,7 +33,8 @@ fn plots(plan: Plan, spread: f64) -> Vec<Option<String>> {
 
 /// The texts of a plot with the boxes that they take: left, top, right, bottom in pixels.
 fn texts(svg: &str) -> Vec<(String, placing::Rect)> {
-    let fine = attribute(svg, "viewBox").split(' ').nth(2).unwrap().parse::<f64>().unwrap() / number(svg, "width");
+    let fine =
+        attribute(svg, "viewBox").split(' ').nth(2).unwrap().parse::<f64>().unwrap() / number(svg, "width");
     svg.split("<text ")
         .skip(1)
         .map(|element| {
@@ -58,8 +63,18 @@ fn number(element: &str, name: &str) -> f64 {
 #[test]
 fn no_text_is_cut_off_or_covers_another() {
     let strategies = [
-        "full", "head", "last-1", "last-2", "last-3", "thaw", "lp-ft", "freeze-then-thaw:3", "three-phase",
-        "layer-decay:0.75", "bn-only", "l2-sp:0.01",
+        "full",
+        "head",
+        "last-1",
+        "last-2",
+        "last-3",
+        "thaw",
+        "lp-ft",
+        "freeze-then-thaw:3",
+        "three-phase",
+        "layer-decay:0.75",
+        "bn-only",
+        "l2-sp:0.01",
     ];
     let long = ["a strategy whose name is much longer than any plot could ever bear to show in full", "full"];
     let cases = [
@@ -79,7 +94,10 @@ fn no_text_is_cut_off_or_covers_another() {
                 assert!(inside, "case {case}: {text:?} is cut off at {rect:?}");
                 for (other, rect_of_other) in &texts[..index] {
                     let shared = placing::overlap(*rect, *rect_of_other);
-                    assert!(shared < 12.0, "case {case}: {text:?} covers {other:?} by {shared} square pixels");
+                    assert!(
+                        shared < 12.0,
+                        "case {case}: {text:?} covers {other:?} by {shared} square pixels"
+                    );
                 }
             }
         }
@@ -89,7 +107,9 @@ fn no_text_is_cut_off_or_covers_another() {
 #[test]
 fn every_arm_is_named_in_every_plot_even_where_all_coincide() {
     for spread in [1.0, 0.0] {
-        for svg in plots(plan(&["resnet18"], &["full", "head", "last-1", "thaw"], 3), spread).into_iter().flatten() {
+        for svg in
+            plots(plan(&["resnet18"], &["full", "head", "last-1", "thaw"], 3), spread).into_iter().flatten()
+        {
             for name in ["full", "head", "last-1", "thaw"] {
                 assert!(texts(&svg).iter().any(|(text, _)| text.starts_with(name)), "{name} is missing");
             }
@@ -106,6 +126,8 @@ fn there_is_no_plot_of_nothing() {
 
 #[test]
 fn an_interval_is_drawn_from_three_seeds_on() {
-    let explains = |seeds| plots(plan(&["resnet18"], &["full", "head"], seeds), 1.0)[0].clone().unwrap().contains("95 %");
+    let explains = |seeds| {
+        plots(plan(&["resnet18"], &["full", "head"], seeds), 1.0)[0].clone().unwrap().contains("95 %")
+    };
     assert!(!explains(2) && explains(3));
 }
