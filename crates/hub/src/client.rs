@@ -244,7 +244,7 @@ pub(crate) fn patiently<T>(
                     _ => Duration::ZERO,
                 };
                 let pause = wait.max(asked_for).min(LONGEST_WAIT);
-                progress.note(&format!("{error}; trying again in {:.1} s", pause.as_secs_f32()));
+                progress.note(&format!("{}; trying again in {:.1} s", error.cause(), pause.as_secs_f32()));
                 thread::sleep(pause);
                 wait *= 2;
             }

@@ -13,7 +13,7 @@ use crate::client::{Client, patiently};
 use crate::lock::FileLock;
 use crate::names::{Fetched, HubFile};
 use crate::refusal::{Asked, shorten};
-use crate::verdict::{accept, behind, not_the_pinned};
+use crate::verdict::{accept, not_the_pinned};
 use crate::verify::{Announced, Judgement, Measured, judge, measure};
 use crate::{HubError, Patience, Progress};
 
@@ -92,7 +92,9 @@ impl Staging {
     fn new(cache: &RepoCache, key: &str) -> Self {
         for entry in fs::read_dir(cache.own_folder("staging")).into_iter().flatten().flatten() {
             let lock = cache.own("locks", &format!("{}.lock", entry.file_name().to_string_lossy()));
-            if lock.exists() && matches!(FileLock::try_take(&lock), Ok(Some(_))) {
+            if lock.exists()
+                && let Ok(Some(_held)) = FileLock::try_take(&lock)
+            {
                 // What cannot be removed only takes room.
                 let _ = fs::remove_dir_all(entry.path());
             }
@@ -114,7 +116,7 @@ impl Staging {
         fs::create_dir_all(inside.blobs()).map_err(HubError::disk("make", &inside.blobs()))?;
         // A blob that the shared cache has under another commit is not fetched again.
         for entry in fs::read_dir(cache.blobs()).into_iter().flatten().flatten() {
-            let blob = behind(&entry.path())?;
+            let Ok(blob) = fs::canonicalize(entry.path()) else { continue };
             if blob.is_file() && blob.extension().is_none() {
                 let _ = link(&blob, &inside.blobs().join(entry.file_name()));
             }
@@ -125,7 +127,7 @@ impl Staging {
         }
         let etag = inside.etag(&pointer).or_else(|| only_name(&inside.blobs()));
         let announced = Announced::from_etag(etag.as_deref());
-        let bytes = behind(&pointer)?;
+        let bytes = fs::canonicalize(&pointer).map_err(HubError::disk("find", &pointer))?;
         let measured = measure(&bytes, &announced).map_err(HubError::disk("read", &bytes))?;
         Ok(Staged { bytes, etag, announced, announced_size, measured })
     }

@@ -278,6 +278,24 @@ impl HubError {
         )
     }
 
+    /// What happened, without advice: for notes on the way, when the last word is not spoken yet.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            HubError::Unavailable { endpoint, status, message, .. } => {
+                format!("{endpoint} answers {status}{message}")
+            }
+            HubError::Unreachable { endpoint, reason, .. } => format!("cannot reach {endpoint} ({reason})"),
+            HubError::Stalled { endpoint, .. } => format!("{endpoint} fell silent"),
+            HubError::Interrupted { subject, reason, .. } => {
+                format!("the transfer of {subject} broke off ({reason})")
+            }
+            HubError::WrongSize { subject, wanted, found, .. } => {
+                format!("{subject} came with {found} bytes where {wanted} were due")
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// Writes into the message how often it was tried.
     pub(crate) fn after(mut self, tries: u32) -> Self {
         match &mut self {

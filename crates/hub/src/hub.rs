@@ -132,7 +132,8 @@ impl Hub {
             Ok(commit) => self.fetch_at(client, &cache, file, &commit, progress),
             Err(error) if error.is_passing() => match self.fetch_cached(&cache, file) {
                 Ok(found) => {
-                    progress.note(&format!("{error}; using the cached commit {}", found.revision));
+                    let (cause, commit) = (error.cause(), &found.revision);
+                    progress.note(&format!("{cause}; using the cached commit {commit}"));
                     Ok(found)
                 }
                 Err(_) => Err(error),

@@ -5,7 +5,7 @@
 //! into the cache are hashed on their first use.
 
 use std::fs::{self, Metadata};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -133,9 +133,4 @@ fn place(cache: &RepoCache, commit: &str, path: &str) -> PathBuf {
 
 fn changed(about: &Metadata) -> Option<Duration> {
     about.modified().ok().and_then(|time: SystemTime| time.duration_since(UNIX_EPOCH).ok())
-}
-
-/// The file behind a link.
-pub(crate) fn behind(pointer: &Path) -> Result<PathBuf, HubError> {
-    fs::canonicalize(pointer).map_err(HubError::disk("find", pointer))
 }
