@@ -165,7 +165,9 @@ fn a_hub_that_fails_is_the_hubs_error() {
     let (server, hub, _folder) = hub(&[("train.parquet", parquet(&[(png(1), 0)], None))]);
     server.fail(RepoKind::Dataset, REPO, "train.parquet", Fault::WrongBody, Times::Always);
     assert!(matches!(prepared(&hub), Err(DataError::Hub(_))));
-    server.heal();
+
+    // Another client, since one that has seen the repository's commit does not ask again.
+    let (server, hub, _folder) = self::hub(&[("train.parquet", parquet(&[(png(1), 0)], None))]);
     server.fail_repo(RepoKind::Dataset, REPO, Fault::NotFound, Times::Always);
     let error: HubError = match prepared(&hub) {
         Err(DataError::Hub(error)) => error,

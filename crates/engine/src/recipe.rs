@@ -178,7 +178,8 @@ pub(crate) mod tests {
 
     #[test]
     fn each_bad_value_is_named() {
-        let bad: [(&str, fn(&mut Recipe)); 10] = [
+        type Spoil = fn(&mut Recipe);
+        let bad: [(&str, Spoil); 10] = [
             ("epochs", |r| r.epochs = 0),
             ("batch", |r| r.batch = 1),
             ("learning-rate", |r| r.learning_rate = f64::NAN),

@@ -153,7 +153,7 @@ fn wrong_values_say_what_was_found_and_what_is_allowed() {
             "4:11: `augment` must be a list of texts, not a list",
         ),
         ("[0, 1]", "[0, -1]", "9:12: `seed` must be a whole number of 0 or more, not the number -1"),
-        ("\"alexnet\"]", "\"alexnt\"]", "7:22: unknown model `alexnt` (did you mean `alexnet`?"),
+        ("\"alexnet\"]", "\"alexnt\"]", "7:22: there is no model `alexnt` (did you mean `alexnet`?"),
         ("\"which?\"", "3", "1:12: `question` must be a sentence in quotes, not the number 3"),
         (
             "0.852",

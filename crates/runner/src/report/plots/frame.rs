@@ -11,6 +11,9 @@ use crate::compare::Comparison;
 /// Letters of an arm's name; longer ones lose their middle.
 const LONGEST_NAME: usize = 48;
 
+/// Values of an axis and what is written at them.
+pub(crate) type Ticks<'a> = &'a [(f64, String)];
+
 /// A rectangle with an axis below and one at its left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
@@ -30,7 +33,7 @@ impl Frame {
     pub(crate) fn paint(
         &self,
         canvas: &Canvas<'_>,
-        (x_ticks, y_ticks): (&[(f64, String)], &[(f64, String)]),
+        (x_ticks, y_ticks): (Ticks<'_>, Ticks<'_>),
         (x_title, y_title): (&str, &str),
     ) -> Result<(), PlotError> {
         let ((left, top), (right, bottom)) = (self.from, self.to);
