@@ -48,6 +48,9 @@ fn decode_png(bytes: &[u8]) -> Result<Picture, String> {
 
 fn decode_jpeg(bytes: &[u8]) -> Result<Picture, String> {
     let broken = |error| format!("broken JPEG: {error:?}");
+    if !ends(bytes) {
+        return Err("broken JPEG: cut, as there is no end after the image's data".to_owned());
+    }
     let side = MAX_SIDE as usize;
     // Headers are read leniently, since cameras pad them; the image itself strictly, or a cut file would end in grey.
     let options = DecoderOptions::default().set_max_width(side).set_max_height(side);
@@ -64,6 +67,15 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Picture, String> {
         return Err("broken JPEG: not three channels".to_owned());
     }
     Ok(Picture { height, width, pixels })
+}
+
+/// Whether an end-of-image marker comes after the last start of scan. A thumbnail inside has both, before the image.
+fn ends(bytes: &[u8]) -> bool {
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    match (last([0xff, 0xda]), last([0xff, 0xd9])) {
+        (Some(scan), Some(end)) => scan < end,
+        _ => false,
+    }
 }
 
 impl Picture {

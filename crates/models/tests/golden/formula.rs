@@ -41,7 +41,7 @@ fn values(name: &str, shape: &[usize]) -> Vec<f32> {
 }
 
 /// Gives the model the formula's weights and statistics.
-pub fn fill(model: &Model) {
+pub(crate) fn fill(model: &Model) {
     let mut dict = StateDict::new("formula");
     for parameter in model.parameters() {
         let name = parameter.name();
@@ -59,20 +59,20 @@ pub fn fill(model: &Model) {
     model.load(&dict, HeadPolicy::Keep).unwrap();
 }
 
-pub fn images(name: &str, batch: usize, height: usize, width: usize) -> Hwnc {
+pub(crate) fn images(name: &str, batch: usize, height: usize, width: usize) -> Hwnc {
     let salt = salt(name);
     let values: Vec<f32> = (0..batch * 3 * height * width).map(|i| (1.5 * noise(salt, i)) as f32).collect();
     let nchw = Tensor::from_vec(values, (batch, 3, height, width), &Device::Cpu).unwrap();
     Hwnc::from_nchw(&nchw).unwrap()
 }
 
-pub fn labels(batch: usize, first: usize, classes: usize) -> Vec<u32> {
+pub(crate) fn labels(batch: usize, first: usize, classes: usize) -> Vec<u32> {
     (0..batch).map(|n| ((3 * n + first) % classes) as u32).collect()
 }
 
 /// What the fixtures keep of a tensor.
 #[derive(Debug, serde::Deserialize)]
-pub struct Digest {
+pub(crate) struct Digest {
     norm: f64,
     sum: f64,
     product: f64,
@@ -83,7 +83,7 @@ impl Digest {
     /// The worst relative difference from a tensor in torchvision's element order. Norm, sum and product are measured
     /// against the norm (a sum is the product with ones, so against √n times less), entries against themselves or,
     /// where they are smaller, against the root mean square.
-    pub fn difference(&self, name: &str, torch: &[f32]) -> f64 {
+    pub(crate) fn difference(&self, name: &str, torch: &[f32]) -> f64 {
         let wide: Vec<f64> = torch.iter().map(|&v| f64::from(v)).collect();
         let probe = salt(&format!("{name}.probe"));
         let product: f64 = wide.iter().enumerate().map(|(i, v)| v * noise(probe, i)).sum();
