@@ -185,11 +185,14 @@ fn arms<'a>(plan: &'a Plan, stored: &BTreeMap<&str, &'a StoredTrial>) -> Vec<Arm
 }
 
 /// The keys that an arm's label shows (model and strategy always), and those of them that tell the arms of one model
-/// apart.
+/// apart. A key that the model settles, such as weights of its own, tells nothing more.
 fn distinguishing_keys(plan: &Plan) -> (Vec<&str>, Vec<&str>) {
     let several = |key: &str| {
-        let values: BTreeSet<Option<String>> = plan.trials.iter().map(|trial| trial.value_of(key)).collect();
-        values.len() > 1
+        let mut values: BTreeMap<&str, BTreeSet<Option<String>>> = BTreeMap::new();
+        for trial in &plan.trials {
+            values.entry(&trial.model).or_default().insert(trial.value_of(key));
+        }
+        values.values().any(|values| values.len() > 1)
     };
     let axes = plan.axes.iter().map(|axis| axis.key.as_str());
     let others: Vec<&str> =
@@ -299,6 +302,18 @@ mod tests {
             (comparison.arms[0].place.clone(), comparison.arms[1].place.clone()),
             (vec![0, 0, 1, 0], vec![0, 0, 0, 0])
         );
+    }
+
+    #[test]
+    fn labels_leave_out_what_the_model_settles() {
+        let mut plan = plan(&["resnet18", "alexnet"], &["full", "head"], 1);
+        for trial in &mut plan.trials {
+            trial.weights = format!("hub:someone/{}/model.safetensors", trial.model);
+        }
+        let values = plan.trials.iter().map(|trial| trial.weights.clone()).collect();
+        plan.axes.push(Axis { key: "weights".to_owned(), values });
+        let results = results(plan, |_| (0.5, 1.0));
+        assert_eq!(Comparison::of(&results).arms[0].label, "resnet18 · full");
     }
 
     #[test]
