@@ -53,7 +53,7 @@ pub fn run(command: &Command) -> Result<(String, Ending), Error> {
         Command::Sweep(args) => commands::sweep::sweep(args, settings::hub_options(args.offline)?),
         Command::Plan(args) => commands::plan::plan(args).map(done),
         Command::Report(args) => {
-            Ok(done(format!("{}\n", report::write_report(&args.folder)?.path.display())))
+            Ok(done(format!("{}\n", report::rewrite_report(&args.folder)?.path.display())))
         }
         Command::Models(args) => commands::models::models(args).map(done),
         Command::Data(args) => {

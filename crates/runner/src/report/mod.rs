@@ -43,6 +43,19 @@ pub struct Report {
     pub arms: String,
 }
 
+/// Makes the report of a results folder again. Where tables are all that is left of its trials, as in a checkout of a
+/// repository that keeps reports alone, they stay as they are.
+///
+/// # Errors
+/// As [`write_report`]; [`StoreError::NoTrials`] where there is nothing to make it from.
+pub fn rewrite_report(folder: &Path) -> Result<Report, ReportError> {
+    let only_tables = folder.join("trials.parquet").exists() && !folder.join("trials").exists();
+    if only_tables {
+        return Err(StoreError::NoTrials { folder: folder.to_owned() }.into());
+    }
+    write_report(folder)
+}
+
 /// Reads a results folder and writes its tables, plots and `report.md`, each whole or not at all.
 ///
 /// # Errors

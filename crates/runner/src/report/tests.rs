@@ -60,3 +60,19 @@ fn a_report_is_written_whatever_has_become_of_the_trials() {
         assert_eq!(fs::read_to_string(&report.path).unwrap(), text, "{name}");
     }
 }
+
+#[test]
+fn a_report_whose_trials_are_gone_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let plan = plan(&["resnet18"], &["full"], 1);
+    store.record_plan(&plan, "", &[]).unwrap();
+    store.record_environment(&environment()).unwrap();
+    store.save(&plan.trials[0], &result(&plan.trials[0], 0.5, 10.0), false).unwrap();
+    let report = rewrite_report(dir.path()).unwrap();
+    let text = fs::read_to_string(&report.path).unwrap();
+    fs::remove_dir_all(dir.path().join("trials")).unwrap();
+    let error = rewrite_report(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("not the trials"), "{error}");
+    assert_eq!(fs::read_to_string(&report.path).unwrap(), text);
+}

@@ -95,6 +95,14 @@ pub enum StoreError {
         /// The trial's id.
         id: String,
     },
+    /// A report is there without the trials that it was made from, as in a checkout of the repository.
+    #[error(
+        "{folder} holds a report and its tables, but not the trials they were made from, so it cannot be made again; `frostline sweep` with its experiment file and `--results` runs them"
+    )]
+    NoTrials {
+        /// The folder that was named.
+        folder: PathBuf,
+    },
     /// The folder is no results folder.
     #[error(
         "{folder} holds no plan.json; name the results folder of an experiment, for instance results/quickstart"
