@@ -1,2 +1,97 @@
-//! Criterion benches of Frostline: `cargo bench --package frostline-benches`. Each file below `benches/` measures one
-//! thing: convolutions over a network's real shapes, whole training steps and inference, and the loader.
+//! What Criterion's benches and the comparison with peers share: [`Work`], a training step or an inference pass of one
+//! (model, resolution, strategy) on images that need no data set.
+//!
+//! `cargo bench --package frostline-benches` runs the files below `benches/`, each of which measures one thing; `just peers`
+//! runs the comparison below `peers/`.
+
+use candle_core::Device;
+use frostline_engine::{BatchNormPolicy, Keep, Optimizer, OptimizerKind, Recipe, Schedule, Strategy};
+use frostline_kernels::{Hwnc, Tape, cross_entropy};
+use frostline_models::{Activation, BatchNormMode, BuildSpec, Model, Pass, build};
+use frostline_streams::Streams;
+
+/// Images in a step.
+pub const BATCH: usize = 64;
+
+/// Any failure; a bench has nothing to do about one but to tell.
+pub type Failure = Box<dyn std::error::Error>;
+
+const RECIPE: Recipe = Recipe {
+    epochs: 1,
+    batch: BATCH,
+    optimizer: OptimizerKind::Adam,
+    learning_rate: 1e-3,
+    weight_decay: 0.0,
+    schedule: Schedule::Constant,
+    warmup: 0.0,
+    label_smoothing: 0.0,
+    clip_norm: None,
+    batch_norm: BatchNormPolicy::Follow,
+    keep: Keep::Last,
+};
+
+/// A piece of work that can be done again and again.
+pub struct Work {
+    model: Model,
+    images: Hwnc,
+    labels: Vec<u32>,
+    examples: Vec<u32>,
+    /// What trains, and behind how many frozen stages; none for inference.
+    training: Option<(Optimizer, usize)>,
+}
+
+impl Work {
+    /// `what` is a strategy's name, or `inference`. The models have 10 classes and random weights.
+    ///
+    /// # Errors
+    /// An unknown model or strategy, or a resolution that is too small.
+    pub fn new(model: &str, side: usize, what: &str) -> Result<Self, Failure> {
+        let model = build(model, &BuildSpec { classes: 10, height: side, width: side, seed: 0 })?;
+        let count = side * side * BATCH * 3;
+        let pixels = (0..count).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
+        let images = Hwnc::from_vec(pixels, (side, side, BATCH, 3), &Device::Cpu)?;
+        let training = match what {
+            "inference" => None,
+            strategy => {
+                let prefix = freeze(&model, strategy.parse()?)?;
+                Some((Optimizer::new(&RECIPE, model.parameters()), prefix))
+            }
+        };
+        let labels = (0..BATCH as u32).map(|i| i % 10).collect();
+        Ok(Self { model, images, labels, examples: (0..BATCH as u32).collect(), training })
+    }
+
+    /// A training step (forward, loss, backward, Adam), or an inference pass.
+    ///
+    /// # Errors
+    /// Where the model fails.
+    pub fn step(&mut self) -> Result<(), Failure> {
+        let images = self.images.clone();
+        let Some((optimizer, prefix)) = &mut self.training else {
+            std::hint::black_box(self.model.forward(&images, &Pass::Evaluate)?);
+            return Ok(());
+        };
+        let pass = Pass::Train { streams: Streams::new(0), epoch: 1, examples: &self.examples };
+        let (loss, tape) = Tape::record(|| {
+            let features = self.model.forward_range(0..*prefix, images, &Pass::Evaluate)?;
+            let logits = self.model.forward_range(*prefix..self.model.stages().len(), features, &pass)?;
+            Ok::<_, Failure>(cross_entropy(&Activation::into_tensor(logits)?, &self.labels, 0.0)?)
+        })?;
+        optimizer.step(&tape.backward(&loss)?, 1e-3)?;
+        Ok(())
+    }
+}
+
+/// Freezes as `strategy` says; the frozen prefix's length.
+fn freeze(model: &Model, strategy: Strategy) -> Result<usize, Failure> {
+    let stages: Vec<&str> = model.stages().iter().map(|stage| stage.name.as_str()).collect();
+    let phase = strategy.phases(model.name(), &stages, 1)?.remove(0);
+    for parameter in model.parameters() {
+        parameter.set_trainable(phase.trains[parameter.stage()]);
+    }
+    for norm in model.norms() {
+        let mode = if phase.trains[norm.stage()] { BatchNormMode::Batch } else { BatchNormMode::Running };
+        norm.set_mode(mode);
+    }
+    Ok(phase.frozen_prefix())
+}

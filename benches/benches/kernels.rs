@@ -3,8 +3,12 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use frostline_kernels::{ConvSpec, Hwnc, conv2d};
+use frostline_kernels::{ConvSpec, Hwnc, Tape, conv2d};
 use std::hint::black_box;
+
+/// As in the `frostline` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BATCH: usize = 64;
 
@@ -52,8 +56,9 @@ fn convolutions(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(3 * pairs as u64));
         group.bench_function(format!("{name} forward and backward"), |bencher| {
             bencher.iter(|| {
-                let y = conv2d(&tracked, weights.as_tensor(), None, spec).expect("a convolution");
-                black_box(y.tensor().backward().expect("gradients"))
+                let forward = || conv2d(&tracked, weights.as_tensor(), None, spec);
+                let (y, tape) = Tape::record(forward).expect("a convolution");
+                black_box(tape.backward_from(y.tensor(), y.tensor()).expect("gradients"))
             });
         });
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::backprop::GradStore;
+use frostline_kernels::Gradients;
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, State, adam, sgd, squared_norm};
 use frostline_models::Parameter;
 
@@ -65,7 +65,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`EngineError::NoGradient`] where a parameter has none; [`EngineError::Tensor`] where an update fails.
-    pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<(), EngineError> {
+    pub fn step(&mut self, gradients: &Gradients, lr: f64) -> Result<(), EngineError> {
         self.steps += 1;
         let grad_scale = self.grad_scale(gradients)?;
         let (kind, weight_decay, step) = (self.kind, self.weight_decay, self.steps);
@@ -94,7 +94,7 @@ impl Optimizer {
 
     /// What gradients are multiplied by so that their common norm is at most `clip_norm`, as PyTorch's
     /// `clip_grad_norm_` does it.
-    fn grad_scale(&self, gradients: &GradStore) -> Result<f32, EngineError> {
+    fn grad_scale(&self, gradients: &Gradients) -> Result<f32, EngineError> {
         let Some(limit) = self.clip_norm else { return Ok(1.0) };
         let mut squares = 0.0;
         for slot in &self.slots {
@@ -105,7 +105,7 @@ impl Optimizer {
 }
 
 fn gradient<'a>(
-    gradients: &'a GradStore,
+    gradients: &'a Gradients,
     parameter: &Parameter,
 ) -> Result<&'a candle_core::Tensor, EngineError> {
     gradients

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::mpsc;
 
 use frostline_data::{Augment, Batch, DataError, Dataset, Loader, LoaderOptions, Splits};
-use frostline_kernels::{Hwnc, cross_entropy};
+use frostline_kernels::{Hwnc, Tape, cross_entropy};
 use frostline_models::{BatchNormMode, Model, ModelError, Pass};
 use frostline_streams::Streams;
 
@@ -230,14 +230,17 @@ impl<'a> Run<'a> {
         let examples = batch.labels.len();
         let input = Hwnc::from_vec(batch.pixels, (batch.height, batch.width, examples, 3), model.device())?;
         let pass = Pass::Train { streams: self.streams, epoch: epoch as u64, examples: &batch.examples };
-        let logits = forward(model, input, phase.frozen_prefix(), recipe.batch_norm, &pass)?;
-        let loss = cross_entropy(&logits, &batch.labels, recipe.label_smoothing)?;
+        let ((logits, loss), tape) = Tape::record(|| {
+            let logits = forward(model, input, phase.frozen_prefix(), recipe.batch_norm, &pass)?;
+            let loss = cross_entropy(&logits, &batch.labels, recipe.label_smoothing)?;
+            Ok::<_, EngineError>((logits, loss))
+        })?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
             return Err(EngineError::Diverged { epoch, step, loss: value });
         }
         let rate = self.learning_rate((epoch - 1) * self.loader.batches() + step - 1);
-        optimizer.step(&loss.backward()?, rate)?;
+        optimizer.step(&tape.backward(&loss)?, rate)?;
         let logits = logits.to_vec2::<f32>()?;
         let right =
             logits.iter().zip(&batch.labels).filter(|(row, label)| most_likely(row).0 == **label).count();

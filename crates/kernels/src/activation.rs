@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::layout::Hwnc;
 use crate::storage::{self, Values};
-use crate::{composed, tasks};
+use crate::{composed, tape, tasks};
 
 /// `max(x, 0)` at every value; the gradient at 0 is 0.
 pub fn relu(x: &Hwnc) -> Result<Hwnc> {
@@ -18,7 +18,7 @@ pub fn relu(x: &Hwnc) -> Result<Hwnc> {
 /// `max(x, 0)` for a tensor of any shape, for instance `[N, C]`; the gradient at 0 is 0.
 pub fn relu_2d(x: &Tensor) -> Result<Tensor> {
     match storage::runs_here(x) {
-        true => x.contiguous()?.apply_op1(Relu),
+        true => tape::apply1(&x.contiguous()?, Relu),
         false => composed::relu(x),
     }
 }
@@ -33,7 +33,7 @@ pub fn dropout(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
     }
     let mask = mask.detach().contiguous()?;
     match storage::runs_here(x) {
-        true => x.contiguous()?.apply_op1(Dropout { mask }),
+        true => tape::apply1(&x.contiguous()?, Dropout { mask }),
         false => x * &mask,
     }
 }
@@ -44,14 +44,14 @@ pub fn dropout(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
 pub fn flatten_hwc(x: &Hwnc) -> Result<Tensor> {
     let (h, w, n, c) = x.dims();
     if h * w == 1 {
-        return x.tensor().reshape((n, c));
+        return tape::reshape(x.tensor(), (n, c));
     }
-    let x = x.tensor().reshape((h * w, n, c))?;
+    let x = tape::reshape(x.tensor(), (h * w, n, c))?;
     let images = match storage::runs_here(&x) {
-        true => x.apply_op1(ExchangeOuter)?,
+        true => tape::apply1(&x, ExchangeOuter)?,
         false => x.transpose(0, 1)?.contiguous()?,
     };
-    images.reshape((n, h * w * c))
+    tape::reshape(&images, (n, h * w * c))
 }
 
 struct Relu;
@@ -100,7 +100,7 @@ struct ExchangeOuter;
 impl ExchangeOuter {
     fn run(values: &[f32], shape: &Shape) -> Result<(Vec<f32>, Shape)> {
         let (a, b, c) = shape.dims3()?;
-        let mut out = vec![0.0f32; values.len()];
+        let mut out = tasks::zeros(values.len());
         out.par_chunks_mut((a * c).max(1)).enumerate().for_each(|(outer, block)| {
             for (inner, row) in block.chunks_exact_mut(c).enumerate() {
                 row.copy_from_slice(&values[(inner * b + outer) * c..][..c]);
@@ -127,23 +127,43 @@ impl CustomOp1 for ExchangeOuter {
     }
 }
 
-fn unary(x: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
-    let mut y = vec![0.0f32; x.len()];
+/// A function of one value.
+trait Single: Fn(f32) -> f32 + Sync {}
+impl<F: Fn(f32) -> f32 + Sync> Single for F {}
+
+/// A function of two values.
+trait Pair: Fn(f32, f32) -> f32 + Sync {}
+impl<F: Fn(f32, f32) -> f32 + Sync> Pair for F {}
+
+fn unary(x: &[f32], f: impl Single) -> Vec<f32> {
+    let mut y = tasks::zeros(x.len());
     y.par_chunks_mut(tasks::VALUES).zip(x.par_chunks(tasks::VALUES)).for_each(|(y, x)| {
-        for (y, x) in y.iter_mut().zip(x) {
-            *y = f(*x);
-        }
+        map_values(y, x, &f);
     });
     y
 }
 
-fn binary(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
-    let mut y = vec![0.0f32; a.len()];
+fn binary(a: &[f32], b: &[f32], f: impl Pair) -> Vec<f32> {
+    let mut y = tasks::zeros(a.len());
     let inputs = a.par_chunks(tasks::VALUES).zip(b.par_chunks(tasks::VALUES));
     y.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(y, (a, b))| {
+        map_pairs(y, a, b, &f);
+    });
+    y
+}
+
+tasks::vectorised! {
+    fn map_values<'a, F: Single>(y: &'a mut [f32], x: &'a [f32], f: &'a F) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = f(*x);
+        }
+    }
+}
+
+tasks::vectorised! {
+    fn map_pairs<'a, F: Pair>(y: &'a mut [f32], a: &'a [f32], b: &'a [f32], f: &'a F) {
         for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
             *y = f(*a, *b);
         }
-    });
-    y
+    }
 }

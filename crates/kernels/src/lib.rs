@@ -10,6 +10,7 @@ pub mod optim;
 
 mod activation;
 mod conv;
+mod conv_norm;
 mod gemm;
 mod layout;
 mod linear;
@@ -17,12 +18,15 @@ mod loss;
 mod norm;
 mod pool;
 mod storage;
+mod tape;
 mod tasks;
 
 pub use activation::{dropout, flatten_hwc, relu, relu_2d};
 pub use conv::{ConvSpec, conv_output, conv2d};
+pub use conv_norm::{Normalisation, conv_norm};
 pub use layout::{Hwnc, oihw_to_tap_major, tap_major_to_oihw};
 pub use linear::linear;
 pub use loss::cross_entropy;
-pub use norm::{BatchStatistics, NormSpec, batch_norm, batch_norm_frozen, update_running};
+pub use norm::{BatchStatistics, NormSpec, update_running};
 pub use pool::{PoolSpec, adaptive_avg_pool2d, avg_pool2d, global_avg_pool, max_pool2d, pool_output};
+pub use tape::{Gradients, Tape};

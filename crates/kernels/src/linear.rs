@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::storage::{self, Values};
-use crate::{composed, tasks};
+use crate::{composed, tape, tasks};
 
 /// `x · w + bias`: from `[N, C_in]`, weights `[C_in, C_out]` and a bias `[C_out]` to `[N, C_out]`.
 ///
@@ -33,8 +33,8 @@ pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     }
     let (x, weights) = (x.contiguous()?, weights.contiguous()?);
     match bias {
-        Some(bias) => x.apply_op3(&weights, &bias.contiguous()?, Linear),
-        None => x.apply_op2(&weights, Linear),
+        Some(bias) => tape::apply3(&x, &weights, &bias.contiguous()?, Linear),
+        None => tape::apply2(&x, &weights, Linear),
     }
 }
 
@@ -59,19 +59,28 @@ impl Linear {
     fn gradients(x: &Tensor, weights: &Tensor, dy: &[f32]) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (c_in, c_out) = weights.dims2()?;
         let n = x.dim(0)?;
-        let dy = Matrix::dense(dy, n, c_out);
-        let dx = match x.track_op() {
+        let dx = match tape::wanted(x) {
             true => {
                 let weights = Values::of(weights)?;
-                let dx = product(n, c_in, dy, Matrix::dense(&weights, c_in, c_out).transposed());
+                // The transpose of `dy · wᵀ` reads the weights along memory, and only small matrices are turned.
+                let (mut turned, mut dx) = (vec![0.0f32; dy.len()], vec![0.0f32; n * c_in]);
+                tasks::transpose(dy, n, c_out, &mut turned);
+                let turned =
+                    product(c_in, n, Matrix::dense(&weights, c_in, c_out), Matrix::dense(&turned, c_out, n));
+                tasks::transpose(&turned, c_in, n, &mut dx);
                 Some(storage::tensor(dx, x.shape())?)
             }
             false => None,
         };
-        let dw = match weights.track_op() {
+        let dw = match tape::wanted(weights) {
             true => {
                 let x = Values::of(x)?;
-                let dw = product(c_in, c_out, Matrix::dense(&x, n, c_in).transposed(), dy);
+                let dw = product(
+                    c_in,
+                    c_out,
+                    Matrix::dense(&x, n, c_in).transposed(),
+                    Matrix::dense(dy, n, c_out),
+                );
                 Some(storage::tensor(dw, weights.shape())?)
             }
             false => None,
@@ -82,7 +91,7 @@ impl Linear {
 
 /// `a · b` in blocks of rows and columns, `[rows, cols]`.
 fn product(rows: usize, cols: usize, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
-    let mut out = vec![0.0f32; rows * cols];
+    let mut out = tasks::zeros(rows * cols);
     let height = tasks::even(rows, rows.div_ceil(tasks::ROWS));
     let width = tasks::columns(cols, rows.div_ceil(height));
     let mut list = Vec::new();
@@ -153,7 +162,7 @@ impl CustomOp3 for Linear {
         let dy = dy.contiguous()?;
         let dy = Values::of(&dy)?;
         let (dx, dw) = Self::gradients(x, weights, &dy)?;
-        let db = match bias.track_op() {
+        let db = match tape::wanted(bias) {
             true => Some(storage::tensor(tasks::column_sums(&dy, weights.dim(1)?), bias.shape())?),
             false => None,
         };

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::{composed, storage, tasks};
+use crate::{composed, storage, tape, tasks};
 
 /// The mean over a batch of the cross-entropy between logits `[N, K]` and `N` class labels: a scalar.
 ///
@@ -34,8 +34,8 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<
     if !storage::runs_here(logits) {
         return composed::cross_entropy(logits, labels, smoothing);
     }
-    let gradient = logits.track_op().then(OnceLock::new);
-    logits.contiguous()?.apply_op1(CrossEntropy { labels: labels.to_vec(), smoothing, gradient })
+    let gradient = tape::wanted(logits).then(OnceLock::new);
+    tape::apply1(&logits.contiguous()?, CrossEntropy { labels: labels.to_vec(), smoothing, gradient })
 }
 
 struct CrossEntropy {

@@ -202,24 +202,28 @@ impl InplaceOp2 for Sgd<'_> {
     }
 }
 
-/// SGD without momentum.
-fn descend(step: &SgdStep, parameter: &mut [f32], grad: &[f32]) {
-    let (lr, decay, scale) = (step.lr as f32, step.weight_decay as f32, step.grad_scale);
-    for (parameter, grad) in parameter.iter_mut().zip(grad) {
-        *parameter -= lr * (grad * scale + decay * *parameter);
+tasks::vectorised! {
+    /// SGD without momentum.
+    fn descend<'a>(step: &'a SgdStep, parameter: &'a mut [f32], grad: &'a [f32]) {
+        let (lr, decay, scale) = (step.lr as f32, step.weight_decay as f32, step.grad_scale);
+        for (parameter, grad) in parameter.iter_mut().zip(grad) {
+            *parameter -= lr * (grad * scale + decay * *parameter);
+        }
     }
 }
 
-/// SGD with momentum.
-fn roll(step: &SgdStep, parameter: &mut [f32], grad: &[f32], velocity: &mut [f32]) {
-    let (lr, decay, scale) = (step.lr as f32, step.weight_decay as f32, step.grad_scale);
-    let momentum = step.momentum as f32;
-    // What of gradient and velocity makes the direction.
-    let (of_grad, of_velocity) = if step.nesterov { (1.0, momentum) } else { (0.0, 1.0) };
-    for ((parameter, grad), velocity) in parameter.iter_mut().zip(grad).zip(velocity) {
-        let grad = grad * scale + decay * *parameter;
-        *velocity = momentum * *velocity + grad;
-        *parameter -= lr * (of_grad * grad + of_velocity * *velocity);
+tasks::vectorised! {
+    /// SGD with momentum.
+    fn roll<'a>(step: &'a SgdStep, parameter: &'a mut [f32], grad: &'a [f32], velocity: &'a mut [f32]) {
+        let (lr, decay, scale) = (step.lr as f32, step.weight_decay as f32, step.grad_scale);
+        let momentum = step.momentum as f32;
+        // What of gradient and velocity makes the direction.
+        let (of_grad, of_velocity) = if step.nesterov { (1.0, momentum) } else { (0.0, 1.0) };
+        for ((parameter, grad), velocity) in parameter.iter_mut().zip(grad).zip(velocity) {
+            let grad = grad * scale + decay * *parameter;
+            *velocity = momentum * *velocity + grad;
+            *parameter -= lr * (of_grad * grad + of_velocity * *velocity);
+        }
     }
 }
 
@@ -292,13 +296,15 @@ impl AdamFactors {
     }
 }
 
-fn adapt(f: &AdamFactors, parameter: &mut [f32], grad: &[f32], first: &mut [f32], second: &mut [f32]) {
-    let values = parameter.iter_mut().zip(grad).zip(first.iter_mut().zip(second));
-    for ((parameter, grad), (first, second)) in values {
-        let grad = grad * f.scale + f.coupled * *parameter;
-        *first = f.kept1 * *first + f.new1 * grad;
-        *second = f.kept2 * *second + f.new2 * (grad * grad);
-        *parameter = f.shrink * *parameter - f.lr * (*first / (second.sqrt() * f.root + f.eps));
+tasks::vectorised! {
+    fn adapt<'a>(f: &'a AdamFactors, parameter: &'a mut [f32], grad: &'a [f32], first: &'a mut [f32], second: &'a mut [f32]) {
+        let values = parameter.iter_mut().zip(grad).zip(first.iter_mut().zip(second));
+        for ((parameter, grad), (first, second)) in values {
+            let grad = grad * f.scale + f.coupled * *parameter;
+            *first = f.kept1 * *first + f.new1 * grad;
+            *second = f.kept2 * *second + f.new2 * (grad * grad);
+            *parameter = f.shrink * *parameter - f.lr * (*first / (second.sqrt() * f.root + f.eps));
+        }
     }
 }
 

@@ -8,6 +8,35 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+/// Defines a function of loops over slices that is compiled once for each kind of vector unit and runs with the widest that
+/// the processor has. The loops keep the order of their operations and fuse none, so the numbers do not depend on the kind.
+///
+/// (A closure would do, if the compiler could be told to inline it into each of the versions.)
+macro_rules! vectorised {
+    ($(#[$doc:meta])* $visibility:vis fn $name:ident<$a:lifetime $(, $f:ident: $bound:path)?>(
+        $($argument:ident: $type:ty),* $(,)?
+    ) $body:block) => {
+        $(#[$doc])*
+        $visibility fn $name<$a $(, $f: $bound)?>($($argument: $type),*) {
+            struct Loops<$a $(, $f)?> {
+                $($argument: $type,)*
+                lifetime: std::marker::PhantomData<&$a ()>,
+            }
+            impl<$a $(, $f: $bound)?> pulp::NullaryFnOnce for Loops<$a $(, $f)?> {
+                type Output = ();
+
+                #[inline(always)]
+                fn call(self) {
+                    let Self { $($argument,)* lifetime: _ } = self;
+                    $body
+                }
+            }
+            pulp::Arch::new().dispatch(Loops { $($argument,)* lifetime: std::marker::PhantomData });
+        }
+    };
+}
+pub(crate) use vectorised;
+
 /// The number of tasks that a split aims at: enough for eight threads to stay level.
 pub(crate) const TASKS: usize = 16;
 
@@ -23,6 +52,16 @@ pub(crate) const VALUES: usize = 16 * 1024;
 /// The size of each of `blocks` nearly equal blocks that together cover `total` (the last may be smaller).
 pub(crate) fn even(total: usize, blocks: usize) -> usize {
     total.div_ceil(blocks.max(1)).max(1)
+}
+
+/// Zeros; where there are many, all threads write them.
+pub(crate) fn zeros(length: usize) -> Vec<f32> {
+    if length < 4 * VALUES {
+        return vec![0.0; length];
+    }
+    let mut zeros = Vec::with_capacity(length);
+    rayon::iter::repeat_n(0.0f32, length).with_min_len(VALUES).collect_into_vec(&mut zeros);
+    zeros
 }
 
 /// Blocks of `size` that cover `0..total`.
@@ -46,15 +85,36 @@ pub(crate) fn column_sums(values: &[f32], width: usize) -> Vec<f32> {
         .par_chunks((rows_per_task * width).max(1))
         .map(|block| {
             let mut sums = vec![0.0f32; width];
-            for row in block.chunks_exact(width) {
-                for (sum, value) in sums.iter_mut().zip(row) {
-                    *sum += value;
-                }
-            }
+            add_rows(&mut sums, block);
             sums
         })
         .collect();
     (0..width).map(|column| partial.iter().map(|sums| f64::from(sums[column])).sum::<f64>() as f32).collect()
+}
+
+vectorised! {
+    fn add_rows<'a>(sums: &'a mut [f32], rows: &'a [f32]) {
+        for row in rows.chunks_exact(sums.len()) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+    }
+}
+
+/// Writes the transpose of `[rows, cols]`, square by square, so that both sides stay in the cache.
+pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize, transposed: &mut [f32]) {
+    const SIDE: usize = 16;
+    for row in (0..rows).step_by(SIDE) {
+        for col in (0..cols).step_by(SIDE) {
+            for c in col..(col + SIDE).min(cols) {
+                let line = &mut transposed[c * rows..][row..(row + SIDE).min(rows)];
+                for (offset, value) in line.iter_mut().enumerate() {
+                    *value = values[(row + offset) * cols + c];
+                }
+            }
+        }
+    }
 }
 
 /// A part of one pixel's `N·C` values.

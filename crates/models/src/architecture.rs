@@ -3,7 +3,7 @@
 //! (`trace.rs`), the forward pass (`forward.rs`), initialisation and loading all read it. It never holds a tensor.
 
 use crate::initial::Initial;
-use crate::layout::Layout;
+use crate::layout::{Layout, LiveTaps};
 use crate::parameter::Role;
 
 /// A model's stages in order, with its parameters and norms in torchvision's registration order.
@@ -19,6 +19,25 @@ pub(crate) struct Architecture {
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
     pub(crate) layers: Vec<Layer>,
+}
+
+impl Architecture {
+    /// Keeps the live taps of convolutions alone.
+    pub(crate) fn shrink(&mut self, live_taps: &[(ParameterId, LiveTaps)]) {
+        for (ParameterId(index), taps) in live_taps {
+            if let Layout::Matrix { live, .. } = &mut self.parameters[*index].layout {
+                *live = *taps;
+            }
+        }
+    }
+
+    /// Which taps of a convolution are stored.
+    pub(crate) fn live_taps(&self, conv: &Conv) -> LiveTaps {
+        match self.parameters[conv.weight.0].layout {
+            Layout::Matrix { live, .. } => live,
+            Layout::Vector => LiveTaps::all(conv.window.kernel, conv.window.kernel),
+        }
+    }
 }
 
 /// An index into [`Architecture::parameters`], and into the model's parameters.
@@ -153,7 +172,8 @@ impl Builder {
         initial: Initial,
     ) -> Conv {
         let Window { kernel, .. } = window;
-        let layout = Layout::Matrix { outputs: to, channels: from, height: kernel, width: kernel };
+        let live = LiveTaps::all(kernel, kernel);
+        let layout = Layout::Matrix { outputs: to, channels: from, height: kernel, width: kernel, live };
         let weight = self.parameter(
             format!("{name}.weight"),
             Role::Weight,
@@ -205,7 +225,8 @@ impl Builder {
         let (channels, height, width) = map;
         let from = channels * height * width;
         let initial = Initial::layer_default(from);
-        let layout = Layout::Matrix { outputs: to, channels, height, width };
+        let live = LiveTaps::all(height, width);
+        let layout = Layout::Matrix { outputs: to, channels, height, width, live };
         let weight = self.parameter(format!("{name}.weight"), Role::Weight, vec![to, from], layout, initial);
         let bias = self.parameter(format!("{name}.bias"), Role::Bias, vec![to], Layout::Vector, initial);
         Linear { weight, bias, from, to }

@@ -118,10 +118,15 @@ impl Model {
     }
 
     fn conv(&self, conv: &Conv, x: &Hwnc, pass: &Pass<'_>) -> candle_core::Result<Hwnc> {
-        let Window { stride, padding, .. } = conv.window;
-        let spec = ConvSpec { stride: (stride, stride), padding: (padding, padding) };
         let bias = conv.bias.map(|bias| self.tensor(bias, pass));
-        kernels::conv2d(x, &self.tensor(conv.weight, pass), bias.as_ref(), spec)
+        kernels::conv2d(x, &self.tensor(conv.weight, pass), bias.as_ref(), self.conv_spec(conv))
+    }
+
+    /// Where the live taps of a kernel are laid: those before them stood on padding.
+    fn conv_spec(&self, conv: &Conv) -> ConvSpec {
+        let Window { stride, padding, .. } = conv.window;
+        let live = self.architecture().live_taps(conv);
+        ConvSpec { stride: (stride, stride), padding: (padding - live.top, padding - live.left) }
     }
 
     fn conv_norm(
@@ -131,9 +136,9 @@ impl Model {
         residual: Option<&Hwnc>,
         pass: &Pass<'_>,
     ) -> candle_core::Result<Hwnc> {
-        let y = self.conv(&unit.conv, x, pass)?;
         let norm = &self.norms()[unit.norm.0];
-        norm.forward(&y, residual, unit.relu, pass.trains())
+        let weight = self.tensor(unit.conv.weight, pass);
+        norm.after_conv(x, &weight, self.conv_spec(&unit.conv), residual, unit.relu, pass.trains())
             .map_err(|error| candle_core::Error::Msg(format!("{}: {error}", norm.name())))
     }
 

@@ -6,10 +6,27 @@
 pub(crate) enum Layout {
     /// One number per channel, the same in both.
     Vector,
-    /// torchvision's `[outputs, channels, height, width]` is stored tap-major, `[height, width, channels, outputs]`.
-    /// A linear layer is the case of one position, or of a flattened map; its native shape is then
-    /// `[height·width·channels, outputs]`.
-    Matrix { outputs: usize, channels: usize, height: usize, width: usize },
+    /// torchvision's `[outputs, channels, height, width]` is stored tap-major, `[height, width, channels, outputs]`,
+    /// of the live taps alone. A linear layer is the case of one position, or of a flattened map; its native shape is
+    /// then `[height·width·channels, outputs]`.
+    Matrix { outputs: usize, channels: usize, height: usize, width: usize, live: LiveTaps },
+}
+
+/// The taps of a kernel that reach a pixel from some output, which form a rectangle. The weights of the others have no
+/// effect on the output and no gradient: they are neither multiplied, differentiated nor updated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LiveTaps {
+    pub(crate) top: usize,
+    pub(crate) left: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+impl LiveTaps {
+    /// All taps of a kernel.
+    pub(crate) fn all(height: usize, width: usize) -> Self {
+        Self { top: 0, left: 0, height, width }
+    }
 }
 
 /// Outputs that are copied together: 32 streams are read, 128 bytes are written at a time.
@@ -19,44 +36,51 @@ impl Layout {
     /// The native shape of a parameter whose torchvision shape is `shape`.
     pub(crate) fn native_shape(self, shape: &[usize]) -> Vec<usize> {
         match (self, shape.len()) {
-            (Layout::Matrix { outputs, channels, height, width }, 4) => {
-                vec![height, width, channels, outputs]
+            (Layout::Matrix { outputs, channels, live, .. }, 4) => {
+                vec![live.height, live.width, channels, outputs]
             }
-            (Layout::Matrix { outputs, channels, height, width }, _) => {
+            (Layout::Matrix { outputs, channels, height, width, .. }, _) => {
                 vec![height * width * channels, outputs]
             }
             (Layout::Vector, _) => shape.to_vec(),
         }
     }
 
+    /// Whether some numbers are not stored here.
+    pub(crate) fn is_shrunk(self) -> bool {
+        matches!(self, Layout::Matrix { height, width, live, .. } if live.height * live.width < height * width)
+    }
+
     /// Numbers in torchvision's order, put into ours.
     pub(crate) fn to_native(self, torch: &[f32]) -> Vec<f32> {
-        let mut native = vec![0.0; torch.len()];
+        let stored = match self {
+            Layout::Matrix { outputs, channels, live, .. } => live.height * live.width * channels * outputs,
+            Layout::Vector => torch.len(),
+        };
+        let mut native = vec![0.0; stored];
         self.each(torch.len(), |outside, inside| native[inside] = torch[outside]);
         native
     }
 
-    /// Numbers in our order, put into torchvision's.
-    pub(crate) fn to_torch(self, native: &[f32]) -> Vec<f32> {
-        let mut torch = vec![0.0; native.len()];
+    /// Numbers in our order, put over `torch` in torchvision's; what is not stored here stays.
+    pub(crate) fn put_over(self, native: &[f32], torch: &mut [f32]) {
         self.each(native.len(), |outside, inside| torch[outside] = native[inside]);
-        torch
     }
 
-    /// Calls `pair(index in torchvision's order, index in ours)` for every number.
+    /// Calls `pair(index in torchvision's order, index in ours)` for every number that is stored here.
     fn each(self, len: usize, mut pair: impl FnMut(usize, usize)) {
-        let Layout::Matrix { outputs, channels, height, width } = self else {
+        let Layout::Matrix { outputs, channels, height, width, live } = self else {
             (0..len).for_each(|i| pair(i, i));
             return;
         };
-        let positions = height * width;
         for start in (0..outputs).step_by(BLOCK) {
             let end = (start + BLOCK).min(outputs);
             for channel in 0..channels {
-                for position in 0..positions {
-                    let row = (position * channels + channel) * outputs;
+                for tap in 0..live.height * live.width {
+                    let position = (live.top + tap / live.width) * width + live.left + tap % live.width;
+                    let row = (tap * channels + channel) * outputs;
                     for output in start..end {
-                        pair((output * channels + channel) * positions + position, row + output);
+                        pair((output * channels + channel) * height * width + position, row + output);
                     }
                 }
             }
@@ -70,19 +94,37 @@ mod tests {
 
     #[test]
     fn a_weight_becomes_tap_major_and_comes_back() {
-        let layout = Layout::Matrix { outputs: 35, channels: 3, height: 2, width: 5 };
+        let live = LiveTaps::all(2, 5);
+        let layout = Layout::Matrix { outputs: 35, channels: 3, height: 2, width: 5, live };
         let torch: Vec<f32> = (0..35 * 3 * 2 * 5).map(|i| i as f32).collect();
         let native = layout.to_native(&torch);
         let (o, c, h, w) = (33, 2, 1, 4);
         assert_eq!(native[((h * 5 + w) * 3 + c) * 35 + o], torch[((o * 3 + c) * 2 + h) * 5 + w]);
-        assert_eq!(layout.to_torch(&native), torch);
+        let mut back = vec![0.0; torch.len()];
+        layout.put_over(&native, &mut back);
+        assert_eq!(back, torch);
         assert_eq!(layout.native_shape(&[35, 3, 2, 5]), [2, 5, 3, 35]);
     }
 
     #[test]
     fn a_linear_weight_over_a_map_takes_rows_by_position_then_channel() {
-        let layout = Layout::Matrix { outputs: 1, channels: 2, height: 1, width: 3 };
+        let live = LiveTaps::all(1, 3);
+        let layout = Layout::Matrix { outputs: 1, channels: 2, height: 1, width: 3, live };
         assert_eq!(layout.to_native(&[0., 1., 2., 10., 11., 12.]), [0., 10., 1., 11., 2., 12.]);
         assert_eq!(layout.native_shape(&[1, 6]), [6, 1]);
+    }
+
+    #[test]
+    fn only_live_taps_are_stored_and_the_others_stay_as_they_are() {
+        let live = LiveTaps { top: 1, left: 0, height: 1, width: 2 };
+        let layout = Layout::Matrix { outputs: 2, channels: 1, height: 3, width: 3, live };
+        let torch: Vec<f32> = (0..18).map(|i| i as f32).collect();
+        assert!(layout.is_shrunk());
+        assert_eq!(layout.native_shape(&[2, 1, 3, 3]), [1, 2, 1, 2]);
+        assert_eq!(layout.to_native(&torch), [3.0, 12.0, 4.0, 13.0]);
+        let mut over = vec![-1.0; 18];
+        layout.put_over(&[3.0, 12.0, 4.0, 13.0], &mut over);
+        let kept = |i: &usize| [3, 4, 12, 13].contains(i);
+        assert!((0..18).all(|i| over[i] == if kept(&i) { i as f32 } else { -1.0 }));
     }
 }

@@ -24,7 +24,7 @@ mod zoo;
 pub use error::ModelError;
 pub use forward::{Activation, Pass};
 pub use load::{HeadPolicy, LoadReport, Mismatch, Misshapen};
-pub use model::{BuildSpec, Model, StageInfo, StageSummary, build, build_on};
+pub use model::{BuildSpec, Model, StageInfo, StageSummary, build, build_on, build_unshrunk};
 pub use norm::{BatchNorm, BatchNormMode};
 pub use parameter::{Parameter, Role};
 pub use state_dict::{StateDict, read_header, read_safetensors};

@@ -205,7 +205,7 @@ impl Model {
     pub fn state_dict(&self) -> Result<StateDict, ModelError> {
         let mut dict = StateDict::new(self.name());
         for parameter in self.parameters() {
-            dict.insert(parameter.name(), parameter.to_torch(&parameter.detached())?);
+            dict.insert(parameter.name(), parameter.torch_values()?);
         }
         for norm in self.norms() {
             for (part, tensor) in

@@ -65,7 +65,9 @@ pub struct Model {
     dropout: AtomicU32,
 }
 
-/// Builds the model `name` on the CPU, with the initial values that `torchvision.models` gives it.
+/// Builds the model `name` on the CPU, with the initial values that `torchvision.models` gives it. Taps of convolutions
+/// that reach no pixel at this resolution are left out of the computation, which changes no output and no gradient;
+/// [`Parameter::torch_values`] has them.
 ///
 /// # Errors
 /// [`ModelError::Unknown`]; [`ModelError::TooSmall`] with the smallest resolution that works; [`ModelError::Input`] for
@@ -80,7 +82,31 @@ pub fn build(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
 /// As [`build`], and where the device fails.
 pub fn build_on(name: &str, spec: &BuildSpec, device: &Device) -> Result<Model, ModelError> {
     let card = card(name)?;
+    let (mut architecture, traced) = plan(card, spec.classes, spec.height, spec.width)?;
+    for stage in &traced {
+        architecture.shrink(&stage.live_taps);
+    }
+    assemble(card, architecture, traced, spec, device)
+}
+
+/// [`build`] with every tap of every convolution, also those that reach no pixel at this resolution: what the shrunk
+/// network is held against.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_unshrunk(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
+    let card = card(name)?;
     let (architecture, traced) = plan(card, spec.classes, spec.height, spec.width)?;
+    assemble(card, architecture, traced, spec, &Device::Cpu)
+}
+
+fn assemble(
+    card: &'static ModelCard,
+    architecture: Architecture,
+    traced: Vec<Traced>,
+    spec: &BuildSpec,
+    device: &Device,
+) -> Result<Model, ModelError> {
     let streams = Streams::new(spec.seed);
     let parameters = architecture
         .parameters

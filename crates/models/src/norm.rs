@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use frostline_kernels::{Hwnc, NormSpec as Normalise, batch_norm, batch_norm_frozen, update_running};
+use frostline_kernels::{ConvSpec, Hwnc, NormSpec, Normalisation, conv_norm, update_running};
 
-use crate::architecture::NormSpec;
+use crate::architecture;
 use crate::parameter::Parameter;
 
 /// Added to the variance, as `nn.BatchNorm2d` does.
@@ -38,7 +38,11 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    pub(crate) fn new(spec: &NormSpec, parameters: &[Arc<Parameter>], device: &Device) -> Result<Self> {
+    pub(crate) fn new(
+        spec: &architecture::NormSpec,
+        parameters: &[Arc<Parameter>],
+        device: &Device,
+    ) -> Result<Self> {
         Ok(Self {
             name: spec.name.clone(),
             stage: spec.stage,
@@ -114,38 +118,29 @@ impl BatchNorm {
         self.batches.store(batches, Ordering::Relaxed);
     }
 
-    /// `[relu](norm(x) [+ residual])`. With `training`, in mode `Batch`, by the batch's statistics, which then move the
-    /// running ones; else by the running ones.
-    pub(crate) fn forward(
+    /// `[relu](norm(conv(x)) [+ residual])`. With `training`, in mode `Batch`, by the batch's statistics, which then move
+    /// the running ones; else by the running ones.
+    pub(crate) fn after_conv(
         &self,
         x: &Hwnc,
+        conv_weight: &Tensor,
+        conv: ConvSpec,
         residual: Option<&Hwnc>,
         relu: bool,
         training: bool,
     ) -> Result<Hwnc> {
-        let spec = Normalise { eps: EPSILON, relu };
-        if !training {
-            let (weight, bias) = (self.weight.detached(), self.bias.detached());
-            return self.by_running(x, &weight, &bias, residual, spec);
+        let tracked =
+            |parameter: &Parameter| if training { parameter.tensor() } else { parameter.detached() };
+        let (gamma, beta) = (&tracked(&self.weight), &tracked(&self.bias));
+        let running = (&self.running_mean(), &self.running_variance());
+        let running = (!training || self.mode() == BatchNormMode::Running).then_some(running);
+        let spec = NormSpec { eps: EPSILON, relu };
+        let norm = Normalisation { gamma, beta, running, spec };
+        let (y, statistics) = conv_norm(x, conv_weight, conv, norm, residual)?;
+        if let Some(statistics) = statistics {
+            update_running(&self.running_mean, &self.running_variance, &statistics, MOMENTUM)?;
+            self.batches.fetch_add(1, Ordering::Relaxed);
         }
-        let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
-        if self.mode() == BatchNormMode::Running {
-            return self.by_running(x, &weight, &bias, residual, spec);
-        }
-        let (y, statistics) = batch_norm(x, &weight, &bias, residual, spec)?;
-        update_running(&self.running_mean, &self.running_variance, &statistics, MOMENTUM)?;
-        self.batches.fetch_add(1, Ordering::Relaxed);
         Ok(y)
-    }
-
-    fn by_running(
-        &self,
-        x: &Hwnc,
-        weight: &Tensor,
-        bias: &Tensor,
-        residual: Option<&Hwnc>,
-        spec: Normalise,
-    ) -> Result<Hwnc> {
-        batch_norm_frozen(x, weight, bias, &self.running_mean(), &self.running_variance(), residual, spec)
     }
 }

@@ -2,6 +2,7 @@
 //! forward pass asks it, and a frozen parameter enters the computation without a tape.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Device, Tensor, Var};
 use frostline_streams::Streams;
@@ -26,14 +27,18 @@ pub enum Role {
 pub struct Parameter {
     spec: ParameterSpec,
     var: Var,
+    /// torchvision's tensor as it was loaded or drawn, where some of its numbers are not stored in `var`.
+    whole: Mutex<Option<Vec<f32>>>,
     trainable: AtomicBool,
 }
 
 impl Parameter {
     pub(crate) fn new(spec: ParameterSpec, streams: Streams, device: &Device) -> candle_core::Result<Self> {
-        let values = initial_values(&spec, streams);
-        let var = Var::from_vec(values, spec.layout.native_shape(&spec.shape), device)?;
-        Ok(Self { spec, var, trainable: AtomicBool::new(true) })
+        let torch = initial_values(&spec, streams);
+        let native = spec.layout.to_native(&torch);
+        let var = Var::from_vec(native, spec.layout.native_shape(&spec.shape), device)?;
+        let whole = Mutex::new(spec.layout.is_shrunk().then_some(torch));
+        Ok(Self { spec, var, whole, trainable: AtomicBool::new(true) })
     }
 
     /// torchvision's name, for instance `layer1.0.conv1.weight`.
@@ -95,30 +100,57 @@ impl Parameter {
         self.var.set(values)
     }
 
-    /// A tensor that lies as this parameter does (its values, its gradient, an optimizer's state), in torchvision's
-    /// shape and order, on the CPU.
+    /// A tensor that lies as this parameter does (its gradient, an optimizer's state), in torchvision's shape and order,
+    /// on the CPU; zero where no number is stored.
     ///
     /// # Errors
     /// Where the tensor has another size or type, or cannot be read from its device.
     pub fn to_torch(&self, native: &Tensor) -> candle_core::Result<Tensor> {
-        let native = native.flatten_all()?.to_vec1::<f32>()?;
-        Tensor::from_vec(self.spec.layout.to_torch(&native), self.shape(), &Device::Cpu)
+        self.put_over(native, vec![0.0; self.elements()])
+    }
+
+    /// The values in torchvision's shape and order, on the CPU; those that are not stored are as they were loaded or drawn.
+    ///
+    /// # Errors
+    /// Where they cannot be read from their device.
+    pub fn torch_values(&self) -> candle_core::Result<Tensor> {
+        let whole = self.whole().clone().unwrap_or_else(|| vec![0.0; self.elements()]);
+        self.put_over(&self.detached(), whole)
+    }
+
+    fn put_over(&self, native: &Tensor, mut torch: Vec<f32>) -> candle_core::Result<Tensor> {
+        if native.elem_count() != self.var.elem_count() {
+            candle_core::bail!(
+                "{}: {:?} does not lie as {:?}",
+                self.name(),
+                native.shape(),
+                self.var.shape()
+            );
+        }
+        self.spec.layout.put_over(&native.flatten_all()?.to_vec1::<f32>()?, &mut torch);
+        Tensor::from_vec(torch, self.shape(), &Device::Cpu)
     }
 
     /// Copies values in torchvision's order into the variable.
     pub(crate) fn set_torch(&self, torch: &[f32]) -> candle_core::Result<()> {
+        if let Some(whole) = &mut *self.whole() {
+            whole.copy_from_slice(torch);
+        }
         let native = self.spec.layout.to_native(torch);
         self.set(&Tensor::from_vec(native, self.var.shape(), self.var.device())?)
     }
 
     /// Draws the initial values anew.
     pub(crate) fn redraw(&self, streams: Streams) -> candle_core::Result<()> {
-        let values = initial_values(&self.spec, streams);
-        self.set(&Tensor::from_vec(values, self.var.shape(), self.var.device())?)
+        self.set_torch(&initial_values(&self.spec, streams))
+    }
+
+    fn whole(&self) -> MutexGuard<'_, Option<Vec<f32>>> {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// In torchvision's order.
 fn initial_values(spec: &ParameterSpec, streams: Streams) -> Vec<f32> {
-    let values = spec.initial.draw(streams, &spec.name, spec.shape.iter().product());
-    spec.layout.to_native(&values)
+    spec.initial.draw(streams, &spec.name, spec.shape.iter().product())
 }

@@ -3,7 +3,8 @@
 
 use frostline_kernels::{conv_output, pool_output};
 
-use crate::architecture::{Architecture, Conv, Layer};
+use crate::architecture::{Architecture, Conv, Layer, ParameterId, Window};
+use crate::layout::LiveTaps;
 
 /// The sides that are tried when the smallest is sought; every model takes one of them.
 const SIDES: std::ops::RangeInclusive<usize> = 1..=1024;
@@ -17,11 +18,20 @@ pub(crate) struct Extent {
 }
 
 /// What one stage does to one image.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Traced {
     pub(crate) output: Extent,
     /// Multiply-adds of convolutions and linear layers, counted densely (taps in the padding included).
     pub(crate) multiply_adds: u64,
+    /// The convolutions some of whose taps reach no pixel, and the taps that do.
+    pub(crate) live_taps: Vec<(ParameterId, LiveTaps)>,
+}
+
+/// What is added up over the layers of a stage.
+#[derive(Default)]
+struct Costs {
+    multiply_adds: u64,
+    live_taps: Vec<(ParameterId, LiveTaps)>,
 }
 
 /// A layer that has no output at the resolution.
@@ -41,15 +51,16 @@ pub(crate) fn trace(
     let mut extent = Extent { height, width, channels: 3 };
     let mut stages = Vec::with_capacity(architecture.stages.len());
     for stage in &architecture.stages {
-        let mut multiply_adds = 0;
+        let mut costs = Costs::default();
         for layer in &stage.layers {
-            extent = step(layer, extent, &mut multiply_adds).map_err(|(layer, input)| NoOutput {
+            extent = step(layer, extent, &mut costs).map_err(|(layer, input)| NoOutput {
                 stage: stage.name,
                 layer: layer.to_owned(),
                 input: (input.height, input.width),
             })?;
         }
-        stages.push(Traced { output: extent, multiply_adds });
+        let Costs { multiply_adds, live_taps } = costs;
+        stages.push(Traced { output: extent, multiply_adds, live_taps });
     }
     Ok(stages)
 }
@@ -61,16 +72,16 @@ pub(crate) fn smallest_side(architecture: &Architecture) -> Option<usize> {
 }
 
 /// One layer; the error is its name and its input.
-fn step<'a>(layer: &'a Layer, input: Extent, multiply_adds: &mut u64) -> Result<Extent, (&'a str, Extent)> {
+fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Result<Extent, (&'a str, Extent)> {
     match layer {
-        Layer::Conv(c) => conv(c, input, multiply_adds),
-        Layer::ConvNorm(c) => conv(&c.conv, input, multiply_adds),
+        Layer::Conv(c) => conv(c, input, costs),
+        Layer::ConvNorm(c) => conv(&c.conv, input, costs),
         Layer::BasicBlock(block) => {
             if let Some(shortcut) = &block.shortcut {
-                conv(&shortcut.conv, input, multiply_adds)?;
+                conv(&shortcut.conv, input, costs)?;
             }
-            let middle = conv(&block.first.conv, input, multiply_adds)?;
-            conv(&block.second.conv, middle, multiply_adds)
+            let middle = conv(&block.first.conv, input, costs)?;
+            conv(&block.second.conv, middle, costs)
         }
         Layer::MaxPool { name, window } => {
             let side = |size| pool_output(size, window.kernel, window.stride, window.padding, false);
@@ -82,20 +93,43 @@ fn step<'a>(layer: &'a Layer, input: Extent, multiply_adds: &mut u64) -> Result<
             Ok(Extent { height: 1, width: 1, channels: input.height * input.width * input.channels })
         }
         Layer::Linear(linear) => {
-            *multiply_adds += (linear.from * linear.to) as u64;
+            costs.multiply_adds += (linear.from * linear.to) as u64;
             Ok(Extent { height: 1, width: 1, channels: linear.to })
         }
         Layer::Relu | Layer::Dropout { .. } => Ok(input),
     }
 }
 
-fn conv<'a>(conv: &'a Conv, input: Extent, multiply_adds: &mut u64) -> Result<Extent, (&'a str, Extent)> {
+fn conv<'a>(conv: &'a Conv, input: Extent, costs: &mut Costs) -> Result<Extent, (&'a str, Extent)> {
     let window = conv.window;
     let side = |size| conv_output(size, window.kernel, window.stride, window.padding);
     let output = sides(side, input).ok_or((conv.name.as_str(), input))?;
     let taps = window.kernel * window.kernel;
-    *multiply_adds += (output.height * output.width * taps * conv.from * conv.to) as u64;
+    costs.multiply_adds += (output.height * output.width * taps * conv.from * conv.to) as u64;
+    let live = LiveTaps::reached(window, (input.height, input.width), (output.height, output.width));
+    if live != LiveTaps::all(window.kernel, window.kernel) {
+        costs.live_taps.push((conv.weight, live));
+    }
     Ok(Extent { channels: conv.to, ..output })
+}
+
+impl LiveTaps {
+    /// The taps of a window that reach a map of `input` pixels from some of the `output` pixels; all of them where their
+    /// rectangle alone, with less padding, would give another output size.
+    fn reached(window: Window, input: (usize, usize), output: (usize, usize)) -> Self {
+        let Window { kernel, stride, padding } = window;
+        let along = |input: usize, output: usize| {
+            let reaches = |tap: usize, place: usize| {
+                (place * stride + tap).checked_sub(padding).is_some_and(|pixel| pixel < input)
+            };
+            let live = (0..kernel).filter(|&tap| (0..output).any(|place| reaches(tap, place)));
+            let (first, count) = (live.clone().next().unwrap_or(0), live.count());
+            let same = count > 0 && conv_output(input, count, stride, padding - first) == Some(output);
+            if same { (first, count) } else { (0, kernel) }
+        };
+        let ((top, height), (left, width)) = (along(input.0, output.0), along(input.1, output.1));
+        Self { top, left, height, width }
+    }
 }
 
 /// Applies a rule for one side to both.

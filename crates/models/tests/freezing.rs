@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
-use frostline_kernels::{Hwnc, cross_entropy};
-use frostline_models::{Activation, BatchNormMode, BuildSpec, Model, Pass, Role, build};
+use frostline_kernels::{Hwnc, Tape, cross_entropy};
+use frostline_models::{Activation, BatchNormMode, BuildSpec, Model, ModelError, Pass, Role, build};
 use frostline_streams::Streams;
 
 const EXAMPLES: [u32; 3] = [5, 0, 9];
@@ -42,8 +42,12 @@ fn statistics(model: &Model) -> Vec<(usize, Vec<f32>, i64)> {
 }
 
 fn gradients(model: &Model) -> Vec<bool> {
-    let logits = model.forward(&images(model, 3), &train_pass(1)).unwrap();
-    let gradients = cross_entropy(&logits, &[0, 6, 2], 0.0).unwrap().backward().unwrap();
+    let forward = || {
+        let logits = model.forward(&images(model, 3), &train_pass(1))?;
+        Ok::<_, ModelError>(cross_entropy(&logits, &[0, 6, 2], 0.0)?)
+    };
+    let (loss, tape) = Tape::record(forward).unwrap();
+    let gradients = tape.backward(&loss).unwrap();
     model.parameters().iter().map(|p| gradients.get(p.var()).is_some()).collect()
 }
 
@@ -79,9 +83,11 @@ fn one_kind_of_parameter_trains_alone() {
 fn a_frozen_prefix_makes_no_tape() {
     let model = resnet();
     train_only(&model, 5..6);
-    let features = model.forward_range(0..5, images(&model, 3), &train_pass(1)).unwrap();
-    assert!(!features.tensor().track_op());
-    assert!(model.forward_range(5..6, features, &train_pass(1)).unwrap().tensor().track_op());
+    let prefix = || model.forward_range(0..5, images(&model, 3), &train_pass(1));
+    let (features, tape) = Tape::record(prefix).unwrap();
+    assert!(tape.is_empty());
+    let (_, tape) = Tape::record(|| model.forward_range(5..6, features, &train_pass(1))).unwrap();
+    assert_eq!(tape.len(), 1, "the linear layer of the head");
 }
 
 #[test]

@@ -51,7 +51,9 @@ fn stored(folder: &Path) -> BTreeMap<String, std::time::SystemTime> {
     let Ok(entries) = fs::read_dir(trials(folder)) else { return BTreeMap::new() };
     let entries = entries.map(|entry| entry.unwrap().path());
     let whole = entries.filter(|path| path.join("outcome.json").exists() && !text_name(path).contains('.'));
-    whole.map(|path| (text_name(&path), fs::metadata(path.join("outcome.json")).unwrap().modified().unwrap())).collect()
+    whole
+        .map(|path| (text_name(&path), fs::metadata(path.join("outcome.json")).unwrap().modified().unwrap()))
+        .collect()
 }
 
 fn text_name(path: &Path) -> String {
@@ -76,7 +78,14 @@ fn numbers(folder: &Path, id: &str) -> (Vec<serde_json::Value>, Vec<u8>) {
     let json = |name: &str| -> serde_json::Value {
         serde_json::from_str(&fs::read_to_string(trial.join(name)).unwrap()).unwrap()
     };
-    let keep = ["test-accuracy", "test-loss", "validation-accuracy", "chosen-epoch", "train-loss", "validation-loss"];
+    let keep = [
+        "test-accuracy",
+        "test-loss",
+        "validation-accuracy",
+        "chosen-epoch",
+        "train-loss",
+        "validation-loss",
+    ];
     let mut found = Vec::new();
     for file in ["outcome.json", "epochs.json"] {
         collect(&json(file), &keep, &mut found);
@@ -138,7 +147,9 @@ fn a_killed_sweep_goes_on_and_numbers_do_not_hang_on_threads() {
 
 #[test]
 fn one_trial_that_fails_is_a_row_and_the_sweep_goes_on() {
-    let wild = EXPERIMENT.replace("epochs = 1", "epochs = 2").replace("seed = [0, 1]", "learning-rate = [1e30, 1e-3]");
+    let wild = EXPERIMENT
+        .replace("epochs = 1", "epochs = 2")
+        .replace("seed = [0, 1]", "learning-rate = [1e30, 1e-3]");
     let folder = folder(&wild.replace("\"head\", ", ""));
     let output = sweep(folder.path(), &[]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
@@ -161,7 +172,9 @@ fn two_sweeps_of_one_folder_exclude_each_other() {
 
 #[test]
 fn weights_that_are_broken_end_the_sweep_before_the_first_trial() {
-    let folder = folder(&EXPERIMENT.replace("strategy =", "weights = [\"none\", \"file:cut.safetensors\"]\nstrategy ="));
+    let folder = folder(
+        &EXPERIMENT.replace("strategy =", "weights = [\"none\", \"file:cut.safetensors\"]\nstrategy ="),
+    );
     let mut bytes = 1_000_000u64.to_le_bytes().to_vec();
     bytes.extend_from_slice(b"{\"fc.weight\":{\"dtype\":\"F32\"");
     fs::write(folder.path().join("cut.safetensors"), bytes).unwrap();

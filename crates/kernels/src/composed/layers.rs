@@ -3,6 +3,7 @@
 use candle_core::{D, Result, Tensor};
 
 use crate::conv::{ConvSpec, Geometry};
+use crate::conv_norm::Normalisation;
 use crate::layout::Hwnc;
 use crate::norm::{BatchStatistics, NormSpec};
 
@@ -58,8 +59,26 @@ pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     }
 }
 
-/// As [`crate::batch_norm`].
-pub fn batch_norm(
+/// As [`crate::conv_norm`].
+pub fn conv_norm(
+    x: &Hwnc,
+    weights: &Tensor,
+    conv: ConvSpec,
+    norm: Normalisation<'_>,
+    residual: Option<&Hwnc>,
+) -> Result<(Hwnc, Option<BatchStatistics>)> {
+    let z = conv2d(x, weights, None, conv)?;
+    let Normalisation { gamma, beta, running, spec } = norm;
+    match running {
+        None => batch_norm(&z, gamma, beta, residual, spec).map(|(y, statistics)| (y, Some(statistics))),
+        Some((mean, variance)) => {
+            batch_norm_frozen(&z, gamma, beta, mean, variance, residual, spec).map(|y| (y, None))
+        }
+    }
+}
+
+/// Normalises by the batch's statistics.
+fn batch_norm(
     x: &Hwnc,
     gamma: &Tensor,
     beta: &Tensor,
@@ -75,8 +94,8 @@ pub fn batch_norm(
     Ok((y, BatchStatistics { mean: mean.detach(), variance: variance.detach(), count: h * w * n }))
 }
 
-/// As [`crate::batch_norm_frozen`].
-pub fn batch_norm_frozen(
+/// Normalises by given statistics.
+fn batch_norm_frozen(
     x: &Hwnc,
     gamma: &Tensor,
     beta: &Tensor,

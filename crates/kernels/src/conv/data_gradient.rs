@@ -1,14 +1,14 @@
-//! The gradient of the input: `X'[run shifted] += Y'[run] · W[tap]ᵀ` over taps.
+//! The gradient of the input: `X'[pixel] = Σ Y'[pixel that sees it through the tap] · W[tap]ᵀ`.
 //!
-//! A task owns a block of pixels of one input row and a block of input channels. Under a horizontal stride
-//! s, every s-th pixel sees the same taps: each of these s phases is summed densely and then laid out.
+//! The weights are transposed once, so that the products read them along memory. A task owns a block of pixels of one
+//! input row and a block of input channels.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::gemm::{Matrix, MatrixMut, multiply};
+use crate::gemm::{Matrix, MatrixMut, multiply_sum};
 use crate::tasks;
 
 /// A block of the input's gradient, `[pixels·n, columns]`.
@@ -21,18 +21,21 @@ struct Task<'a> {
 
 /// `[h, w, n, c_in]` from the output's gradient `[oh, ow, n, c_out]` and the weights `[kh, kw, c_in, c_out]`.
 pub(super) fn data_gradient(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
-    let mut dx = vec![0.0f32; g.h * g.w * g.n * g.c_in];
-    split(g, &mut dx).into_par_iter().for_each_init(Vec::new, |scratch, mut task| {
-        if g.stride.1 == 1 {
-            let pixels = task.pixels.clone();
-            add_taps(g, dy, weights, task.iy, &task.columns, pixels, &mut task.out);
-        } else {
-            for phase in 0..g.stride.1 {
-                add_phase(g, dy, weights, &mut task, phase, scratch);
-            }
-        }
-    });
+    let weights = transposed(g, weights);
+    let mut dx = tasks::zeros(g.h * g.w * g.n * g.c_in);
+    split(g, &mut dx).into_par_iter().for_each(|mut task| add_taps(g, dy, &weights, &mut task));
     dx
+}
+
+/// `[kh, kw, c_out, c_in]`, of live taps alone.
+fn transposed(g: &Geometry, weights: &[f32]) -> Vec<f32> {
+    let mut transposed = tasks::zeros(weights.len());
+    let tap = g.c_in * g.c_out;
+    let taps = transposed.par_chunks_exact_mut(tap).zip(weights.par_chunks_exact(tap)).enumerate();
+    taps.filter(|(tap, _)| g.is_live(tap / g.kw, tap % g.kw)).for_each(|(_, (transposed, tap))| {
+        tasks::transpose(tap, g.c_in, g.c_out, transposed);
+    });
+    transposed
 }
 
 fn split<'a>(g: &Geometry, dx: &'a mut [f32]) -> Vec<Task<'a>> {
@@ -51,71 +54,20 @@ fn split<'a>(g: &Geometry, dx: &'a mut [f32]) -> Vec<Task<'a>> {
     list
 }
 
-/// Adds all taps to the gradient of the pixels `pixels.start`, `pixels.start + stride`, … below
-/// `pixels.end`, which are the rows of `out`.
-fn add_taps(
-    g: &Geometry,
-    dy: &[f32],
-    weights: &[f32],
-    iy: usize,
-    columns: &Range<usize>,
-    pixels: Range<usize>,
-    out: &mut MatrixMut<'_>,
-) {
-    let count = pixels.len().div_ceil(g.stride.1);
-    let mut fresh = true;
-    for ky in 0..g.kh {
-        let Some(oy) = g.output_row(iy, ky) else { continue };
-        for kx in 0..g.kw {
-            let Some((skipped, outputs)) = outputs(g, kx, pixels.start, count) else { continue };
-            let rows = outputs.len() * g.n;
-            let whole = outputs.len() == count;
-            let a = Matrix::dense(g.output(dy, oy, outputs), rows, g.c_out);
-            let b = Matrix::dense(g.tap(weights, ky, kx), g.c_in, g.c_out).rows(columns.clone()).transposed();
-            let first = skipped * g.n;
-            multiply(&mut out.rows(first..first + rows), !(fresh && whole), a, b);
-            fresh = false;
+fn add_taps(g: &Geometry, dy: &[f32], weights: &[f32], task: &mut Task<'_>) {
+    let mut terms = Vec::with_capacity(g.kh * g.kw);
+    for (pixels, seeing) in g.outputs(task.pixels.clone()) {
+        terms.clear();
+        let rows = pixels.len() * g.n;
+        for ky in 0..g.kh {
+            let Some(oy) = g.output_row(task.iy, ky) else { continue };
+            terms.extend(seeing.iter().map(|&(kx, ox)| {
+                let a = Matrix::dense(g.output(dy, oy, ox..ox + pixels.len()), rows, g.c_out);
+                let b = Matrix::dense(g.tap(weights, ky, kx), g.c_out, g.c_in).cols(task.columns.clone());
+                (a, b)
+            }));
         }
-    }
-}
-
-/// For `count` input pixels from `start`, one stride apart: how many the tap `kx` misses at first, and the
-/// output pixels that see the others through it.
-fn outputs(g: &Geometry, kx: usize, start: usize, count: usize) -> Option<(usize, Range<usize>)> {
-    let stride = g.stride.1 as isize;
-    let distance = start as isize + g.padding.1 as isize - kx as isize;
-    if distance.rem_euclid(stride) != 0 {
-        return None;
-    }
-    let first = distance.div_euclid(stride);
-    let skipped = (-first).max(0);
-    let end = (first + count as isize).min(g.ow as isize);
-    (first + skipped < end).then(|| (skipped as usize, (first + skipped) as usize..end as usize))
-}
-
-/// Sums one phase of the task's pixels in `scratch` and lays it out; pixels that no tap sees stay zero.
-fn add_phase(
-    g: &Geometry,
-    dy: &[f32],
-    weights: &[f32],
-    task: &mut Task<'_>,
-    phase: usize,
-    scratch: &mut Vec<f32>,
-) {
-    let stride = g.stride.1;
-    let pixels = task.pixels.start + phase..task.pixels.end;
-    if pixels.is_empty() {
-        return;
-    }
-    let (count, width) = (pixels.len().div_ceil(stride), task.columns.len());
-    scratch.clear();
-    scratch.resize(count * g.n * width, 0.0);
-    let mut sum = MatrixMut::dense(scratch, count * g.n, width);
-    add_taps(g, dy, weights, task.iy, &task.columns, pixels, &mut sum);
-    for (pixel, block) in scratch.chunks_exact(g.n * width).enumerate() {
-        let first = (phase + pixel * stride) * g.n;
-        for (row, values) in block.chunks_exact(width).enumerate() {
-            task.out.row(first + row).copy_from_slice(values);
-        }
+        let first = (pixels.start - task.pixels.start) * g.n;
+        multiply_sum(&mut task.out.rows(first..first + rows), false, &terms);
     }
 }

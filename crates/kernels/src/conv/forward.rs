@@ -1,13 +1,13 @@
-//! The forward product: `Y[run] += X[run shifted] · W[tap]` over taps.
+//! The forward product: `Y[pixel] = Σ X[pixel seen through the tap] · W[tap]`.
 //!
-//! A task owns some pixels of one output row and a block of output channels, and adds its taps in order.
+//! A task owns some pixels of one output row and a block of output channels.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::gemm::{Matrix, MatrixMut, multiply};
+use crate::gemm::{Matrix, MatrixMut, multiply_sum};
 use crate::tasks;
 
 /// A block of the output, `[pixels·n, columns]`.
@@ -20,9 +20,9 @@ struct Task<'a> {
 
 /// `[oh, ow, n, c_out]` from `x` `[h, w, n, c_in]`, `weights` `[kh, kw, c_in, c_out]` and a bias `[c_out]`.
 pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    let mut y = vec![0.0f32; g.oh * g.ow * g.n * g.c_out];
-    split(g, &mut y).into_par_iter().for_each_init(Vec::new, |scratch, mut task| {
-        add_taps(g, x, weights, &mut task, scratch);
+    let mut y = tasks::zeros(g.oh * g.ow * g.n * g.c_out);
+    split(g, &mut y).into_par_iter().for_each(|mut task| {
+        add_taps(g, x, weights, &mut task);
         if let Some(bias) = bias {
             add_bias(&mut task.out, &bias[task.columns]);
         }
@@ -46,22 +46,21 @@ fn split<'a>(g: &Geometry, y: &'a mut [f32]) -> Vec<Task<'a>> {
     list
 }
 
-fn add_taps(g: &Geometry, x: &[f32], weights: &[f32], task: &mut Task<'_>, scratch: &mut Vec<f32>) {
-    // The output starts as zeros, so a tap that reaches all of it need not read them; `fresh` tells whether
-    // that first write is still to come.
-    let mut fresh = true;
-    for ky in 0..g.kh {
-        let Some(iy) = g.input_row(task.oy, ky) else { continue };
-        for kx in 0..g.kw {
-            let Some(run) = g.run(kx, task.pixels.clone()) else { continue };
-            let row = g.gather(g.input(x, iy), run, scratch);
-            let a = Matrix::dense(row, run.length * g.n, g.c_in);
-            let b = Matrix::dense(g.tap(weights, ky, kx), g.c_in, g.c_out).cols(task.columns.clone());
-            let first = (run.first - task.pixels.start) * g.n;
-            let whole = run.length == task.pixels.len();
-            multiply(&mut task.out.rows(first..first + run.length * g.n), !(fresh && whole), a, b);
-            fresh = false;
+fn add_taps(g: &Geometry, x: &[f32], weights: &[f32], task: &mut Task<'_>) {
+    let mut terms = Vec::with_capacity(g.kh * g.kw);
+    for (pixels, seen) in g.inputs(task.pixels.clone()) {
+        terms.clear();
+        let rows = pixels.len() * g.n;
+        for ky in 0..g.kh {
+            let Some(iy) = g.input_row(task.oy, ky) else { continue };
+            terms.extend(seen.iter().map(|&(kx, ix)| {
+                let a = Matrix::dense(g.input(x, iy, ix..ix + pixels.len()), rows, g.c_in);
+                let b = Matrix::dense(g.tap(weights, ky, kx), g.c_in, g.c_out).cols(task.columns.clone());
+                (a, b)
+            }));
         }
+        let first = (pixels.start - task.pixels.start) * g.n;
+        multiply_sum(&mut task.out.rows(first..first + rows), false, &terms);
     }
 }
 

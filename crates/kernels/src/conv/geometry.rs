@@ -1,7 +1,7 @@
-//! The geometry of a convolution: sizes, and the runs of pixels that a tap can reach.
+//! The geometry of a convolution: sizes, and which pixels of input and output meet at which tap.
 //!
-//! The main type is [`Geometry`]. A [`Run`] is the largest set of neighbouring output pixels of a row whose
-//! input pixel at one horizontal tap lies inside the input.
+//! The main type is [`Geometry`]. Neighbouring pixels whose partners follow one by one are taken together, as their
+//! rows are neighbours in memory.
 
 use std::ops::Range;
 
@@ -26,14 +26,9 @@ pub(crate) struct Geometry {
     pub(crate) padding: (usize, usize),
 }
 
-/// Output pixels `first..first + length` of a row, and the input pixel that belongs to `first`; the inputs
-/// of the following outputs are one stride apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(crate) first: usize,
-    pub(crate) input: usize,
-    pub(crate) length: usize,
-}
+/// Neighbouring pixels of a row, and the pixels that meet the first of them: horizontal tap and pixel. Those that meet
+/// the others follow one by one.
+pub(crate) type Met = (Range<usize>, Vec<(usize, usize)>);
 
 impl Geometry {
     /// Reads the sizes off the arguments; shapes that do not fit are errors.
@@ -79,24 +74,61 @@ impl Geometry {
         (distance % self.stride.0 == 0).then_some(distance / self.stride.0).filter(|&oy| oy < self.oh)
     }
 
-    /// The part of output pixels `within` that horizontal tap `kx` reaches.
-    pub(crate) fn run(&self, kx: usize, within: Range<usize>) -> Option<Run> {
-        let (stride, padding) = (self.stride.1, self.padding.1);
-        let first = padding.saturating_sub(kx).div_ceil(stride).max(within.start);
-        let end = (self.w + padding).checked_sub(kx)?.div_ceil(stride).min(within.end);
-        let length = end.checked_sub(first).filter(|&length| length > 0)?;
-        Some(Run { first, input: first * stride + kx - padding, length })
+    /// The input pixel that output pixel `ox` sees at horizontal tap `kx`, unless it is padding.
+    fn input_pixel(&self, ox: usize, kx: usize) -> Option<usize> {
+        (ox * self.stride.1 + kx).checked_sub(self.padding.1).filter(|&ix| ix < self.w)
+    }
+
+    /// The output pixel that sees input pixel `ix` at horizontal tap `kx`, where there is one.
+    fn output_pixel(&self, ix: usize, kx: usize) -> Option<usize> {
+        let distance = (ix + self.padding.1).checked_sub(kx)?;
+        (distance % self.stride.1 == 0).then_some(distance / self.stride.1).filter(|&ox| ox < self.ow)
+    }
+
+    /// Output pixels with the input pixels that they see.
+    pub(crate) fn inputs(&self, pixels: Range<usize>) -> Vec<Met> {
+        self.grouped(pixels, |ox, kx| self.input_pixel(ox, kx))
+    }
+
+    /// Input pixels with the output pixels that see them.
+    pub(crate) fn outputs(&self, pixels: Range<usize>) -> Vec<Met> {
+        self.grouped(pixels, |ix, kx| self.output_pixel(ix, kx))
+    }
+
+    /// Runs of output pixels that see, through one tap, input pixels that follow one by one; and the first of these.
+    pub(crate) fn runs(&self, kx: usize) -> Vec<(Range<usize>, usize)> {
+        let tap =
+            self.grouped(0..self.ow, |ox, other| if other == kx { self.input_pixel(ox, kx) } else { None });
+        tap.into_iter().filter_map(|(pixels, seen)| Some((pixels, seen.first()?.1))).collect()
+    }
+
+    /// Splits pixels where what meets them does not simply move on by one pixel.
+    fn grouped(&self, pixels: Range<usize>, met: impl Fn(usize, usize) -> Option<usize>) -> Vec<Met> {
+        let mut groups: Vec<Met> = Vec::new();
+        for pixel in pixels {
+            let meets: Vec<_> = (0..self.kw).filter_map(|kx| Some((kx, met(pixel, kx)?))).collect();
+            if let Some((group, first)) = groups.last_mut() {
+                let moved = first.iter().map(|&(kx, other)| (kx, other + group.len()));
+                if moved.eq(meets.iter().copied()) {
+                    group.end += 1;
+                    continue;
+                }
+            }
+            groups.push((pixel..pixel + 1, meets));
+        }
+        groups
     }
 
     /// Whether a tap reaches the input from any output; the weights of the others never see data.
     pub(crate) fn is_live(&self, ky: usize, kx: usize) -> bool {
-        (0..self.oh).any(|oy| self.input_row(oy, ky).is_some()) && self.run(kx, 0..self.ow).is_some()
+        (0..self.oh).any(|oy| self.input_row(oy, ky).is_some())
+            && (0..self.ow).any(|ox| self.input_pixel(ox, kx).is_some())
     }
 
-    /// The row of the input, `[w, n, c_in]`.
-    pub(crate) fn input<'a>(&self, x: &'a [f32], iy: usize) -> &'a [f32] {
-        let row = self.w * self.n * self.c_in;
-        &x[iy * row..(iy + 1) * row]
+    /// Neighbouring pixels of an input row, `[pixels, n, c_in]`.
+    pub(crate) fn input<'a>(&self, x: &'a [f32], iy: usize, pixels: Range<usize>) -> &'a [f32] {
+        let pixel = self.n * self.c_in;
+        &x[(iy * self.w + pixels.start) * pixel..(iy * self.w + pixels.end) * pixel]
     }
 
     /// Neighbouring pixels of an output row, `[pixels, n, c_out]`.
@@ -105,26 +137,10 @@ impl Geometry {
         &y[(oy * self.ow + pixels.start) * pixel..(oy * self.ow + pixels.end) * pixel]
     }
 
-    /// The weights of one tap, `[c_in, c_out]`.
+    /// The weights of one tap, `[c_in, c_out]`, or `[c_out, c_in]` where they are transposed.
     pub(crate) fn tap<'a>(&self, weights: &'a [f32], ky: usize, kx: usize) -> &'a [f32] {
         let tap = self.c_in * self.c_out;
         let start = (ky * self.kw + kx) * tap;
         &weights[start..start + tap]
-    }
-
-    /// The input pixels of a run as dense rows, `[length·n, c_in]`: a part of the row itself where the
-    /// stride is 1, gathered into `scratch` where it is not.
-    pub(crate) fn gather<'a>(&self, row: &'a [f32], run: Run, scratch: &'a mut Vec<f32>) -> &'a [f32] {
-        let pixel = self.n * self.c_in;
-        let stride = self.stride.1;
-        if stride == 1 || run.length == 1 {
-            return &row[run.input * pixel..(run.input + run.length) * pixel];
-        }
-        scratch.clear();
-        for step in 0..run.length {
-            let start = (run.input + step * stride) * pixel;
-            scratch.extend_from_slice(&row[start..start + pixel]);
-        }
-        scratch
     }
 }

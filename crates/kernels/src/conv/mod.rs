@@ -15,7 +15,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 
 use crate::layout::Hwnc;
 use crate::storage::{self, Values};
-use crate::{composed, tasks};
+use crate::{composed, tape, tasks};
 pub(crate) use geometry::Geometry;
 
 /// Where a kernel is laid on its input: `(vertical, horizontal)` each.
@@ -63,10 +63,31 @@ pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec)
     let weights = weights.contiguous()?;
     let operation = Convolution { geometry };
     let y = match bias {
-        Some(bias) => x.tensor().apply_op3(&weights, &bias.contiguous()?, operation)?,
-        None => x.tensor().apply_op2(&weights, operation)?,
+        Some(bias) => tape::apply3(x.tensor(), &weights, &bias.contiguous()?, operation)?,
+        None => tape::apply2(x.tensor(), &weights, operation)?,
     };
     Hwnc::new(y)
+}
+
+/// `[oh, ow, n, c_out]` from `x` `[h, w, n, c_in]`, `weights` `[kh, kw, c_in, c_out]` and a bias `[c_out]`.
+pub(crate) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    match patches::serve(g) {
+        true => patches::forward(g, x, weights, bias),
+        false => forward::forward(g, x, weights, bias),
+    }
+}
+
+/// `[h, w, n, c_in]` from the gradient of the output and the weights.
+pub(crate) fn data_gradient(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
+    data_gradient::data_gradient(g, dy, weights)
+}
+
+/// `[kh, kw, c_in, c_out]` from the input and the gradient of the output.
+pub(crate) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    match patches::serve(g) {
+        true => patches::weight_gradient(g, x, dy),
+        false => weight_gradient::weight_gradient(g, x, dy),
+    }
 }
 
 /// The custom operation; with three arguments the third is the bias.
@@ -77,12 +98,7 @@ struct Convolution {
 impl Convolution {
     fn run(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
         let g = &self.geometry;
-        let y = if patches::serve(g) {
-            patches::forward(g, x, weights, bias)
-        } else {
-            forward::forward(g, x, weights, bias)
-        };
-        (CpuStorage::F32(y), Shape::from((g.oh, g.ow, g.n, g.c_out)))
+        (CpuStorage::F32(forward(g, x, weights, bias)), Shape::from((g.oh, g.ow, g.n, g.c_out)))
     }
 
     fn gradients(
@@ -92,22 +108,12 @@ impl Convolution {
         dy: &[f32],
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let g = &self.geometry;
-        let dx = match x.track_op() {
-            true => {
-                Some(storage::tensor(data_gradient::data_gradient(g, dy, &Values::of(weights)?), x.shape())?)
-            }
+        let dx = match tape::wanted(x) {
+            true => Some(storage::tensor(data_gradient(g, dy, &Values::of(weights)?), x.shape())?),
             false => None,
         };
-        let dw = match weights.track_op() {
-            true => {
-                let x = Values::of(x)?;
-                let dw = if patches::serve(g) {
-                    patches::weight_gradient(g, &x, dy)
-                } else {
-                    weight_gradient::weight_gradient(g, &x, dy)
-                };
-                Some(storage::tensor(dw, weights.shape())?)
-            }
+        let dw = match tape::wanted(weights) {
+            true => Some(storage::tensor(weight_gradient(g, &Values::of(x)?, dy), weights.shape())?),
             false => None,
         };
         Ok((dx, dw))
@@ -170,7 +176,7 @@ impl CustomOp3 for Convolution {
         let dy = dy.contiguous()?;
         let dy = Values::of(&dy)?;
         let (dx, dw) = self.gradients(x, weights, &dy)?;
-        let db = match bias.track_op() {
+        let db = match tape::wanted(bias) {
             true => Some(storage::tensor(tasks::column_sums(&dy, self.geometry.c_out), bias.shape())?),
             false => None,
         };

@@ -24,7 +24,7 @@ pub(super) fn serve(g: &Geometry) -> bool {
 
 /// The forward pass, as [`super::forward::forward`].
 pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    let mut y = vec![0.0f32; g.oh * g.ow * g.n * g.c_out];
+    let mut y = tasks::zeros(g.oh * g.ow * g.n * g.c_out);
     let size = pixels(g);
     let list: Vec<_> = y
         .chunks_exact_mut(g.ow * g.n * g.c_out)
@@ -53,7 +53,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let taps = g.kh * g.kw * g.c_in;
     sum_in_order(g.oh, |rows| {
         let mut patches = Patches::default();
-        let mut dw = vec![0.0f32; taps * g.c_out];
+        let mut dw = tasks::zeros(taps * g.c_out);
         let mut out = MatrixMut::dense(&mut dw, taps, g.c_out);
         for oy in rows {
             for pixels in tasks::blocks(g.ow, pixels(g)) {
@@ -84,6 +84,7 @@ impl Patches {
     /// The patches of some pixels of output row `oy`: which rows of the weights matrix `[taps·c_in, c_out]`
     /// they meet (the taps in vertical reach), and the matrix `[rows, pixels·n]`.
     fn gather(&mut self, g: &Geometry, x: &[f32], oy: usize, pixels: Range<usize>) -> (Range<usize>, &[f32]) {
+        let seen = g.inputs(pixels.clone());
         let live = (0..g.kh).filter(|&ky| g.input_row(oy, ky).is_some());
         let (first, count) = (live.clone().min().unwrap_or(0), live.count());
         let width = pixels.len() * g.n;
@@ -92,17 +93,19 @@ impl Patches {
         let per_row = g.kw * g.c_in * width;
         for (ky, block) in (first..first + count).zip(self.matrix.chunks_exact_mut(per_row.max(1))) {
             let Some(iy) = g.input_row(oy, ky) else { continue };
-            let start = (pixels.start * g.stride.1).saturating_sub(g.padding.1).min(g.w);
-            let end = ((pixels.end - 1) * g.stride.1 + g.kw).saturating_sub(g.padding.1).clamp(start, g.w);
-            to_planes(g, &g.input(x, iy)[start * g.n * g.c_in..end * g.n * g.c_in], &mut self.plane);
-            for (row, values) in block.chunks_exact_mut(width).enumerate() {
-                let (kx, channel) = (row / g.c_in, row % g.c_in);
-                let Some(run) = g.run(kx, pixels.clone()) else { continue };
-                let plane = &self.plane[channel * (end - start) * g.n..(channel + 1) * (end - start) * g.n];
-                let values = &mut values[(run.first - pixels.start) * g.n..][..run.length * g.n];
-                for (step, batch) in values.chunks_exact_mut(g.n).enumerate() {
-                    let pixel = run.input - start + step * g.stride.1;
-                    batch.copy_from_slice(&plane[pixel * g.n..(pixel + 1) * g.n]);
+            let all =
+                || seen.iter().flat_map(|(pixels, met)| met.iter().map(move |&(_, ix)| (ix, pixels.len())));
+            let start = all().map(|(ix, _)| ix).min().unwrap_or(0);
+            let end = all().map(|(ix, length)| ix + length).max().unwrap_or(0);
+            to_planes(g, g.input(x, iy, start..end), &mut self.plane);
+            for (output, met) in &seen {
+                for &(kx, ix) in met {
+                    for channel in 0..g.c_in {
+                        let plane =
+                            &self.plane[(channel * (end - start) + ix - start) * g.n..][..output.len() * g.n];
+                        let row = (kx * g.c_in + channel) * width + (output.start - pixels.start) * g.n;
+                        block[row..row + plane.len()].copy_from_slice(plane);
+                    }
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The gradient of the weights: `W'[tap] += X[run]ᵀ · Y'[run]` over output rows.
+//! The gradient of the weights: `W'[tap] = Σ X[pixels]ᵀ · Y'[pixels that see them]` over output rows.
 //!
 //! Two splits, chosen by shape. Large maps with small kernels: a task takes some output rows and sums all taps
 //! privately, so that rows are read once; the private sums are added in order. Otherwise a task owns a
@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::gemm::{Matrix, MatrixMut, multiply};
+use crate::gemm::{Matrix, MatrixMut, multiply_sum};
 use crate::tasks;
 
 /// `[kh, kw, c_in, c_out]` from the input `[h, w, n, c_in]` and the output's gradient `[oh, ow, n, c_out]`.
@@ -24,13 +24,14 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
 
 fn by_rows(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let sum_of = |rows: Range<usize>| {
-        let mut dw = vec![0.0f32; g.kh * g.kw * g.c_in * g.c_out];
-        let mut scratch = Vec::new();
+        let mut dw = tasks::zeros(g.kh * g.kw * g.c_in * g.c_out);
         for oy in rows {
             for (tap, block) in dw.chunks_exact_mut(g.c_in * g.c_out).enumerate() {
                 let mut out = MatrixMut::dense(block, g.c_in, g.c_out);
                 let all = (0..g.c_in, 0..g.c_out);
-                add_row(g, x, dy, oy, (tap / g.kw, tap % g.kw), &all, &mut out, &mut scratch);
+                let mut terms = Vec::new();
+                add_row(g, x, dy, oy, (tap / g.kw, tap % g.kw), &all, &mut terms);
+                multiply_sum(&mut out, true, &terms);
             }
         }
         dw
@@ -56,7 +57,7 @@ pub(super) fn sum_in_order(rows: usize, sum_of: impl Fn(Range<usize>) -> Vec<f32
 }
 
 fn by_taps(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    let mut dw = vec![0.0f32; g.kh * g.kw * g.c_in * g.c_out];
+    let mut dw = tasks::zeros(g.kh * g.kw * g.c_in * g.c_out);
     let live = (0..g.kh * g.kw).filter(|tap| g.is_live(tap / g.kw, tap % g.kw)).count();
     let height = tasks::columns(g.c_in, live);
     let width = tasks::columns(g.c_out, live * g.c_in.div_ceil(height));
@@ -71,30 +72,31 @@ fn by_taps(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
             list.extend(columns.map(|(outputs, out)| (tap, (inputs.clone(), outputs), out)));
         }
     }
-    list.into_par_iter().for_each_init(Vec::new, |scratch, (tap, channels, mut out)| {
+    list.into_par_iter().for_each(|(tap, channels, mut out)| {
+        let mut terms = Vec::new();
         for oy in 0..g.oh {
-            add_row(g, x, dy, oy, (tap / g.kw, tap % g.kw), &channels, &mut out, scratch);
+            add_row(g, x, dy, oy, (tap / g.kw, tap % g.kw), &channels, &mut terms);
         }
+        multiply_sum(&mut out, false, &terms);
     });
     dw
 }
 
-/// Adds one output row to a block of channels, `(input, output)`, of one tap.
-#[expect(clippy::too_many_arguments, reason = "the operands of one product, and where it goes")]
-fn add_row(
+/// Adds the terms of one output row for a block of channels, `(input, output)`, of one tap.
+fn add_row<'a>(
     g: &Geometry,
-    x: &[f32],
-    dy: &[f32],
+    x: &'a [f32],
+    dy: &'a [f32],
     oy: usize,
     (ky, kx): (usize, usize),
     (inputs, outputs): &(Range<usize>, Range<usize>),
-    out: &mut MatrixMut<'_>,
-    scratch: &mut Vec<f32>,
+    terms: &mut Vec<(Matrix<'a>, Matrix<'a>)>,
 ) {
     let Some(iy) = g.input_row(oy, ky) else { return };
-    let Some(run) = g.run(kx, 0..g.ow) else { return };
-    let rows = run.length * g.n;
-    let x = Matrix::dense(g.gather(g.input(x, iy), run, scratch), rows, g.c_in).cols(inputs.clone());
-    let dy = Matrix::dense(g.output(dy, oy, run.first..run.first + run.length), rows, g.c_out);
-    multiply(out, true, x.transposed(), dy.cols(outputs.clone()));
+    terms.extend(g.runs(kx).into_iter().map(|(pixels, ix)| {
+        let rows = pixels.len() * g.n;
+        let x = Matrix::dense(g.input(x, iy, ix..ix + pixels.len()), rows, g.c_in).cols(inputs.clone());
+        let dy = Matrix::dense(g.output(dy, oy, pixels), rows, g.c_out).cols(outputs.clone());
+        (x.transposed(), dy)
+    }));
 }

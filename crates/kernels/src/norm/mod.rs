@@ -1,18 +1,15 @@
-//! Batch normalisation (Ioffe & Szegedy, 2015), fused with a residual addition and ReLU.
+//! Batch normalisation (Ioffe & Szegedy, 2015), fused with a residual addition and ReLU: its passes over memory, which
+//! [`crate::conv_norm`] puts together, and [`update_running`].
 //!
-//! The entries are [`batch_norm`], which normalises by the batch's own statistics, [`batch_norm_frozen`], which
-//! normalises by given ones, and [`update_running`]. Whether a layer trains, and which statistics it uses,
-//! is the caller's decision; nothing here keeps state.
+//! Whether a layer trains, and which statistics it uses, is the caller's decision; nothing here keeps state.
 
-mod operation;
-mod passes;
+pub(crate) mod gradients;
+pub(crate) mod passes;
 
 use candle_core::{Result, Tensor, Var, bail};
 
-use crate::composed;
 use crate::layout::Hwnc;
 use crate::storage::{self, Values};
-use operation::Normalise;
 
 /// What a batch norm does besides normalising.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,65 +31,6 @@ pub struct BatchStatistics {
     pub count: usize,
 }
 
-/// Normalises by the batch's statistics: `[relu]((x - mean) / sqrt(variance + eps) · gamma + beta [+ residual])`.
-///
-/// `gamma` and `beta` are `[C]`; a residual has the shape of `x`. Gradients reach `x` (through the statistics),
-/// `gamma`, `beta` and the residual, each only where it is wanted.
-///
-/// # Errors
-/// When the shapes do not agree, or there is one value per channel, which has no variance to normalise by.
-pub fn batch_norm(
-    x: &Hwnc,
-    gamma: &Tensor,
-    beta: &Tensor,
-    residual: Option<&Hwnc>,
-    spec: NormSpec,
-) -> Result<(Hwnc, BatchStatistics)> {
-    check(x, &[("gamma", gamma), ("beta", beta)], residual)?;
-    let (h, w, n, c) = x.dims();
-    let count = h * w * n;
-    if count < 2 {
-        bail!(
-            "batch norm: input [{h}, {w}, {n}, {c}] has {count} value per channel, so its variance is \
-             undefined in training; use a larger batch, larger images, or running statistics"
-        );
-    }
-    if !storage::runs_here(x.tensor()) {
-        return composed::batch_norm(x, gamma, beta, residual, spec);
-    }
-    let moments = passes::moments(&Values::of(x.tensor())?, c);
-    let statistics = BatchStatistics {
-        mean: storage::tensor(single(&moments.mean), c)?,
-        variance: storage::tensor(single(&moments.variance), c)?,
-        count,
-    };
-    let operation = Normalise::new(&moments, spec, true);
-    Ok((operation.apply(x, gamma, beta, residual)?, statistics))
-}
-
-/// Normalises by given statistics, usually the running ones; otherwise as [`batch_norm`].
-///
-/// `mean` and `variance` are `[C]` and get no gradient.
-///
-/// # Errors
-/// When the shapes do not agree.
-pub fn batch_norm_frozen(
-    x: &Hwnc,
-    gamma: &Tensor,
-    beta: &Tensor,
-    mean: &Tensor,
-    variance: &Tensor,
-    residual: Option<&Hwnc>,
-    spec: NormSpec,
-) -> Result<Hwnc> {
-    check(x, &[("gamma", gamma), ("beta", beta), ("mean", mean), ("variance", variance)], residual)?;
-    if !storage::runs_here(x.tensor()) {
-        return composed::batch_norm_frozen(x, gamma, beta, mean, variance, residual, spec);
-    }
-    let moments = passes::Moments { mean: double(mean)?, variance: double(variance)? };
-    Normalise::new(&moments, spec, false).apply(x, gamma, beta, residual)
-}
-
 /// Moves running statistics towards a batch's, as PyTorch does: `running = (1 - momentum) · running + momentum · batch`,
 /// with the unbiased variance of the batch.
 ///
@@ -111,25 +49,53 @@ pub fn update_running(mean: &Var, variance: &Var, batch: &BatchStatistics, momen
     towards(variance, &batch.variance, unbiased)
 }
 
-fn check(x: &Hwnc, vectors: &[(&str, &Tensor)], residual: Option<&Hwnc>) -> Result<()> {
+impl BatchStatistics {
+    pub(crate) fn of(moments: &passes::Moments, count: usize) -> Result<Self> {
+        let channels = moments.mean.len();
+        Ok(Self {
+            mean: storage::tensor(single(&moments.mean), channels)?,
+            variance: storage::tensor(single(&moments.variance), channels)?,
+            count,
+        })
+    }
+}
+
+/// The shapes of what normalises `[H, W, N, C]`.
+pub(crate) fn check(
+    dims: (usize, usize, usize, usize),
+    vectors: &[(&str, &Tensor)],
+    residual: Option<&Hwnc>,
+) -> Result<()> {
     for (name, vector) in vectors {
-        if vector.dims() != [x.channels()] {
-            bail!("batch norm: {name} is {:?}, but the input [H, W, N, C] is {:?}", vector.dims(), x.dims());
+        if vector.dims() != [dims.3] {
+            bail!("batch norm: {name} is {:?}, but the input [H, W, N, C] is {dims:?}", vector.dims());
         }
     }
     match residual {
-        Some(residual) if residual.dims() != x.dims() => {
-            bail!("batch norm: the residual is {:?}, but the input is {:?}", residual.dims(), x.dims())
+        Some(residual) if residual.dims() != dims => {
+            bail!("batch norm: the residual is {:?}, but the input is {dims:?}", residual.dims())
         }
         _ => Ok(()),
     }
 }
 
-fn single(values: &[f64]) -> Vec<f32> {
+/// How many values a channel has; one has no variance.
+pub(crate) fn check_count((h, w, n, c): (usize, usize, usize, usize)) -> Result<usize> {
+    let count = h * w * n;
+    if count < 2 {
+        bail!(
+            "batch norm: input [{h}, {w}, {n}, {c}] has {count} value per channel, so its variance is \
+             undefined in training; use a larger batch, larger images, or running statistics"
+        );
+    }
+    Ok(count)
+}
+
+pub(crate) fn single(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&value| value as f32).collect()
 }
 
-fn double(vector: &Tensor) -> Result<Vec<f64>> {
+pub(crate) fn double(vector: &Tensor) -> Result<Vec<f64>> {
     let vector = vector.contiguous()?;
     Ok(Values::of(&vector)?.iter().map(|&value| f64::from(value)).collect())
 }

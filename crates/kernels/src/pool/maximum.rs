@@ -8,11 +8,11 @@ use rayon::prelude::*;
 use super::Windows;
 use crate::layout::Hwnc;
 use crate::storage::{self, Values};
-use crate::tasks;
+use crate::{tape, tasks};
 
 pub(super) fn max_pool(x: &Hwnc, windows: Windows) -> Result<Hwnc> {
-    let places = x.tensor().track_op().then(OnceLock::new);
-    Hwnc::new(x.tensor().apply_op1(MaxPool { windows, places })?)
+    let places = tape::wanted(x.tensor()).then(OnceLock::new);
+    Hwnc::new(tape::apply1(x.tensor(), MaxPool { windows, places })?)
 }
 
 struct MaxPool {
@@ -31,7 +31,7 @@ impl CustomOp1 for MaxPool {
         let (_, _, n, c) = layout.shape().dims4()?;
         let (oh, ow) = (self.windows.rows.outputs(), self.windows.cols.outputs());
         let pixel = n * c;
-        let mut y = vec![0.0f32; oh * ow * pixel];
+        let mut y = tasks::zeros(oh * ow * pixel);
         let mut places = vec![0u16; y.len()];
         let blocks = tasks::pixel_blocks(&mut y, pixel).into_par_iter();
         blocks.zip(tasks::pixel_blocks(&mut places, pixel)).for_each(|(y, places)| {
@@ -60,7 +60,7 @@ impl CustomOp1 for MaxPool {
         let dy = dy.contiguous()?;
         let dy = Values::of(&dy)?;
         let dy = &*dy;
-        let mut dx = vec![0.0f32; h * w * pixel];
+        let mut dx = tasks::zeros(h * w * pixel);
         tasks::pixel_blocks(&mut dx, pixel).into_par_iter().for_each(|dx| {
             for output in self.windows.covering(dx.pixel) {
                 let place = self.windows.place(dx.pixel, output) as u16;
@@ -72,18 +72,22 @@ impl CustomOp1 for MaxPool {
     }
 }
 
-/// Takes the values that are larger than the best so far, or NaN.
-fn take_larger(x: &[f32], place: u16, best: &mut [f32], places: &mut [u16]) {
-    for ((x, best), at) in x.iter().zip(best).zip(places) {
-        let take = *x > *best || x.is_nan();
-        *best = if take { *x } else { *best };
-        *at = if take { place } else { *at };
+tasks::vectorised! {
+    /// Takes the values that are larger than the best so far, or NaN.
+    fn take_larger<'a>(x: &'a [f32], place: u16, best: &'a mut [f32], places: &'a mut [u16]) {
+        for ((x, best), at) in x.iter().zip(best).zip(places) {
+            let take = *x > *best || x.is_nan();
+            *best = if take { *x } else { *best };
+            *at = if take { place } else { *at };
+        }
     }
 }
 
-/// Adds the gradients of the outputs that took their value from `place`.
-fn add_where(dy: &[f32], places: &[u16], place: u16, dx: &mut [f32]) {
-    for ((dy, at), dx) in dy.iter().zip(places).zip(dx) {
-        *dx += if *at == place { *dy } else { 0.0 };
+tasks::vectorised! {
+    /// Adds the gradients of the outputs that took their value from `place`.
+    fn add_where<'a>(dy: &'a [f32], places: &'a [u16], place: u16, dx: &'a mut [f32]) {
+        for ((dy, at), dx) in dy.iter().zip(places).zip(dx) {
+            *dx += if *at == place { *dy } else { 0.0 };
+        }
     }
 }

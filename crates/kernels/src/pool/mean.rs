@@ -6,10 +6,10 @@ use rayon::prelude::*;
 use super::Windows;
 use crate::layout::Hwnc;
 use crate::storage::{self, Values};
-use crate::tasks;
+use crate::{tape, tasks};
 
 pub(super) fn mean_pool(x: &Hwnc, windows: Windows) -> Result<Hwnc> {
-    Hwnc::new(x.tensor().apply_op1(MeanPool { windows })?)
+    Hwnc::new(tape::apply1(x.tensor(), MeanPool { windows })?)
 }
 
 struct MeanPool {
@@ -26,7 +26,7 @@ impl CustomOp1 for MeanPool {
         let (_, _, n, c) = layout.shape().dims4()?;
         let (oh, ow) = (self.windows.rows.outputs(), self.windows.cols.outputs());
         let pixel = n * c;
-        let mut y = vec![0.0f32; oh * ow * pixel];
+        let mut y = tasks::zeros(oh * ow * pixel);
         tasks::pixel_blocks(&mut y, pixel).into_par_iter().for_each(|y| {
             for input in self.windows.covered(y.pixel) {
                 let x = &x[input * pixel + y.offset..][..y.values.len()];
@@ -46,7 +46,7 @@ impl CustomOp1 for MeanPool {
         let dy = dy.contiguous()?;
         let dy = Values::of(&dy)?;
         let dy = &*dy;
-        let mut dx = vec![0.0f32; h * w * pixel];
+        let mut dx = tasks::zeros(h * w * pixel);
         tasks::pixel_blocks(&mut dx, pixel).into_par_iter().for_each(|dx| {
             for output in self.windows.covering(dx.pixel) {
                 let weight = self.windows.weight(output);

@@ -99,5 +99,5 @@ pub fn adaptive_avg_pool2d(x: &Hwnc, size: (usize, usize)) -> Result<Hwnc> {
 /// When there is no pixel.
 pub fn global_avg_pool(x: &Hwnc) -> Result<Tensor> {
     let (n, c) = (x.batch(), x.channels());
-    adaptive_avg_pool2d(x, (1, 1))?.into_tensor().reshape((n, c))
+    crate::tape::reshape(adaptive_avg_pool2d(x, (1, 1))?.tensor(), (n, c))
 }

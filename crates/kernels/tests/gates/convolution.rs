@@ -1,7 +1,7 @@
 //! Convolution: shapes where layouts are easily mistaken, and random ones.
 
 use candle_core::{Result, Tensor};
-use frostline_kernels::{ConvSpec, Hwnc, composed, conv_output, conv2d};
+use frostline_kernels::{ConvSpec, Hwnc, Tape, composed, conv_output, conv2d};
 use proptest::prelude::*;
 
 use crate::harness::{Array, Case, hold, numbers, pools, properties};
@@ -92,8 +92,9 @@ fn only_wanted_gradients_are_computed() {
     let spec = ConvSpec::square(1, 1);
     let weights = Array::noise(&[3, 3, 16, 4], 2).tensor();
     let x = candle_core::Var::from_tensor(&Array::noise(&[3, 4, 2, 16], 1).tensor()).unwrap();
-    let frozen = conv2d(&Hwnc::new(x.as_tensor().clone()).unwrap(), &weights, None, spec).unwrap();
-    let store = frozen.tensor().sum_all().unwrap().backward().unwrap();
+    let forward = || conv2d(&Hwnc::new(x.as_tensor().clone())?, &weights, None, spec);
+    let (frozen, tape) = Tape::record(forward).unwrap();
+    let store = tape.backward_from(frozen.tensor(), &frozen.tensor().ones_like().unwrap()).unwrap();
     assert!(store.get(&x).is_some() && store.get(&weights).is_none());
 }
 
@@ -115,8 +116,9 @@ fn resnet_shapes_give_the_same_bits_for_any_number_of_threads() {
             .map(|pool| {
                 pool.install(|| {
                     let spec = ConvSpec::square(stride, 1);
-                    let y = conv2d(&Hwnc::new(x.as_tensor().clone()).unwrap(), &weights, None, spec).unwrap();
-                    let store = y.tensor().sqr().unwrap().sum_all().unwrap().backward().unwrap();
+                    let forward = || conv2d(&Hwnc::new(x.as_tensor().clone())?, &weights, None, spec);
+                    let (y, tape) = Tape::record(forward).unwrap();
+                    let store = tape.backward_from(y.tensor(), y.tensor()).unwrap();
                     [y.tensor(), &store.get(&x).unwrap().clone(), &store.get(&weights).unwrap().clone()]
                         .map(numbers)
                 })

@@ -3,12 +3,12 @@
 use candle_core::{Device, Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
-    BatchStatistics, ConvSpec, Hwnc, NormSpec, PoolSpec, adaptive_avg_pool2d, avg_pool2d, batch_norm,
-    batch_norm_frozen, conv2d, cross_entropy, max_pool2d, oihw_to_tap_major, update_running,
+    ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, Tape, adaptive_avg_pool2d, avg_pool2d, conv2d,
+    cross_entropy, max_pool2d, oihw_to_tap_major, update_running,
 };
 use serde_json::Value;
 
-use crate::harness::{numbers, within};
+use crate::harness::{batch_norm, numbers, within};
 
 const TOLERANCE: f64 = 2e-5;
 
@@ -40,14 +40,22 @@ fn pair(value: &Value) -> (usize, usize) {
     (sizes(value)[0], sizes(value)[1])
 }
 
-/// Holds an output `[N, C, H, W]` and the gradients of its weighted sum to the fixture's.
-fn hold(case: &Value, y: &Tensor, gradients: &[(&str, &Var)]) {
+/// Holds an output and the gradients of its weighted sum to the fixture's, which are in `[N, C, H, W]`.
+fn hold(
+    case: &Value,
+    forward: impl FnOnce() -> Result<Hwnc>,
+    gradients: &[(&str, &Var)],
+) -> Result<Vec<usize>> {
     let what = |key: &str| format!("{key} of {}", case["input"]);
-    within(&what("y"), &numbers(y), &floats(&case["y"]), TOLERANCE);
-    let store = (y * values(99, y.dims())).unwrap().sum_all().unwrap().backward().unwrap();
+    let (y, tape) = Tape::record(forward)?;
+    let nchw = y.to_nchw()?;
+    within(&what("y"), &numbers(&nchw), &floats(&case["y"]), TOLERANCE);
+    let weights = Hwnc::from_nchw(&values(99, nchw.dims()))?;
+    let store = tape.backward_from(y.tensor(), weights.tensor())?;
     for (key, var) in gradients {
         within(&what(key), &numbers(store.get(var).unwrap()), &floats(&case[key]), TOLERANCE);
     }
+    Ok(nchw.dims().to_vec())
 }
 
 #[test]
@@ -60,15 +68,13 @@ fn convolution() -> Result<()> {
         let weights = variable(2, &[outputs, input[1], kernel.0, kernel.1]);
         let with_bias = case["bias"].as_bool().unwrap();
         let spec = ConvSpec { stride: pair(&case["stride"]), padding: pair(&case["padding"]) };
-        let y = conv2d(
-            &Hwnc::from_nchw(&x)?,
-            &oihw_to_tap_major(&weights)?,
-            with_bias.then_some(bias.as_tensor()),
-            spec,
-        )?;
         let mut gradients = vec![("dx", &x), ("dw", &weights)];
         gradients.extend(with_bias.then_some(("db", &bias)));
-        hold(&case, &y.to_nchw()?, &gradients);
+        let forward = || {
+            let weights = oihw_to_tap_major(&weights)?;
+            conv2d(&Hwnc::from_nchw(&x)?, &weights, with_bias.then_some(bias.as_tensor()), spec)
+        };
+        hold(&case, forward, &gradients)?;
     }
     Ok(())
 }
@@ -85,18 +91,20 @@ fn batch_normalisation() -> Result<()> {
         let with_residual = case["residual"].as_bool().unwrap();
         let added = with_residual.then(|| Hwnc::from_nchw(&residual)).transpose()?;
         let hwnc = Hwnc::from_nchw(&x)?;
-        let y = match case["training"].as_bool().unwrap() {
-            true => {
-                let (y, statistics): (Hwnc, BatchStatistics) =
-                    batch_norm(&hwnc, &gamma, &beta, added.as_ref(), spec)?;
+        let (running_mean, running_variance) = (mean.as_detached_tensor(), variance.as_detached_tensor());
+        let training = case["training"].as_bool().unwrap();
+        let running = (!training).then_some((&running_mean, &running_variance));
+        let forward = || {
+            let norm = Normalisation { gamma: &gamma, beta: &beta, running, spec };
+            let (y, statistics) = batch_norm(&hwnc, norm, added.as_ref(), false)?;
+            if let Some(statistics) = statistics {
                 update_running(&mean, &variance, &statistics, 0.1)?;
-                y
             }
-            false => batch_norm_frozen(&hwnc, &gamma, &beta, &mean, &variance, added.as_ref(), spec)?,
+            Ok(y)
         };
         let mut gradients = vec![("dx", &x), ("dgamma", &gamma), ("dbeta", &beta)];
         gradients.extend(with_residual.then_some(("dresidual", &residual)));
-        hold(&case, &y.to_nchw()?, &gradients);
+        hold(&case, forward, &gradients)?;
         within("running mean", &numbers(&mean), &floats(&case["mean"]), TOLERANCE);
         within("running variance", &numbers(&variance), &floats(&case["variance"]), TOLERANCE);
     }
@@ -115,14 +123,13 @@ fn pooling() -> Result<()> {
             count_include_pad: case["include"].as_bool().unwrap(),
         };
         let pool = if case["kind"] == "max" { max_pool2d } else { avg_pool2d };
-        let y = pool(&Hwnc::from_nchw(&x)?, spec)?.to_nchw()?;
-        assert_eq!(y.dims(), sizes(&case["output"]), "{case}");
-        hold(&case, &y, &[("dx", &x)]);
+        let dims = hold(&case, || pool(&Hwnc::from_nchw(&x)?, spec), &[("dx", &x)])?;
+        assert_eq!(dims, sizes(&case["output"]), "{case}");
     }
     for case in cases("adaptive") {
         let x = variable(1, &sizes(&case["input"]));
-        let y = adaptive_avg_pool2d(&Hwnc::from_nchw(&x)?, pair(&case["size"]))?;
-        hold(&case, &y.to_nchw()?, &[("dx", &x)]);
+        let forward = || adaptive_avg_pool2d(&Hwnc::from_nchw(&x)?, pair(&case["size"]));
+        hold(&case, forward, &[("dx", &x)])?;
     }
     Ok(())
 }
@@ -134,9 +141,9 @@ fn loss() -> Result<()> {
         let logits = variable(1, &input);
         let labels: Vec<u32> = (0..input[0]).map(|row| ((row * 5 + 2) % input[1]) as u32).collect();
         let smoothing = case["smoothing"].as_f64().unwrap();
-        let y = cross_entropy(&(logits.as_tensor() * 4.0)?, &labels, smoothing)?;
+        let (y, tape) = Tape::record(|| cross_entropy(&(logits.as_tensor() * 4.0)?, &labels, smoothing))?;
         within("loss", &numbers(&y), &floats(&case["y"]), TOLERANCE);
-        let store = y.backward()?;
+        let store = tape.backward(&y)?;
         within("its gradient", &numbers(store.get(&logits).unwrap()), &floats(&case["dx"]), TOLERANCE);
     }
     Ok(())

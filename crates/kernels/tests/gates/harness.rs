@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use candle_core::{Device, Result, Tensor, Var};
+use frostline_kernels::{BatchStatistics, ConvSpec, Hwnc, Normalisation, Tape};
 use proptest::test_runner::{Config, RngSeed};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -120,16 +121,29 @@ fn weights(dims: &[usize]) -> Array {
 fn run(operation: Operation<'_>, inputs: &[Array]) -> Outcome {
     let vars: Vec<Var> = inputs.iter().map(|input| Var::from_tensor(&input.tensor()).unwrap()).collect();
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
-    let y = operation(&tensors).unwrap();
-    let loss = (&y * weights(y.dims()).tensor()).unwrap().sum_all().unwrap();
-    let store = loss.backward().unwrap();
-    let gradients = vars.iter().map(|var| numbers(store.get(var).expect("a gradient for each input")));
+    let (y, tape) = Tape::record(|| operation(&tensors)).unwrap();
+    let found = tape.backward_from(&y, &weights(y.dims()).tensor()).unwrap();
+    let gradients = vars.iter().map(|var| numbers(found.get(var).expect("a gradient for each input")));
     (numbers(&y), gradients.collect())
 }
 
 fn same_bits(a: &Outcome, b: &Outcome) -> bool {
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     bits(&a.0) == bits(&b.0) && a.1.iter().zip(&b.1).all(|(a, b)| bits(a) == bits(b))
+}
+
+/// Batch norm alone: behind a convolution that changes nothing.
+pub(crate) fn batch_norm(
+    x: &Hwnc,
+    norm: Normalisation<'_>,
+    residual: Option<&Hwnc>,
+    composed: bool,
+) -> Result<(Hwnc, Option<BatchStatistics>)> {
+    let c = x.channels();
+    let same = Tensor::eye(c, candle_core::DType::F32, &Device::Cpu)?.reshape((1, 1, c, c))?;
+    let conv_norm =
+        if composed { frostline_kernels::composed::conv_norm } else { frostline_kernels::conv_norm };
+    conv_norm(x, &same, ConvSpec::square(1, 0), norm, residual)
 }
 
 /// Pools of 1, 2 and 3 threads.

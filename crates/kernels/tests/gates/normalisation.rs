@@ -1,16 +1,11 @@
 //! Batch norm: by the batch's statistics and by given ones, with and without residual and ReLU.
 
 use candle_core::{Result, Tensor, Var};
-use frostline_kernels::{
-    BatchStatistics, Hwnc, NormSpec, batch_norm, batch_norm_frozen, composed, update_running,
-};
+use frostline_kernels::{BatchStatistics, Hwnc, NormSpec, Normalisation, Tape, update_running};
 use proptest::prelude::*;
 
-use crate::harness::{Array, Case, close, hold, numbers, properties};
+use crate::harness::{Array, Case, batch_norm, close, hold, numbers, properties};
 use crate::oracle;
-
-type Batch = fn(&Hwnc, &Tensor, &Tensor, Option<&Hwnc>, NormSpec) -> Result<(Hwnc, BatchStatistics)>;
-type Frozen = fn(&Hwnc, &Tensor, &Tensor, &Tensor, &Tensor, Option<&Hwnc>, NormSpec) -> Result<Hwnc>;
 
 fn inputs((h, w, n, c): (usize, usize, usize, usize), residual: bool, seed: u64) -> Vec<Array> {
     // Far from zero mean and unit variance, so that cancellation would show.
@@ -48,35 +43,31 @@ fn check(shape: (usize, usize, usize, usize), residual: bool, relu: bool, seed: 
     let spec = NormSpec { eps: 1e-5, relu };
     let seed = if relu { away_from_the_kink(shape, residual, seed) } else { seed };
     let residual_of = |t: &[Tensor]| t.get(3).map(|t| Hwnc::new(t.clone())).transpose();
-    let batch = |f: Batch| {
-        move |t: &[Tensor]| {
-            let (y, _) = f(&Hwnc::new(t[0].clone())?, &t[1], &t[2], residual_of(t)?.as_ref(), spec)?;
+    let (mean, variance) = given(shape.3, seed);
+    let (mean_tensor, variance_tensor) = (mean.tensor(), variance.tensor());
+    let run = |frozen: bool, composed: bool| {
+        let running = frozen.then_some((&mean_tensor, &variance_tensor));
+        move |t: &[Tensor]| -> Result<Tensor> {
+            let norm = Normalisation { gamma: &t[1], beta: &t[2], running, spec };
+            let (y, _) = batch_norm(&Hwnc::new(t[0].clone())?, norm, residual_of(t)?.as_ref(), composed)?;
             Ok(y.into_tensor())
         }
     };
     hold(&Case {
         name: format!("batch norm of {shape:?}, residual {residual}, relu {relu}"),
         inputs: inputs(shape, residual, seed),
-        here: &batch(batch_norm),
-        composed: &batch(composed::batch_norm),
+        here: &run(false, false),
+        composed: &run(false, true),
         oracle: &|t| {
             let (mean, variance) = oracle::moments(&t[0]);
             oracle::normalise(&t[0], (&mean, &variance), (&t[1], &t[2]), t.get(3), spec.eps, relu)
         },
     });
-    let (mean, variance) = given(shape.3, seed);
-    let frozen = |f: Frozen| {
-        let (mean, variance) = (mean.tensor(), variance.tensor());
-        move |t: &[Tensor]| {
-            let x = Hwnc::new(t[0].clone())?;
-            Ok(f(&x, &t[1], &t[2], &mean, &variance, residual_of(t)?.as_ref(), spec)?.into_tensor())
-        }
-    };
     hold(&Case {
         name: format!("frozen batch norm of {shape:?}, residual {residual}, relu {relu}"),
         inputs: inputs(shape, residual, seed),
-        here: &frozen(batch_norm_frozen),
-        composed: &frozen(composed::batch_norm_frozen),
+        here: &run(true, false),
+        composed: &run(true, true),
         oracle: &|t| {
             let moments = (&mean.values[..], &variance.values[..]);
             oracle::normalise(&t[0], moments, (&t[1], &t[2]), t.get(3), spec.eps, relu)
@@ -125,7 +116,9 @@ fn statistics_survive_a_large_mean() {
     let x = Array::noise(&[6, 7, 30, 5], 9).map(|x| 1000.0 + x);
     let ones = Tensor::ones(5, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
     let spec = NormSpec { eps: 1e-5, relu: false };
-    let (_, statistics) = batch_norm(&Hwnc::new(x.tensor()).unwrap(), &ones, &ones, None, spec).unwrap();
+    let norm = Normalisation { gamma: &ones, beta: &ones, running: None, spec };
+    let (_, statistics) = batch_norm(&Hwnc::new(x.tensor()).unwrap(), norm, None, false).unwrap();
+    let statistics = statistics.unwrap();
     let (mean, variance) = oracle::moments(&x);
     close("mean", &numbers(&statistics.mean), &mean);
     close("variance", &numbers(&statistics.variance), &variance);
@@ -151,8 +144,9 @@ fn a_frozen_layer_passes_gradients_through_and_gets_none() {
     let ones = gamma.ones_like().unwrap();
     let spec = NormSpec { eps: 0.0, relu: false };
     let hwnc = Hwnc::new(x.as_tensor().clone()).unwrap();
-    let y = batch_norm_frozen(&hwnc, &gamma, &zeros, &zeros, &ones, None, spec).unwrap();
-    let store = y.tensor().sum_all().unwrap().backward().unwrap();
+    let norm = Normalisation { gamma: &gamma, beta: &zeros, running: Some((&zeros, &ones)), spec };
+    let (y, tape) = Tape::record(|| batch_norm(&hwnc, norm, None, false)).unwrap();
+    let store = tape.backward_from(y.0.tensor(), &y.0.tensor().ones_like().unwrap()).unwrap();
     let expected: Vec<f32> = (0..2 * 3 * 4).flat_map(|_| numbers(&gamma)).collect();
     assert_eq!(numbers(store.get(&x).unwrap()), expected);
     assert!(store.get(&gamma).is_none());

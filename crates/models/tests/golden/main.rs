@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use frostline_kernels::cross_entropy;
+use candle_core::Tensor;
 use frostline_kernels::optim::{AdamStep, Moments, adam};
-use frostline_models::{BuildSpec, Model, Pass, build};
+use frostline_kernels::{Hwnc, Tape, cross_entropy};
+use frostline_models::{BuildSpec, Model, ModelError, Pass, build};
 use frostline_streams::Streams;
 use serde::Deserialize;
 
@@ -57,6 +58,13 @@ fn difference(found: &[f32], expected: &[f64]) -> f64 {
     found.iter().zip(expected).map(|(f, e)| (f64::from(*f) - e).abs()).fold(0.0, f64::max) / scale
 }
 
+/// Logits and loss of a training pass.
+fn step(model: &Model, x: &Hwnc, examples: &[u32], labels: &[u32]) -> Result<(Tensor, Tensor), ModelError> {
+    let logits = model.forward(x, &train_pass(examples))?;
+    let loss = cross_entropy(&logits, labels, 0.0)?;
+    Ok((logits, loss))
+}
+
 fn check(name: &str, height: usize, width: usize, gradient_tolerance: f64) {
     let golden = golden();
     let case = golden.cases.iter().find(|c| (c.model.as_str(), c.height, c.width) == (name, height, width));
@@ -65,13 +73,13 @@ fn check(name: &str, height: usize, width: usize, gradient_tolerance: f64) {
     let x = formula::images(&format!("{name} {height}x{width}"), case.batch, height, width);
     let examples: Vec<u32> = (0..case.batch as u32).collect();
 
-    let evaluated = model.forward(&x, &Pass::Evaluate).unwrap();
-    assert!(!evaluated.track_op(), "an evaluation has no tape");
+    let (evaluated, tape) = Tape::record(|| model.forward(&x, &Pass::Evaluate)).unwrap();
+    assert!(tape.is_empty(), "an evaluation has no tape");
     let evaluated = difference(&evaluated.flatten_all().unwrap().to_vec1().unwrap(), &case.evaluated);
 
-    let logits = model.forward(&x, &train_pass(&examples)).unwrap();
-    let loss = cross_entropy(&logits, &formula::labels(case.batch, 1, CLASSES), 0.0).unwrap();
-    let gradients = loss.backward().unwrap();
+    let labels = formula::labels(case.batch, 1, CLASSES);
+    let ((logits, loss), tape) = Tape::record(|| step(&model, &x, &examples, &labels)).unwrap();
+    let gradients = tape.backward(&loss).unwrap();
     let logits = difference(&logits.flatten_all().unwrap().to_vec1().unwrap(), &case.logits);
     let loss = (f64::from(loss.to_scalar::<f32>().unwrap()) - case.loss).abs() / case.loss;
 
@@ -140,9 +148,9 @@ fn twenty_adam_steps_follow_pytorchs_losses() {
     for (step, expected) in golden().trajectory.into_iter().enumerate() {
         let batch = step % 4;
         let x = formula::images(&format!("trajectory {batch}"), 16, 32, 32);
-        let logits = model.forward(&x, &train_pass(&examples)).unwrap();
-        let loss = cross_entropy(&logits, &formula::labels(16, batch, CLASSES), 0.0).unwrap();
-        let gradients = loss.backward().unwrap();
+        let labels = formula::labels(16, batch, CLASSES);
+        let ((_, loss), tape) = Tape::record(|| step(&model, &x, &examples, &labels)).unwrap();
+        let gradients = tape.backward(&loss).unwrap();
         let adam_step = AdamStep {
             lr: 1e-4,
             beta1: 0.9,

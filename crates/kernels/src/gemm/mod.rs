@@ -1,13 +1,18 @@
 //! Matrix products on one thread: the only unsafe module.
 //!
-//! [`multiply`] is a safe, bounds-checked front for the `gemm` crate. It reads [`Matrix`] views with any
-//! strides and writes a [`MatrixMut`], whose rows are contiguous and which can be split into column blocks
-//! that different threads own. It never starts a thread: the same product gives the same bits wherever it
-//! runs, and how work is split is decided by `tasks`.
+//! [`multiply_sum`] adds up the products of a list of terms, which is what a convolution is; [`multiply`] is the sum of
+//! one. Both are safe, bounds-checked fronts: for our own kernel where the processor has AVX-512, and for the `gemm` crate
+//! elsewhere, which chooses among AVX2, NEON and portable code. They read [`Matrix`] views with any strides and write a
+//! [`MatrixMut`], whose rows are contiguous and which can be split into column blocks that different threads own. They
+//! never start a thread: the same product gives the same bits wherever it runs on one kind of processor, and how work is
+//! split is decided by `tasks`.
 #![expect(
     unsafe_code,
     reason = "the products of the gemm crate take raw pointers; every view is checked here"
 )]
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -129,41 +134,68 @@ impl<'a> MatrixMut<'a> {
 ///
 /// The result depends on the shapes, the strides and the numbers alone.
 pub(crate) fn multiply(out: &mut MatrixMut<'_>, accumulate: bool, a: Matrix<'_>, b: Matrix<'_>) {
-    assert!(
-        a.cols == b.rows && out.rows == a.rows && out.cols == b.cols,
-        "a product of {}x{} and {}x{} does not give {}x{}",
-        a.rows,
-        a.cols,
-        b.rows,
-        b.cols,
-        out.rows,
-        out.cols
-    );
-    let add = if accumulate { 1.0 } else { 0.0 };
-    // SAFETY: `Matrix` has checked that every index stays in its slice, `MatrixMut` owns its elements, the
-    // shapes agree, and strides are lengths within allocations, so they fit in isize.
-    unsafe {
-        gemm::gemm(
-            out.rows,
-            out.cols,
+    multiply_sum(out, accumulate, &[(a, b)]);
+}
+
+/// Writes the sum of the products `a · b` to `out`, or adds it to what is there, on the calling thread. Without terms
+/// the sum is zero.
+pub(crate) fn multiply_sum(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[(Matrix<'_>, Matrix<'_>)]) {
+    for (a, b) in terms {
+        assert!(
+            a.cols == b.rows && out.rows == a.rows && out.cols == b.cols,
+            "a product of {}x{} and {}x{} does not give {}x{}",
+            a.rows,
             a.cols,
-            out.data,
-            1,
-            out.row_stride as isize,
-            accumulate,
-            a.data.as_ptr(),
-            a.col_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.col_stride as isize,
-            b.row_stride as isize,
-            add,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
+            b.rows,
+            b.cols,
+            out.rows,
+            out.cols
         );
+    }
+    if out.rows == 0 || out.cols == 0 {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if avx512::available() && terms.iter().all(|(_, b)| avx512::takes(b)) {
+        // SAFETY: the processor has what it needs, the shapes agree, and the right factors are of its kind.
+        unsafe { avx512::sum(out, accumulate, terms) };
+        return;
+    }
+    one_by_one(out, accumulate, terms);
+}
+
+/// [`multiply_sum`] by the `gemm` crate, term by term.
+fn one_by_one(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[(Matrix<'_>, Matrix<'_>)]) {
+    if terms.is_empty() && !accumulate {
+        (0..out.rows).for_each(|row| out.row(row).fill(0.0));
+    }
+    for (index, (a, b)) in terms.iter().enumerate() {
+        let accumulate = accumulate || index > 0;
+        // SAFETY: `Matrix` has checked that every index stays in its slice, `MatrixMut` owns its elements, the
+        // caller has checked that the shapes agree, and strides are lengths within allocations, so they fit in isize.
+        unsafe {
+            gemm::gemm(
+                out.rows,
+                out.cols,
+                a.cols,
+                out.data,
+                1,
+                out.row_stride as isize,
+                accumulate,
+                a.data.as_ptr(),
+                a.col_stride as isize,
+                a.row_stride as isize,
+                b.data.as_ptr(),
+                b.col_stride as isize,
+                b.row_stride as isize,
+                if accumulate { 1.0 } else { 0.0 },
+                1.0,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            );
+        }
     }
 }
 
@@ -194,6 +226,56 @@ mod tests {
                 for col in 0..n {
                     let sum: f32 = (0..k).map(|depth| a[depth * m + row] * b[col * k + depth]).sum();
                     assert_eq!(out[row * n + col], 1.0 + 2.0 * sum, "({row}, {col}) of {m}x{k}x{n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_products_equal_the_definition_by_either_kernel() {
+        // Tiles that are whole and cut in each direction, panels that exceed the depth, left factors by rows and columns.
+        for (m, n, depths) in
+            [(8, 32, &[3usize][..]), (19, 71, &[1, 40, 7]), (3, 5, &[2500, 9, 1600]), (64, 33, &[])]
+        {
+            let terms: Vec<(Vec<f32>, Vec<f32>)> =
+                depths.iter().map(|k| (ramp(m * k), ramp(k * n).into_iter().rev().collect())).collect();
+            let view = |by_columns: bool| -> Vec<(Matrix<'_>, Matrix<'_>)> {
+                let pairs = terms.iter().zip(depths);
+                pairs
+                    .map(|((a, b), &k)| {
+                        let a = if by_columns {
+                            Matrix::dense(a, k, m).transposed()
+                        } else {
+                            Matrix::dense(a, m, k)
+                        };
+                        (a, Matrix::dense(b, k, n))
+                    })
+                    .collect()
+            };
+            for (by_columns, accumulate) in [(false, false), (true, false), (false, true), (true, true)] {
+                let views = view(by_columns);
+                let start = if accumulate { 2.0 } else { 0.0 };
+                let element = |row: usize, col: usize| -> f32 {
+                    let of_term = |((a, b), &k): ((&Vec<f32>, &Vec<f32>), &usize)| -> f32 {
+                        let a =
+                            |depth: usize| if by_columns { a[depth * m + row] } else { a[row * k + depth] };
+                        (0..k).map(|depth| a(depth) * b[depth * n + col]).sum()
+                    };
+                    start + terms.iter().map(|(a, b)| (a, b)).zip(depths).map(of_term).sum::<f32>()
+                };
+                type Kernel = fn(&mut MatrixMut<'_>, bool, &[(Matrix<'_>, Matrix<'_>)]);
+                for kernel in [multiply_sum as Kernel, one_by_one] {
+                    let mut out = vec![2.0f32; m * n];
+                    kernel(&mut MatrixMut::dense(&mut out, m, n), accumulate, &views);
+                    for row in 0..m {
+                        for col in 0..n {
+                            assert_eq!(
+                                out[row * n + col],
+                                element(row, col),
+                                "({row}, {col}) of {m}x{n}, {depths:?}"
+                            );
+                        }
+                    }
                 }
             }
         }

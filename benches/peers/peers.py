@@ -1,0 +1,148 @@
+"""Times the same work in Frostline and in PyTorch, in turn, and writes a table.
+
+Rounds go through all workers in turn, so that what else the machine does meets them alike; ratios are taken within a
+round, and the table gives their median and spread. Only one worker computes at a time.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+# Model, resolution, strategy, and steps per round.
+WORK = [
+    ("resnet18", 32, "full", 8),
+    ("resnet18", 32, "head", 24),
+    ("resnet18", 32, "inference", 24),
+    ("alexnet", 64, "full", 3),
+    ("alexnet", 64, "inference", 16),
+    ("resnet18", 224, "full", 1),
+    ("resnet18", 224, "inference", 1),
+    ("alexnet", 224, "full", 1),
+    ("alexnet", 224, "inference", 2),
+]
+
+# PyTorch as a tutorial writes it, and settings that can be faster.
+VARIANTS = {
+    "tutorial": [],
+    "fused": ["--fused"],
+    "channels_last, fused": ["--channels-last", "--fused"],
+    "channels_last, fused, compiled": ["--channels-last", "--fused", "--compile"],
+}
+
+
+class Worker:
+    def __init__(self, command, environment=None):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        line = self.process.stdout.readline()
+        if not line.startswith("ready"):
+            error = self.process.stderr.read().strip().splitlines()
+            raise RuntimeError(f"{command}: {error[-1] if error else 'ended'}")
+
+    def ask(self, what):
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(model, resolution, strategy, steps, rounds, threads, python, worker):
+    ours = Worker([worker, model, str(resolution), strategy, str(threads)])
+    theirs = {}
+    for name, flags in VARIANTS.items():
+        command = [python, str(HERE / "torch_worker.py"), "--model", model, "--resolution", str(resolution)]
+        command += ["--strategy", strategy, "--threads", str(threads)] + flags
+        try:
+            theirs[name] = Worker(command)
+        except RuntimeError as error:
+            print(f"  without {name}: {error}", file=sys.stderr)
+    times = {name: [] for name in ["frostline", *theirs]}
+    for _ in range(rounds):
+        times["frostline"].append(ours.ask(steps))
+        for name, peer in theirs.items():
+            times[name].append(peer.ask(steps))
+    peaks = {"frostline": ours.ask("peak")} | {name: peer.ask("peak") for name, peer in theirs.items()}
+    for peer in [ours, *theirs.values()]:
+        peer.close()
+    return times, peaks
+
+
+def ratio(times, name):
+    ratios = [theirs / ours for theirs, ours in zip(times[name], times["frostline"])]
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return f"{statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})"
+
+
+def processor():
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--worker", required=True, help="the built example `worker` of frostline-benches")
+    parser.add_argument("--only", default="", help="work whose name contains this")
+    parser.add_argument("--output", default=str(HERE / "RESULTS.md"))
+    args = parser.parse_args()
+    import torch
+    import torchvision
+
+    lines = [
+        "# Frostline and PyTorch on the same cores",
+        "",
+        f"Seconds of PyTorch divided by seconds of Frostline for the same step: median of {args.rounds} paired rounds, with "
+        "the quartiles. Above 1, Frostline is faster. f32, batch 64, random images and weights of 10 classes; a training "
+        "step is forward, cross-entropy, backward and Adam; `head` trains the last layer behind a trunk in evaluation "
+        "mode. *Tutorial* is PyTorch as tutorials write it: contiguous tensors and `Adam`. *Best* is the fastest of that "
+        "and of the settings named. Memory is the peak of the whole process.",
+        "",
+        "| work | Frostline, ms | tutorial, ms | tutorial / Frostline | best, ms | best / Frostline | best is | peak MiB, "
+        "Frostline | peak MiB, tutorial | peak MiB, best |",
+        "| --- | --: | --: | --: | --: | --: | --- | --: | --: | --: |",
+    ]
+    raw = []
+    for model, resolution, strategy, steps in WORK:
+        name = f"{model} at {resolution}, {strategy}"
+        if args.only not in name:
+            continue
+        print(name, file=sys.stderr)
+        times, peaks = measure(
+            model, resolution, strategy, steps, args.rounds, args.threads, sys.executable, args.worker
+        )
+        raw.append({"work": name, "seconds per step": times, "peak bytes": peaks})
+        median = {key: statistics.median(values) for key, values in times.items()}
+        best = min((key for key in times if key != "frostline"), key=median.get)
+        milliseconds = {key: f"{1000 * value:.1f}" for key, value in median.items()}
+        mebibytes = {key: f"{value / 2**20:,.0f}" for key, value in peaks.items()}
+        lines.append(
+            f"| {name} | {milliseconds['frostline']} | {milliseconds['tutorial']} | {ratio(times, 'tutorial')} | "
+            f"{milliseconds[best]} | {ratio(times, best)} | {best} | {mebibytes['frostline']} | "
+            f"{mebibytes['tutorial']} | {mebibytes[best]} |"
+        )
+        print(lines[-1], file=sys.stderr)
+    lines += [
+        "",
+        f"Measured on {processor()}, {os.cpu_count()} cores, {args.threads} threads each; PyTorch {torch.__version__}, "
+        f"torchvision {torchvision.__version__}, {platform.system()}. Again: `just peers`.",
+    ]
+    Path(args.output).write_text("\n".join(lines) + "\n")
+    Path(args.output).with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

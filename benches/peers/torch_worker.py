@@ -1,0 +1,80 @@
+"""PyTorch's side of the comparison: one process, one piece of work, timed when asked.
+
+Speaks a line protocol on standard input and output: prints `ready`, then for each line `N` runs N steps and prints the
+seconds per step; for `peak` prints the most memory the process has had, in bytes.
+"""
+
+import argparse
+import resource
+import sys
+import time
+
+import torch
+import torchvision
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--resolution", type=int, required=True)
+    parser.add_argument("--strategy", choices=["full", "head", "inference"], required=True)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--fused", action="store_true")
+    parser.add_argument("--compile", action="store_true")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    model = torchvision.models.get_model(args.model, weights=None, num_classes=10)
+    images = torch.randn(args.batch, 3, args.resolution, args.resolution)
+    labels = torch.randint(0, 10, (args.batch,))
+    if args.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+        images = images.to(memory_format=torch.channels_last)
+    head = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    train = args.strategy != "inference"
+    if args.strategy == "head":
+        # Feature extraction as tutorials write it: the trunk is in evaluation mode and asks for no gradients.
+        for parameter in model.parameters():
+            parameter.requires_grad = False
+        for parameter in head.parameters():
+            parameter.requires_grad = True
+        model.eval()
+    else:
+        model.train(train)
+    run = torch.compile(model) if args.compile else model
+    loss_of = torch.nn.CrossEntropyLoss()
+    if train:
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=1e-3, fused=args.fused or None)
+
+    def step():
+        if not train:
+            with torch.inference_mode():
+                run(images)
+            return
+        optimizer.zero_grad()
+        loss_of(run(images), labels).backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step()
+    print("ready", torch.__version__, torchvision.__version__, flush=True)
+    for line in sys.stdin:
+        if line.strip() == "peak":
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, flush=True)
+            continue
+        steps = int(line)
+        start = time.perf_counter()
+        for _ in range(steps):
+            step()
+        print((time.perf_counter() - start) / steps, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+//! A convolution and the batch norm behind it as one operation: the unit of most networks.
+//!
+//! The entry is [`conv_norm`]. Together they are one node of the tape with one gradient between nodes instead of two,
+//! and where nothing is trained the output is normalised in place. The arithmetic is that of [`crate::conv2d`] and
+//! [`crate::batch_norm`].
+
+use std::sync::Mutex;
+
+use candle_core::{Result, Tensor, bail};
+
+use crate::composed;
+use crate::conv::{self, ConvSpec, Geometry};
+use crate::layout::Hwnc;
+use crate::norm::gradients;
+use crate::norm::passes::{self, Moments, Pass};
+use crate::norm::{self, BatchStatistics, NormSpec};
+use crate::storage::{self, Values};
+use crate::tape::{Backward, note, wanted};
+
+/// A batch norm as a layer applies it.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalisation<'a> {
+    /// The scale, `[C]`.
+    pub gamma: &'a Tensor,
+    /// The shift, `[C]`.
+    pub beta: &'a Tensor,
+    /// Mean and variance to normalise by, `[C]` each; the batch's own where there are none.
+    pub running: Option<(&'a Tensor, &'a Tensor)>,
+    /// What else it does.
+    pub spec: NormSpec,
+}
+
+/// `[relu](norm(conv(x)) [+ residual])`: [`crate::conv2d`] without bias, then
+/// `(z - mean) / sqrt(variance + eps) · gamma + beta` by the batch's statistics, which are given back, or by given ones.
+///
+/// A residual has the shape of the output. Gradients reach the input (through the batch's statistics), weights, gamma,
+/// beta and the residual, each only where it is wanted.
+///
+/// # Errors
+/// When the shapes do not agree, or there is one value per channel, which has no variance to normalise by.
+pub fn conv_norm(
+    x: &Hwnc,
+    weights: &Tensor,
+    spec: ConvSpec,
+    norm: Normalisation<'_>,
+    residual: Option<&Hwnc>,
+) -> Result<(Hwnc, Option<BatchStatistics>)> {
+    if !storage::runs_here(x.tensor()) {
+        return composed::conv_norm(x, weights, spec, norm, residual);
+    }
+    let geometry = Geometry::new(x, weights, spec)?;
+    let weights = weights.contiguous()?;
+    let mut z = conv::forward(&geometry, &Values::of(x.tensor())?, &Values::of(&weights)?, None);
+    let dims = (geometry.oh, geometry.ow, geometry.n, geometry.c_out);
+    let rows = geometry.oh * geometry.ow * geometry.n;
+    norm::check(dims, &norm.named(), residual)?;
+    let (moments, statistics) = match norm.running {
+        Some((mean, variance)) => {
+            (Moments { mean: norm::double(mean)?, variance: norm::double(variance)? }, None)
+        }
+        None => {
+            norm::check_count(dims)?;
+            let moments = passes::moments(&z, geometry.c_out);
+            let statistics = BatchStatistics::of(&moments, rows)?;
+            (moments, Some(statistics))
+        }
+    };
+    let (gamma, beta) = (norm.gamma.contiguous()?, norm.beta.contiguous()?);
+    let inverse_std = moments.inverse_std(norm.spec.eps);
+    let mean = norm::single(&moments.mean);
+    let scale: Vec<f32> = Values::of(&gamma)?.iter().zip(&inverse_std).map(|(g, s)| g * s).collect();
+    let beta_values = Values::of(&beta)?.to_vec();
+    let pass = Pass { mean: &mean, scale: &scale, beta: &beta_values };
+
+    let mut inputs = vec![x.tensor(), &weights, &gamma, &beta];
+    inputs.extend(residual.map(Hwnc::tensor));
+    // The values before the norm are needed again for gamma's gradient, and for that of the batch's statistics.
+    let keep = inputs.iter().any(|input| wanted(input)) && (statistics.is_some() || wanted(&gamma));
+    let residual_values = residual.map(|residual| Values::of(residual.tensor())).transpose()?;
+    let y = if keep {
+        passes::normalise(&pass, &z, residual_values.as_deref(), norm.spec.relu)
+    } else {
+        passes::normalise_in_place(&pass, &mut z, residual_values.as_deref(), norm.spec.relu);
+        std::mem::take(&mut z)
+    };
+    let y = storage::tensor(y, dims)?;
+    let operation = ConvNorm {
+        geometry,
+        z: keep.then(|| Mutex::new(Some(z))),
+        mean,
+        scale,
+        beta: beta_values,
+        inverse_std,
+        relu: norm.spec.relu,
+        of_batch: statistics.is_some(),
+    };
+    note(&inputs, &y, operation);
+    Ok((Hwnc::new(y)?, statistics))
+}
+
+impl Normalisation<'_> {
+    fn named(&self) -> Vec<(&'static str, &Tensor)> {
+        let mut vectors = vec![("gamma", self.gamma), ("beta", self.beta)];
+        if let Some((mean, variance)) = self.running {
+            vectors.extend([("mean", mean), ("variance", variance)]);
+        }
+        vectors
+    }
+}
+
+/// The operation on the tape: inputs are x, weights, gamma, beta and the residual, if there is one.
+struct ConvNorm {
+    geometry: Geometry,
+    /// What the convolution gave, where the gradients need it; they are then put in its place.
+    z: Option<Mutex<Option<Vec<f32>>>>,
+    mean: Vec<f32>,
+    scale: Vec<f32>,
+    beta: Vec<f32>,
+    inverse_std: Vec<f32>,
+    relu: bool,
+    of_batch: bool,
+}
+
+impl Backward for ConvNorm {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let [x, weights, gamma, beta, residual @ ..] = inputs else {
+            bail!("conv_norm: four inputs at least")
+        };
+        let dy = dy.contiguous()?;
+        let (y, dy) = (Values::of(y)?, Values::of(&dy)?);
+        let mask = if self.relu { Some(&*y) } else { None };
+        let before_norm = wanted(x) || wanted(weights);
+        let mut found = vec![None; inputs.len()];
+        let vector = |wanted: bool, values: Vec<f32>| {
+            let length = values.len();
+            wanted.then(|| storage::tensor(values, length)).transpose()
+        };
+        let dz = match &self.z {
+            Some(z) => {
+                let Some(mut z) = z.lock().ok().and_then(|mut z| z.take()) else {
+                    bail!("conv_norm: the gradients were taken before")
+                };
+                let pass = Pass { mean: &self.mean, scale: &self.scale, beta: &self.beta };
+                let sums = gradients::gradient_sums(&pass, &z, &dy, mask);
+                found[2] = vector(wanted(gamma), sums.of_gamma(&self.inverse_std))?;
+                found[3] = vector(wanted(beta), norm::single(&sums.gradients))?;
+                let through = self.of_batch.then(|| sums.through(&self.inverse_std, z.len()));
+                if before_norm {
+                    gradients::data_gradient_in_place(&pass, &mut z, &dy, mask, through.as_ref());
+                }
+                z
+            }
+            None => {
+                if wanted(beta) {
+                    found[3] = vector(true, gradients::masked_sums(&dy, mask, self.geometry.c_out))?;
+                }
+                if before_norm { gradients::scaled(&self.scale, &dy, mask) } else { Vec::new() }
+            }
+        };
+        if let Some(residual) = residual.first().filter(|residual| wanted(residual)) {
+            found[4] = Some(storage::tensor(gradients::masked(&dy, mask), residual.shape())?);
+        }
+        if wanted(weights) {
+            let dw = conv::weight_gradient(&self.geometry, &Values::of(x)?, &dz);
+            found[1] = Some(storage::tensor(dw, weights.shape())?);
+        }
+        if wanted(x) {
+            let dx = conv::data_gradient(&self.geometry, &dz, &Values::of(weights)?);
+            found[0] = Some(storage::tensor(dx, x.shape())?);
+        }
+        Ok(found)
+    }
+}

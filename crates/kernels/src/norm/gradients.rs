@@ -1,0 +1,192 @@
+//! The passes of batch normalisation back, over `[rows, C]`: the sums that gradients of gamma, beta and the statistics are
+//! made of, and the gradients of the input and the residual. As in `passes`, sums run over blocks of rows.
+
+use rayon::prelude::*;
+
+use super::passes::{Pass, rows_of_block};
+use crate::tasks;
+
+/// The outputs behind a ReLU, which stops the gradients of those that are not positive; none without one.
+pub(crate) type Mask<'a> = Option<&'a [f32]>;
+
+/// The mask of some values.
+fn part(mask: Mask<'_>, start: usize, length: usize) -> Mask<'_> {
+    mask.map(|y| &y[start..start + length])
+}
+
+/// Per channel, over all rows: the sum of the gradients, and of gradient times `x - mean`.
+#[derive(Default)]
+pub(crate) struct GradientSums {
+    pub(crate) gradients: Vec<f64>,
+    pub(crate) products: Vec<f64>,
+}
+
+/// What the statistics' own dependence on `x` subtracts: `offset + (x - mean) · slope` per channel.
+pub(crate) struct Through {
+    offset: Vec<f32>,
+    slope: Vec<f32>,
+}
+
+impl GradientSums {
+    /// The gradient of gamma.
+    pub(crate) fn of_gamma(&self, inverse_std: &[f32]) -> Vec<f32> {
+        let products = self.products.iter().zip(inverse_std);
+        products.map(|(sum, inverse)| (sum * f64::from(*inverse)) as f32).collect()
+    }
+
+    /// The terms for `values = rows·C` inputs.
+    pub(crate) fn through(&self, inverse_std: &[f32], values: usize) -> Through {
+        let rows = (values / inverse_std.len()) as f64;
+        let slope = |(sum, inverse): (&f64, &f32)| (sum * f64::from(*inverse).powi(2) / rows) as f32;
+        Through {
+            offset: self.gradients.iter().map(|sum| (sum / rows) as f32).collect(),
+            slope: self.products.iter().zip(inverse_std).map(slope).collect(),
+        }
+    }
+}
+
+/// The sums that the gradients of gamma, beta and the statistics are made of.
+pub(crate) fn gradient_sums(pass: &Pass<'_>, x: &[f32], dy: &[f32], mask: Mask<'_>) -> GradientSums {
+    let c = pass.mean.len();
+    let size = rows_of_block(c) * c;
+    let blocks: Vec<[Vec<f32>; 2]> = x
+        .par_chunks(size)
+        .zip(dy.par_chunks(size))
+        .enumerate()
+        .map(|(block, (x, dy))| sums_of_block(pass, x, dy, part(mask, block * size, x.len())))
+        .collect();
+    let mut sums = GradientSums { gradients: vec![0.0; c], products: vec![0.0; c] };
+    for [gradients, products] in &blocks {
+        for channel in 0..c {
+            sums.gradients[channel] += f64::from(gradients[channel]);
+            sums.products[channel] += f64::from(products[channel]);
+        }
+    }
+    sums
+}
+
+fn sums_of_block(pass: &Pass<'_>, x: &[f32], dy: &[f32], mask: Mask<'_>) -> [Vec<f32>; 2] {
+    let c = pass.mean.len();
+    let mut sums = [vec![0.0f32; c], vec![0.0f32; c]];
+    add_rows(*pass, x, dy, mask, &mut sums);
+    sums
+}
+
+tasks::vectorised! {
+    fn add_rows<'a>(pass: Pass<'a>, x: &'a [f32], dy: &'a [f32], mask: Mask<'a>, sums: &'a mut [Vec<f32>; 2]) {
+        let c = pass.mean.len();
+        let mean = &pass.mean[..c];
+        let [gradients, products] = sums;
+        let (gradients, products) = (&mut gradients[..c], &mut products[..c]);
+        let rows = x.chunks_exact(c).zip(dy.chunks_exact(c));
+        match mask {
+            None => {
+                for (x, dy) in rows {
+                    for i in 0..c {
+                        gradients[i] += dy[i];
+                        products[i] += dy[i] * (x[i] - mean[i]);
+                    }
+                }
+            }
+            Some(y) => {
+                for ((x, dy), y) in rows.zip(y.chunks_exact(c)) {
+                    for i in 0..c {
+                        let gradient = if y[i] <= 0.0 { 0.0 } else { dy[i] };
+                        gradients[i] += gradient;
+                        products[i] += gradient * (x[i] - mean[i]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The gradient of `x`, put where `x` was. `through` is what passes through the statistics, where they are the batch's
+/// own.
+pub(crate) fn data_gradient_in_place(
+    pass: &Pass<'_>,
+    x: &mut [f32],
+    dy: &[f32],
+    mask: Mask<'_>,
+    through: Option<&Through>,
+) {
+    let c = pass.mean.len();
+    let nothing = vec![0.0f32; c];
+    let through =
+        through.map_or((&nothing[..], &nothing[..]), |through| (&through.offset[..], &through.slope[..]));
+    let size = rows_of_block(c) * c;
+    x.par_chunks_mut(size).zip(dy.par_chunks(size)).enumerate().for_each(|(block, (x, dy))| {
+        let mask = part(mask, block * size, x.len());
+        replace_rows(*pass, through, x, dy, mask);
+    });
+}
+
+tasks::vectorised! {
+    fn replace_rows<'a>(pass: Pass<'a>, through: (&'a [f32], &'a [f32]), x: &'a mut [f32], dy: &'a [f32], mask: Mask<'a>) {
+        let c = pass.mean.len();
+        let (mean, scale) = (&pass.mean[..c], &pass.scale[..c]);
+        let (offset, slope) = (&through.0[..c], &through.1[..c]);
+        let rows = x.chunks_exact_mut(c).zip(dy.chunks_exact(c));
+        match mask {
+            None => {
+                for (x, dy) in rows {
+                    for i in 0..c {
+                        x[i] = scale[i] * (dy[i] - offset[i] - (x[i] - mean[i]) * slope[i]);
+                    }
+                }
+            }
+            Some(y) => {
+                for ((x, dy), y) in rows.zip(y.chunks_exact(c)) {
+                    for i in 0..c {
+                        let gradient = if y[i] <= 0.0 { 0.0 } else { dy[i] };
+                        x[i] = scale[i] * (gradient - offset[i] - (x[i] - mean[i]) * slope[i]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The gradient behind the ReLU, which is the residual's.
+pub(crate) fn masked(dy: &[f32], mask: Mask<'_>) -> Vec<f32> {
+    scaled(&[1.0; 16], dy, mask)
+}
+
+/// The gradient of `x` where the statistics are constants.
+pub(crate) fn scaled(scale: &[f32], dy: &[f32], mask: Mask<'_>) -> Vec<f32> {
+    let c = scale.len();
+    let size = (tasks::VALUES / c).max(1) * c;
+    let mut out = tasks::zeros(dy.len());
+    out.par_chunks_mut(size).zip(dy.par_chunks(size)).enumerate().for_each(|(block, (out, dy))| {
+        scale_rows(scale, out, dy, part(mask, block * size, dy.len()));
+    });
+    out
+}
+
+tasks::vectorised! {
+    fn scale_rows<'a>(scale: &'a [f32], out: &'a mut [f32], dy: &'a [f32], mask: Mask<'a>) {
+        let c = scale.len();
+        let rows = out.chunks_mut(c).zip(dy.chunks(c));
+        match mask {
+            Some(y) => {
+                for ((out, dy), y) in rows.zip(y.chunks(c)) {
+                    for (((out, dy), y), scale) in out.iter_mut().zip(dy).zip(y).zip(scale) {
+                        *out = if *y <= 0.0 { 0.0 } else { scale * dy };
+                    }
+                }
+            }
+            None => {
+                for (out, dy) in rows {
+                    for ((out, dy), scale) in out.iter_mut().zip(dy).zip(scale) {
+                        *out = scale * dy;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums of the gradients behind the ReLU, by channel.
+pub(crate) fn masked_sums(dy: &[f32], mask: Mask<'_>, c: usize) -> Vec<f32> {
+    tasks::column_sums(&masked(dy, mask), c)
+}

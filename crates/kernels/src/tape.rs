@@ -1,0 +1,258 @@
+//! Backpropagation through this crate's operations, without candle's tape.
+//!
+//! candle adds every gradient to fresh zeros, with a pool of threads that spins between its jobs and so takes the cores
+//! from ours. [`Tape::record`] notes the operations that run within it instead, and [`Tape::backward`] walks them back,
+//! moving each gradient to where it is needed. What is composed from candle's operations, as on other devices, stays on
+//! candle's own tape, and `backward` knows both. An operation that runs outside of a recording keeps nothing.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use candle_core::backprop::GradStore;
+use candle_core::{CustomOp1, CustomOp2, CustomOp3, Result, Shape, Tensor, TensorId};
+use rayon::prelude::*;
+
+use crate::storage::{self, Values};
+use crate::tasks;
+
+/// Operations in the order in which they ran.
+#[derive(Default)]
+pub struct Tape {
+    nodes: Vec<Node>,
+    /// What some operation gave.
+    outputs: HashSet<TensorId>,
+}
+
+struct Node {
+    inputs: Vec<Tensor>,
+    output: Tensor,
+    backward: Box<dyn Backward>,
+}
+
+/// The gradients of an operation's inputs, each where it is [`wanted`], from the inputs, the output and its gradient.
+pub(crate) trait Backward {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// Gradients, by the tensor they belong to.
+#[derive(Debug)]
+pub struct Gradients {
+    tape: HashMap<TensorId, Tensor>,
+    candle: Option<GradStore>,
+}
+
+impl Gradients {
+    /// The gradient of a variable, in its shape; none where the loss does not depend on it. A variable is used by candle's
+    /// operations or by ours; where both use it, this is our part.
+    pub fn get(&self, variable: &Tensor) -> Option<&Tensor> {
+        self.tape.get(&variable.id()).or_else(|| self.candle.as_ref()?.get(variable))
+    }
+}
+
+thread_local! {
+    /// The recording under way on this thread.
+    static RECORDING: RefCell<Option<Tape>> = const { RefCell::new(None) };
+}
+
+/// Puts back what was recorded before, however a recording is left.
+struct Recording(Option<Tape>);
+
+impl Recording {
+    fn start(tape: Tape) -> Self {
+        Self(RECORDING.replace(Some(tape)))
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        RECORDING.replace(self.0.take());
+    }
+}
+
+impl Tape {
+    /// Runs `forward` and notes its operations.
+    ///
+    /// # Errors
+    /// Those of `forward`.
+    pub fn record<T, E>(
+        forward: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<(T, Self), E> {
+        let _recording = Recording::start(Self::default());
+        let value = forward()?;
+        Ok((value, RECORDING.take().unwrap_or_default()))
+    }
+
+    /// How many operations it holds: those that depend on a variable.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The gradients of a scalar `loss`.
+    ///
+    /// # Errors
+    /// When an operation fails.
+    pub fn backward(self, loss: &Tensor) -> Result<Gradients> {
+        self.backward_from(loss, &loss.ones_like()?.detach())
+    }
+
+    /// The gradients of `Σ output · weights`, where `weights` has the shape of `output`.
+    ///
+    /// # Errors
+    /// When an operation fails.
+    pub fn backward_from(mut self, output: &Tensor, weights: &Tensor) -> Result<Gradients> {
+        if !self.outputs.contains(&output.id()) {
+            let candle = Some((output * weights)?.sum_all()?.backward()?);
+            return Ok(Gradients { tape: HashMap::new(), candle });
+        }
+        let mut gradients = HashMap::from([(output.id(), weights.contiguous()?)]);
+        let nodes = std::mem::take(&mut self.nodes);
+        let mut of_candle: HashMap<TensorId, Tensor> = HashMap::new();
+        // The operations ask the recording which gradients are wanted.
+        let _recording = Recording::start(self);
+        for node in nodes.into_iter().rev() {
+            let Some(dy) = gradients.remove(&node.output.id()) else { continue };
+            let found = node.backward.backward(&node.inputs, &node.output, &dy)?;
+            for (input, gradient) in node.inputs.iter().zip(found) {
+                let (Some(gradient), true) = (gradient, wanted(input)) else { continue };
+                let sum = match gradients.remove(&input.id()) {
+                    Some(other) => sum(&other, &gradient)?,
+                    None => gradient,
+                };
+                gradients.insert(input.id(), sum);
+                if input.track_op() && !input.is_variable() {
+                    of_candle.insert(input.id(), input.clone());
+                }
+            }
+        }
+        let candle = go_on(of_candle.into_values(), &gradients)?;
+        Ok(Gradients { tape: gradients, candle })
+    }
+}
+
+/// What candle's operations computed before ours goes on along candle's tape.
+fn go_on(
+    tensors: impl Iterator<Item = Tensor>,
+    gradients: &HashMap<TensorId, Tensor>,
+) -> Result<Option<GradStore>> {
+    let mut loss: Option<Tensor> = None;
+    for tensor in tensors {
+        let Some(gradient) = gradients.get(&tensor.id()) else { continue };
+        let part = (tensor * gradient)?.sum_all()?;
+        loss = Some(match loss {
+            Some(loss) => (loss + part)?,
+            None => part,
+        });
+    }
+    loss.map(|loss| loss.backward()).transpose()
+}
+
+/// Whether a gradient of `tensor` is wanted: it is a variable, or was computed from one within the recording.
+pub(crate) fn wanted(tensor: &Tensor) -> bool {
+    RECORDING.with_borrow(|tape| match tape {
+        Some(tape) => tensor.track_op() || tape.outputs.contains(&tensor.id()),
+        None => false,
+    })
+}
+
+/// Notes an operation with what it gave, unless no gradient is wanted of any of its inputs.
+pub(crate) fn note(inputs: &[&Tensor], output: &Tensor, backward: impl Backward + 'static) {
+    if !inputs.iter().any(|input| wanted(input)) {
+        return;
+    }
+    RECORDING.with_borrow_mut(|tape| {
+        if let Some(tape) = tape {
+            tape.outputs.insert(output.id());
+            let inputs = inputs.iter().map(|&input| input.clone()).collect();
+            tape.nodes.push(Node { inputs, output: output.clone(), backward: Box::new(backward) });
+        }
+    });
+}
+
+/// The same values in another shape.
+pub(crate) fn reshape<S: Into<Shape>>(x: &Tensor, shape: S) -> Result<Tensor> {
+    let y = x.reshape(shape.into())?;
+    if y.id() != x.id() && storage::runs_here(x) {
+        note(&[x], &y, Reshape);
+    }
+    Ok(y)
+}
+
+struct Reshape;
+
+impl Backward for Reshape {
+    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(dy.reshape(inputs[0].shape())?)])
+    }
+}
+
+/// Runs a custom operation of one argument, and notes it.
+pub(crate) fn apply1<O: CustomOp1 + 'static>(x: &Tensor, operation: O) -> Result<Tensor> {
+    let y = x.apply_op1_no_bwd(&operation)?;
+    note(&[x], &y, One(operation));
+    Ok(y)
+}
+
+/// Runs a custom operation of two arguments, and notes it.
+pub(crate) fn apply2<O: CustomOp2 + 'static>(x: &Tensor, a: &Tensor, operation: O) -> Result<Tensor> {
+    let y = x.apply_op2_no_bwd(a, &operation)?;
+    note(&[x, a], &y, Two(operation));
+    Ok(y)
+}
+
+/// Runs a custom operation of three arguments, and notes it.
+pub(crate) fn apply3<O: CustomOp3 + 'static>(
+    x: &Tensor,
+    a: &Tensor,
+    b: &Tensor,
+    operation: O,
+) -> Result<Tensor> {
+    let y = x.apply_op3_no_bwd(a, b, &operation)?;
+    note(&[x, a, b], &y, Three(operation));
+    Ok(y)
+}
+
+struct One<O>(O);
+struct Two<O>(O);
+struct Three<O>(O);
+
+impl<O: CustomOp1> Backward for One<O> {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![self.0.bwd(&inputs[0], y, dy)?])
+    }
+}
+
+impl<O: CustomOp2> Backward for Two<O> {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let (x, a) = self.0.bwd(&inputs[0], &inputs[1], y, dy)?;
+        Ok(vec![x, a])
+    }
+}
+
+impl<O: CustomOp3> Backward for Three<O> {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let (x, a, b) = self.0.bwd(&inputs[0], &inputs[1], &inputs[2], y, dy)?;
+        Ok(vec![x, a, b])
+    }
+}
+
+fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (a, b) = (a.contiguous()?, b.contiguous()?);
+    let mut sum = tasks::zeros(a.elem_count());
+    let (a_values, b_values) = (Values::of(&a)?, Values::of(&b)?);
+    let inputs = a_values.par_chunks(tasks::VALUES).zip(b_values.par_chunks(tasks::VALUES));
+    sum.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(sum, (a, b))| add(sum, a, b));
+    storage::tensor(sum, a.shape())
+}
+
+tasks::vectorised! {
+    fn add<'a>(sum: &'a mut [f32], a: &'a [f32], b: &'a [f32]) {
+        for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
+            *sum = a + b;
+        }
+    }
+}
