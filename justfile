@@ -21,6 +21,13 @@ report DIR="results/quickstart" *ARGS="":
 bench *ARGS:
     cargo bench --package frostline-benches {{ARGS}}
 
+# Time the same steps in PyTorch and here, in turn, and write benches/peers/RESULTS.md (needs python3; installs PyTorch)
+peers *ARGS:
+    cargo build --release --package frostline-benches --example worker --example candle_worker
+    test -d target/peers || python3 -m venv target/peers
+    target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
+    target/peers/bin/python benches/peers/peers.py --worker target/release/examples/worker {{ARGS}}
+
 # Every test
 test *ARGS:
     cargo test --workspace {{ARGS}}

@@ -4,6 +4,8 @@
 //! `cargo bench --package frostline-benches` runs the files below `benches/`, each of which measures one thing; `just peers`
 //! runs the comparison below `peers/`.
 
+use std::io::BufRead;
+
 use candle_core::Device;
 use frostline_engine::{BatchNormPolicy, Keep, Optimizer, OptimizerKind, Recipe, Schedule, Strategy};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
@@ -94,4 +96,38 @@ fn freeze(model: &Model, strategy: Strategy) -> Result<usize, Failure> {
         norm.set_mode(mode);
     }
     Ok(phase.frozen_prefix())
+}
+
+/// Speaks the protocol of `peers/torch_worker.py` on standard input and output: after three steps says `ready`, then for
+/// each line `N` runs N steps and gives the seconds per step; for `peak`, the most memory that the process has had.
+///
+/// # Errors
+/// A step that fails, or a line that is neither.
+#[expect(clippy::disallowed_methods, reason = "timing is what a peer does")]
+pub fn serve(mut step: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+    for _ in 0..3 {
+        step()?;
+    }
+    println!("ready");
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        if line.trim() == "peak" {
+            println!("{}", peak_bytes().unwrap_or(0));
+            continue;
+        }
+        let steps: u32 = line.trim().parse()?;
+        let start = std::time::Instant::now();
+        for _ in 0..steps {
+            step()?;
+        }
+        println!("{}", start.elapsed().as_secs_f64() / f64::from(steps));
+    }
+    Ok(())
+}
+
+/// In bytes, where the system tells.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }

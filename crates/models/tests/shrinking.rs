@@ -55,7 +55,8 @@ fn outputs_and_gradients_are_those_of_the_whole_network() {
         let stored = |model: &Model| model.parameters().iter().map(|p| p.var().elem_count()).sum::<usize>();
         assert_eq!(stored(&shrunk) < stored(&whole), name != "alexnet", "{name} at {height}x{width}");
         assert_eq!(stored(&whole), whole.parameters().iter().map(|p| p.elements()).sum::<usize>());
-        let logits = |model: &Model| numbers(&model.forward(&images(height, width, 0), &Pass::Evaluate).unwrap());
+        let logits =
+            |model: &Model| numbers(&model.forward(&images(height, width, 0), &Pass::Evaluate).unwrap());
         assert!(difference(&logits(&shrunk), &logits(&whole)) < 1e-5);
         let (ours, theirs) = (gradients(&shrunk, 0), gradients(&whole, 0));
         assert!((ours.0 - theirs.0).abs() < 1e-5);
@@ -113,7 +114,9 @@ fn adam_steps(model: &Model, decoupled: bool) -> Vec<f32> {
 
 #[test]
 fn twenty_steps_of_each_optimizer_stay_together() {
-    for train in [sgd_steps, |model: &Model| adam_steps(model, false), |model: &Model| adam_steps(model, true)] {
+    for train in
+        [sgd_steps, |model: &Model| adam_steps(model, false), |model: &Model| adam_steps(model, true)]
+    {
         let (shrunk, whole) = pair("resnet18", 32, 32);
         for (step, (ours, theirs)) in train(&shrunk).iter().zip(train(&whole)).enumerate() {
             assert!((ours - theirs).abs() < 0.01 * theirs.abs().max(0.1), "step {step}: {ours} and {theirs}");

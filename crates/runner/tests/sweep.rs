@@ -152,7 +152,7 @@ fn one_trial_that_fails_is_a_row_and_the_sweep_goes_on() {
         .replace("seed = [0, 1]", "learning-rate = [1e30, 1e-3]");
     let folder = folder(&wild.replace("\"head\", ", ""));
     let output = sweep(folder.path(), &[]);
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("1 trained, 1 failed"), "{}", text(&output.stdout));
     let report = fs::read_to_string(folder.path().join("results/x/report.md")).unwrap();
     assert!(report.contains("the loss became"), "{report}");

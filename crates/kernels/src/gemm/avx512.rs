@@ -16,9 +16,9 @@ const ROWS: usize = 8;
 /// Columns of a tile: two registers.
 const COLUMNS: usize = 2 * LANES;
 const LANES: usize = 16;
-/// How many values of the inner dimension are summed before the tile goes back to memory: a panel of the right factor
-/// then takes half a megabyte at most.
-const DEPTH: usize = 2048;
+/// How many values of the inner dimension are summed in one go before the tile goes back to memory: a long sum in single
+/// precision is more exact in parts, and a part's panel of the right factor fits the L1 cache.
+const DEPTH: usize = 128;
 
 /// A part of a term along the inner dimension.
 #[derive(Clone, Copy)]

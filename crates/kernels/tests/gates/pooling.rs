@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use frostline_kernels::{
-    Hwnc, Tape, PoolSpec, adaptive_avg_pool2d, avg_pool2d, composed, global_avg_pool, max_pool2d, pool_output,
+    Hwnc, PoolSpec, Tape, adaptive_avg_pool2d, avg_pool2d, composed, global_avg_pool, max_pool2d, pool_output,
 };
 use proptest::prelude::*;
 

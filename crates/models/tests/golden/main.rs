@@ -20,7 +20,8 @@ const TOLERANCE: f64 = 1e-4;
 #[derive(Deserialize)]
 struct Golden {
     cases: Vec<Case>,
-    trajectory: Vec<f64>,
+    /// PyTorch's losses with either memory format.
+    trajectories: Vec<Vec<f64>>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +60,12 @@ fn difference(found: &[f32], expected: &[f64]) -> f64 {
 }
 
 /// Logits and loss of a training pass.
-fn step(model: &Model, x: &Hwnc, examples: &[u32], labels: &[u32]) -> Result<(Tensor, Tensor), ModelError> {
+fn training_step(
+    model: &Model,
+    x: &Hwnc,
+    examples: &[u32],
+    labels: &[u32],
+) -> Result<(Tensor, Tensor), ModelError> {
     let logits = model.forward(x, &train_pass(examples))?;
     let loss = cross_entropy(&logits, labels, 0.0)?;
     Ok((logits, loss))
@@ -78,7 +84,7 @@ fn check(name: &str, height: usize, width: usize, gradient_tolerance: f64) {
     let evaluated = difference(&evaluated.flatten_all().unwrap().to_vec1().unwrap(), &case.evaluated);
 
     let labels = formula::labels(case.batch, 1, CLASSES);
-    let ((logits, loss), tape) = Tape::record(|| step(&model, &x, &examples, &labels)).unwrap();
+    let ((logits, loss), tape) = Tape::record(|| training_step(&model, &x, &examples, &labels)).unwrap();
     let gradients = tape.backward(&loss).unwrap();
     let logits = difference(&logits.flatten_all().unwrap().to_vec1().unwrap(), &case.logits);
     let loss = (f64::from(loss.to_scalar::<f32>().unwrap()) - case.loss).abs() / case.loss;
@@ -144,12 +150,13 @@ fn twenty_adam_steps_follow_pytorchs_losses() {
         |p: &std::sync::Arc<frostline_models::Parameter>| Moments::zeros_like(p.var().as_tensor()).unwrap();
     let mut moments: Vec<Moments> = model.parameters().iter().map(zeros).collect();
     let examples: Vec<u32> = (0..16).collect();
-    let mut worst: f64 = 0.0;
-    for (step, expected) in golden().trajectory.into_iter().enumerate() {
+    let trajectories = golden().trajectories;
+    let mut worst = vec![0.0f64; trajectories.len()];
+    for step in 0..trajectories[0].len() {
         let batch = step % 4;
         let x = formula::images(&format!("trajectory {batch}"), 16, 32, 32);
         let labels = formula::labels(16, batch, CLASSES);
-        let ((_, loss), tape) = Tape::record(|| step(&model, &x, &examples, &labels)).unwrap();
+        let ((_, loss), tape) = Tape::record(|| training_step(&model, &x, &examples, &labels)).unwrap();
         let gradients = tape.backward(&loss).unwrap();
         let adam_step = AdamStep {
             lr: 1e-4,
@@ -165,8 +172,12 @@ fn twenty_adam_steps_follow_pytorchs_losses() {
             adam(parameter.var(), gradients.get(parameter.var()).unwrap(), moments, &adam_step).unwrap();
         }
         let loss = f64::from(loss.to_scalar::<f32>().unwrap());
-        worst = worst.max((loss - expected).abs() / expected);
-        assert!((loss - expected).abs() < 0.01 * expected, "step {step}: {loss} for {expected}");
+        for (worst, expected) in worst.iter_mut().zip(&trajectories) {
+            *worst = worst.max((loss - expected[step]).abs() / expected[step]);
+        }
     }
+    // One of the two all the way: where they part, a value near zero falls on either side of a ReLU.
+    let worst = worst.into_iter().fold(f64::INFINITY, f64::min);
+    assert!(worst < 0.01, "the losses are {worst} away from the closer of PyTorch's trajectories");
     println!("twenty Adam steps: losses within {worst:.1e}");
 }
