@@ -16,7 +16,7 @@ use frostline_streams::Streams;
 pub const BATCH: usize = 64;
 
 /// Any failure; a bench has nothing to do about one but to tell.
-pub type Failure = Box<dyn std::error::Error>;
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const RECIPE: Recipe = Recipe {
     epochs: 1,
@@ -68,6 +68,10 @@ impl Work {
     /// # Errors
     /// Where the model fails.
     pub fn step(&mut self) -> Result<(), Failure> {
+        rayon::scope(|_| self.step_here()) // as a trial trains
+    }
+
+    fn step_here(&mut self) -> Result<(), Failure> {
         let images = self.images.clone();
         let Some((optimizer, prefix)) = &mut self.training else {
             std::hint::black_box(self.model.forward(&images, &Pass::Evaluate)?);

@@ -70,8 +70,8 @@ pub enum Event<'a> {
 
 /// Hears what happens in a trial, and may end it: `Break` at any event makes [`crate::train`] return
 /// [`crate::EngineError::Interrupted`].
-pub trait Observer {
-    /// Called at every event, on the thread that trains.
+pub trait Observer: Send {
+    /// Called at every event, on the thread that trains: one of the rayon pool's.
     fn on(&mut self, event: Event<'_>) -> ControlFlow<()>;
 }
 

@@ -111,6 +111,11 @@ pub enum EngineError {
 /// [`EngineError`]; the model is then in an unspecified state between two steps.
 pub fn train(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Trained, EngineError> {
     task.recipe.check()?;
+    // On a thread of the pool: handing each operation over to it, and waiting for it, would cost more than some take.
+    rayon::scope(|_| train_here(task, observer))
+}
+
+fn train_here(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Trained, EngineError> {
     let stages: Vec<&str> = task.model.stages().iter().map(|stage| stage.name.as_str()).collect();
     let phases = task.strategy.phases(task.model.name(), &stages, task.recipe.epochs)?;
     let mut run = Run::new(*task, observer)?;
