@@ -1,9 +1,15 @@
-//! Convolutions over ResNet-18's shapes at 32x32, batch 64: forward, and forward with both gradients. The throughput is
-//! in multiply-adds that reach a pixel of the map.
+//! Each kernel over shapes that the zoo really has, batch 64, beside the machine's matrix product. Where a kernel
+//! multiplies, its throughput is in multiply-adds that reach a pixel of the map, so that each reads as a share of the
+//! product's; elsewhere it is in bytes that are read and written once. Before it is timed, a kernel's output is compared with
+//! the same operation composed from candle's.
 
 use candle_core::{Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use frostline_kernels::{ConvSpec, Hwnc, Tape, conv2d};
+use frostline_kernels::optim::{AdamStep, Moments, adam};
+use frostline_kernels::{
+    ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, Tape, composed, conv_norm, conv2d, cross_entropy,
+    linear, max_pool2d,
+};
 use std::hint::black_box;
 
 /// As in the `frostline` binary.
@@ -12,8 +18,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BATCH: usize = 64;
 
-/// Side, kernel, stride, padding, channels in and out.
-const SHAPES: [(usize, usize, usize, usize, usize, usize); 8] = [
+/// Side, kernel, stride, padding, channels in and out: ResNet-18 at 32x32, then at 224x224, then AlexNet at 64x64.
+const CONVOLUTIONS: [(usize, usize, usize, usize, usize, usize); 11] = [
     (32, 7, 2, 3, 3, 64),
     (8, 3, 1, 1, 64, 64),
     (8, 3, 2, 1, 64, 128),
@@ -22,12 +28,32 @@ const SHAPES: [(usize, usize, usize, usize, usize, usize); 8] = [
     (2, 3, 1, 1, 256, 256),
     (2, 3, 2, 1, 256, 512),
     (1, 3, 1, 1, 512, 512),
+    (56, 3, 1, 1, 64, 64),
+    (7, 5, 1, 2, 64, 192),
+    (3, 3, 1, 1, 192, 384),
 ];
 
 fn values(shape: &[usize]) -> Result<Tensor> {
     let count = shape.iter().product();
     let values: Vec<f32> = (0..count).map(|i: usize| ((i * 7919) % 1009) as f32 / 1009.0 - 0.5).collect();
     Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
+fn map(shape: &[usize]) -> Result<Hwnc> {
+    Hwnc::new(values(shape)?)
+}
+
+/// A map that is trained, so that its gradient is computed as well.
+fn tracked(x: &Hwnc) -> Result<Hwnc> {
+    Hwnc::new(Var::from_tensor(x.tensor())?.as_tensor().clone())
+}
+
+/// Panics unless a kernel's output is the reference's.
+fn same(name: &str, kernel: &Tensor, reference: &Tensor) -> Result<()> {
+    let scale = reference.abs()?.max_all()?.to_scalar::<f32>()?;
+    let difference = (kernel - reference)?.abs()?.max_all()?.to_scalar::<f32>()?;
+    assert!(difference <= 1e-4 * scale, "{name} differs from its reference by {difference} of {scale}");
+    Ok(())
 }
 
 /// Pairs of output pixel and tap that fall inside the map, along one side.
@@ -37,37 +63,149 @@ fn live(side: usize, kernel: usize, stride: usize, padding: usize) -> usize {
     (0..outputs).map(|o| (0..kernel).filter(|&k| inside(o, k)).count()).sum()
 }
 
-fn convolutions(criterion: &mut Criterion) {
+fn convolution(criterion: &mut Criterion) -> Result<()> {
     let mut group = criterion.benchmark_group("convolution");
-    for (side, kernel, stride, padding, from, to) in SHAPES {
-        let x = values(&[side, side, BATCH, from]).and_then(Hwnc::new).expect("images");
-        let tracked = Var::from_tensor(x.tensor()).expect("a variable");
-        let tracked = Hwnc::new(tracked.as_tensor().clone()).expect("images");
-        let weights =
-            Var::from_tensor(&values(&[kernel, kernel, from, to]).expect("weights")).expect("a variable");
-        let spec = ConvSpec::square(stride, padding);
+    for (side, kernel, stride, padding, from, to) in CONVOLUTIONS {
+        let x = map(&[side, side, BATCH, from])?;
+        let weights = Var::from_tensor(&values(&[kernel, kernel, from, to])?)?;
+        let (frozen, spec) = (weights.as_detached_tensor(), ConvSpec::square(stride, padding));
         let name = format!("{side}px {kernel}x{kernel}/{stride} {from}->{to}");
+        if side < 56 {
+            let reference = composed::conv2d(&x, &frozen, None, spec)?;
+            same(&name, conv2d(&x, &frozen, None, spec)?.tensor(), reference.tensor())?;
+        }
         let pairs = live(side, kernel, stride, padding).pow(2) * BATCH * from * to;
         group.throughput(Throughput::Elements(pairs as u64));
-        let frozen = weights.as_detached_tensor();
         group.bench_function(format!("{name} forward"), |bencher| {
             bencher.iter(|| black_box(conv2d(&x, &frozen, None, spec).expect("a convolution")));
         });
+        let x = tracked(&x)?;
         group.throughput(Throughput::Elements(3 * pairs as u64));
         group.bench_function(format!("{name} forward and backward"), |bencher| {
             bencher.iter(|| {
-                let forward = || conv2d(&tracked, weights.as_tensor(), None, spec);
+                let forward = || conv2d(&x, weights.as_tensor(), None, spec);
                 let (y, tape) = Tape::record(forward).expect("a convolution");
                 black_box(tape.backward_from(y.tensor(), y.tensor()).expect("gradients"))
             });
         });
     }
     group.finish();
+    Ok(())
+}
+
+/// A block's second half: 3x3 convolution, batch norm, addition and ReLU.
+fn convolution_and_norm(criterion: &mut Criterion) -> Result<()> {
+    let mut group = criterion.benchmark_group("convolution, norm, add, ReLU");
+    for (side, channels) in [(8, 64), (4, 128), (2, 256), (1, 512)] {
+        let x = map(&[side, side, BATCH, channels])?;
+        let weights = Var::from_tensor(&values(&[3, 3, channels, channels])?)?;
+        let (gamma, beta) =
+            (Var::from_tensor(&values(&[channels])?)?, Var::from_tensor(&values(&[channels])?)?);
+        let spec = NormSpec { eps: 1e-5, relu: true };
+        let norm = Normalisation { gamma: &gamma, beta: &beta, running: None, spec };
+        let conv = ConvSpec::square(1, 1);
+        let name = format!("{side}px {channels}");
+        let reference = composed::conv_norm(&x, &weights, conv, norm, Some(&x))?.0;
+        same(&name, conv_norm(&x, &weights, conv, norm, Some(&x))?.0.tensor(), &reference.tensor().detach())?;
+        let x = tracked(&x)?;
+        group.throughput(Throughput::Elements(
+            (3 * live(side, 3, 1, 1).pow(2) * BATCH * channels.pow(2)) as u64,
+        ));
+        group.bench_function(format!("{name} forward and backward"), |bencher| {
+            bencher.iter(|| {
+                let forward = || conv_norm(&x, &weights, conv, norm, Some(&x));
+                let ((y, _), tape) = Tape::record(forward).expect("a layer");
+                black_box(tape.backward_from(y.tensor(), y.tensor()).expect("gradients"))
+            });
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
+/// The linear layers of AlexNet and of ResNet's head.
+fn linear_layers(criterion: &mut Criterion) -> Result<()> {
+    let mut group = criterion.benchmark_group("linear");
+    for (from, to) in [(9216, 4096), (4096, 4096), (512, 10)] {
+        let x = Var::from_tensor(&values(&[BATCH, from])?)?;
+        let weights = Var::from_tensor(&values(&[from, to])?)?;
+        let reference = composed::linear(&x.as_detached_tensor(), &weights.as_detached_tensor(), None)?;
+        same("linear", &linear(&x, &weights, None)?, &reference)?;
+        group.throughput(Throughput::Elements((3 * BATCH * from * to) as u64));
+        group.bench_function(format!("{from}->{to} forward and backward"), |bencher| {
+            bencher.iter(|| {
+                let (y, tape) = Tape::record(|| linear(&x, &weights, None)).expect("a layer");
+                black_box(tape.backward_from(&y, &y).expect("gradients"))
+            });
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
+fn passes_over_memory(criterion: &mut Criterion) -> Result<()> {
+    let mut group = criterion.benchmark_group("passes over memory");
+    let x = map(&[16, 16, BATCH, 64])?;
+    let spec = PoolSpec::square(3, 2, 1);
+    same("max pool", max_pool2d(&x, spec)?.tensor(), composed::max_pool2d(&x, spec)?.tensor())?;
+    let x = tracked(&x)?;
+    group.throughput(Throughput::Bytes((16 * 16 * BATCH * 64 * 4) as u64));
+    group.bench_function("max pool 16px 3x3/2, forward and backward", |bencher| {
+        bencher.iter(|| {
+            let (y, tape) = Tape::record(|| max_pool2d(&x, spec)).expect("a pool");
+            black_box(tape.backward_from(y.tensor(), y.tensor()).expect("gradients"))
+        });
+    });
+    let logits = Var::from_tensor(&values(&[BATCH, 1000])?)?;
+    let labels: Vec<u32> = (0..BATCH as u32).collect();
+    let reference = composed::cross_entropy(&logits.as_detached_tensor(), &labels, 0.1)?;
+    same("cross-entropy", &cross_entropy(&logits, &labels, 0.1)?, &reference)?;
+    group.throughput(Throughput::Bytes((BATCH * 1000 * 4) as u64));
+    group.bench_function("cross-entropy of 1000 classes, forward and backward", |bencher| {
+        bencher.iter(|| {
+            let (loss, tape) = Tape::record(|| cross_entropy(&logits, &labels, 0.1)).expect("a loss");
+            black_box(tape.backward(&loss).expect("gradients"))
+        });
+    });
+    for millions in [1usize, 16] {
+        let count = millions << 20;
+        let (parameter, gradient) = (Var::from_tensor(&values(&[count])?)?, values(&[count])?);
+        let mut moments = Moments::zeros_like(&parameter)?;
+        let (lr, beta1, beta2, eps) = (1e-3, 0.9, 0.999, 1e-8);
+        let step =
+            AdamStep { lr, beta1, beta2, eps, weight_decay: 0.0, decoupled: false, step: 1, grad_scale: 1.0 };
+        group.throughput(Throughput::Bytes((count * 28) as u64));
+        group.bench_function(format!("Adam, {millions} Mi values"), |bencher| {
+            bencher.iter(|| adam(&parameter, &gradient, &mut moments, &step).expect("a step"));
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
+/// What the machine's cores multiply at best: a square product by the `gemm` crate, through candle.
+fn ceiling(criterion: &mut Criterion) -> Result<()> {
+    let mut group = criterion.benchmark_group("matrix product");
+    for side in [512usize, 1024] {
+        let (a, b) = (values(&[side, side])?, values(&[side, side])?);
+        group.throughput(Throughput::Elements(side.pow(3) as u64));
+        group.bench_function(format!("{side}x{side}x{side}"), |bencher| {
+            bencher.iter(|| black_box(a.matmul(&b).expect("a product")));
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
+fn all(criterion: &mut Criterion) {
+    for bench in [ceiling, convolution, convolution_and_norm, linear_layers, passes_over_memory] {
+        bench(criterion).expect("every kernel runs");
+    }
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20);
-    targets = convolutions
+    targets = all
 }
 criterion_main!(benches);

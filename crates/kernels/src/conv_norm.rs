@@ -1,8 +1,8 @@
 //! A convolution and the batch norm behind it as one operation: the unit of most networks.
 //!
-//! The entry is [`conv_norm`]. Together they are one node of the tape with one gradient between nodes instead of two,
-//! and where nothing is trained the output is normalised in place. The arithmetic is that of [`crate::conv2d`] and
-//! [`crate::batch_norm`].
+//! The entry is [`conv_norm`]. Together they are one node of the tape, with one gradient between nodes instead of two, and
+//! where nothing is trained the output is normalised in place. The convolution is [`crate::conv2d`]'s; the passes of the
+//! norm are in `norm`.
 
 use std::sync::Mutex;
 
@@ -50,7 +50,11 @@ pub fn conv_norm(
     }
     let geometry = Geometry::new(x, weights, spec)?;
     let weights = weights.contiguous()?;
-    let mut z = conv::forward(&geometry, &Values::of(x.tensor())?, &Values::of(&weights)?, None);
+    let (gamma, beta) = (norm.gamma.contiguous()?, norm.beta.contiguous()?);
+    let mut inputs = vec![x.tensor(), &weights, &gamma, &beta];
+    inputs.extend(residual.map(Hwnc::tensor));
+    let gradients = inputs.iter().any(|input| wanted(input));
+    let mut z = conv::forward(&geometry, &Values::of(x.tensor())?, &Values::of(&weights)?, None, gradients);
     let dims = (geometry.oh, geometry.ow, geometry.n, geometry.c_out);
     let rows = geometry.oh * geometry.ow * geometry.n;
     norm::check(dims, &norm.named(), residual)?;
@@ -65,17 +69,14 @@ pub fn conv_norm(
             (moments, Some(statistics))
         }
     };
-    let (gamma, beta) = (norm.gamma.contiguous()?, norm.beta.contiguous()?);
     let inverse_std = moments.inverse_std(norm.spec.eps);
     let mean = norm::single(&moments.mean);
     let scale: Vec<f32> = Values::of(&gamma)?.iter().zip(&inverse_std).map(|(g, s)| g * s).collect();
     let beta_values = Values::of(&beta)?.to_vec();
     let pass = Pass { mean: &mean, scale: &scale, beta: &beta_values };
 
-    let mut inputs = vec![x.tensor(), &weights, &gamma, &beta];
-    inputs.extend(residual.map(Hwnc::tensor));
     // The values before the norm are needed again for gamma's gradient, and for that of the batch's statistics.
-    let keep = inputs.iter().any(|input| wanted(input)) && (statistics.is_some() || wanted(&gamma));
+    let keep = gradients && (statistics.is_some() || wanted(&gamma));
     let residual_values = residual.map(|residual| Values::of(residual.tensor())).transpose()?;
     let y = if keep {
         passes::normalise(&pass, &z, residual_values.as_deref(), norm.spec.relu)

@@ -3,13 +3,15 @@
 //! The entry is [`conv2d`]. At one tap of the kernel, the pixels of an output row that the tap can reach form
 //! one run of the input row, so the tap adds `X[run] · W[tap]` to `Y[run]`: no patch matrix of the batch, no
 //! padded copy. `forward`, `data_gradient` and `weight_gradient` hold the three products; `patches` serves inputs
-//! of few channels, whose taps alone would be too thin for a product.
+//! of few channels, whose taps alone would be too thin for a product, and `winograd` does 3x3 kernels on larger maps with
+//! fewer multiplications.
 
 mod data_gradient;
 mod forward;
 mod geometry;
 mod patches;
 mod weight_gradient;
+mod winograd;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
@@ -61,7 +63,8 @@ pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec)
         return composed::conv2d(x, weights, bias, spec);
     }
     let weights = weights.contiguous()?;
-    let operation = Convolution { geometry };
+    let gradients = [x.tensor(), &weights].into_iter().chain(bias).any(tape::wanted);
+    let operation = Convolution { geometry, gradients };
     let y = match bias {
         Some(bias) => tape::apply3(x.tensor(), &weights, &bias.contiguous()?, operation)?,
         None => tape::apply2(x.tensor(), &weights, operation)?,
@@ -70,16 +73,31 @@ pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec)
 }
 
 /// `[oh, ow, n, c_out]` from `x` `[h, w, n, c_in]`, `weights` `[kh, kw, c_in, c_out]` and a bias `[c_out]`.
-pub(crate) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    match patches::serve(g) {
-        true => patches::forward(g, x, weights, bias),
-        false => forward::forward(g, x, weights, bias),
+///
+/// With `gradients` to follow, products are summed directly: what transforms would add to the rounding of a map, gradients
+/// would carry through the whole network.
+pub(crate) fn forward(
+    g: &Geometry,
+    x: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    gradients: bool,
+) -> Vec<f32> {
+    if patches::serve(g) {
+        patches::forward(g, x, weights, bias)
+    } else if !gradients && winograd::serve(g) {
+        winograd::forward(g, x, weights, bias)
+    } else {
+        forward::forward(g, x, weights, bias)
     }
 }
 
 /// `[h, w, n, c_in]` from the gradient of the output and the weights.
 pub(crate) fn data_gradient(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
-    data_gradient::data_gradient(g, dy, weights)
+    match winograd::serve(g) {
+        true => winograd::data_gradient(g, dy, weights),
+        false => data_gradient::data_gradient(g, dy, weights),
+    }
 }
 
 /// `[kh, kw, c_in, c_out]` from the input and the gradient of the output.
@@ -93,12 +111,15 @@ pub(crate) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
 /// The custom operation; with three arguments the third is the bias.
 struct Convolution {
     geometry: Geometry,
+    /// Whether some are wanted.
+    gradients: bool,
 }
 
 impl Convolution {
     fn run(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
         let g = &self.geometry;
-        (CpuStorage::F32(forward(g, x, weights, bias)), Shape::from((g.oh, g.ow, g.n, g.c_out)))
+        let y = forward(g, x, weights, bias, self.gradients);
+        (CpuStorage::F32(y), Shape::from((g.oh, g.ow, g.n, g.c_out)))
     }
 
     fn gradients(

@@ -10,6 +10,19 @@ use crate::oracle;
 /// `(h, w, n, c_in)`, `(kh, kw, c_out)`, stride, padding.
 type Shape = ((usize, usize, usize, usize), (usize, usize, usize), (usize, usize), (usize, usize));
 
+/// As [`check`] for the pass without gradients, which may sum in another way.
+fn check_inference(((h, w, n, c), (kh, kw, outputs), stride, padding): Shape) {
+    let spec = ConvSpec { stride, padding };
+    let (x, weights, bias) =
+        (Array::noise(&[h, w, n, c], 1), Array::noise(&[kh, kw, c, outputs], 2), Array::noise(&[outputs], 3));
+    let map = Hwnc::new(x.tensor()).unwrap();
+    let run = || conv2d(&map, &weights.tensor(), Some(&bias.tensor()), spec).unwrap().into_tensor();
+    let runs: Vec<Vec<f32>> = pools().iter().map(|pool| pool.install(|| numbers(&run()))).collect();
+    assert!(runs.iter().all(|run| *run == runs[0]), "the same bits for any number of threads");
+    let expected = oracle::conv2d(&x, &weights, Some(&bias), spec);
+    crate::harness::within("inference", &runs[0], &expected.values, 1e-5);
+}
+
 fn check(((h, w, n, c), (kh, kw, outputs), stride, padding): Shape, with_bias: bool, seed: u64) {
     let spec = ConvSpec { stride, padding };
     let mut inputs = vec![Array::noise(&[h, w, n, c], seed), Array::noise(&[kh, kw, c, outputs], seed + 1)];
@@ -68,6 +81,18 @@ fn several_tasks_in_each_direction() {
     check(((2, 2, 16, 80), (3, 3, 136), (1, 1), (1, 1)), false, 2);
     check(((9, 33, 10, 16), (3, 3, 20), (2, 2), (1, 1)), false, 3);
     check(((17, 40, 16, 3), (5, 5, 16), (2, 2), (2, 2)), true, 4);
+    // Tiles of four outputs, whole and cut by odd edges, for several parts of the batch.
+    for (index, shape) in [
+        ((8, 6, 33, 32), (3, 3, 32), (1, 1), (1, 1)),
+        ((7, 5, 3, 40), (3, 3, 33), (1, 1), (1, 1)),
+        ((5, 9, 2, 33), (3, 3, 70), (1, 1), (1, 1)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        check(shape, index % 2 == 0, 5 + index as u64);
+        check_inference(shape);
+    }
 }
 
 proptest! {
