@@ -245,14 +245,6 @@ fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let mut sum = tasks::zeros(a.elem_count());
     let (a_values, b_values) = (Values::of(&a)?, Values::of(&b)?);
     let inputs = a_values.par_chunks(tasks::VALUES).zip(b_values.par_chunks(tasks::VALUES));
-    sum.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(sum, (a, b))| add(sum, a, b));
+    sum.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(sum, (a, b))| tasks::sum(sum, a, b));
     storage::tensor(sum, a.shape())
-}
-
-tasks::vectorised! {
-    fn add<'a>(sum: &'a mut [f32], a: &'a [f32], b: &'a [f32]) {
-        for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
-            *sum = a + b;
-        }
-    }
 }

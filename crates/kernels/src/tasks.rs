@@ -102,6 +102,15 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// The sums of pairs.
+    pub(crate) fn sum<'a>(out: &'a mut [f32], a: &'a [f32], b: &'a [f32]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = a + b;
+        }
+    }
+}
+
 /// Writes the transpose of `[rows, cols]`, square by square, so that both sides stay in the cache.
 pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize, transposed: &mut [f32]) {
     const SIDE: usize = 16;

@@ -137,7 +137,7 @@ impl Buffers {
 fn combine<'a>(row: usize, out: &mut [f32], vector: impl Fn(usize) -> &'a [f32]) {
     match row {
         0 => difference(out, vector(0), vector(2)),
-        1 => sum(out, vector(1), vector(2)),
+        1 => tasks::sum(out, vector(1), vector(2)),
         2 => difference(out, vector(2), vector(1)),
         _ => difference(out, vector(1), vector(3)),
     }
@@ -193,14 +193,6 @@ fn transform_weights(g: &Geometry, weights: &[f32]) -> Vec<f32> {
         expand(place % 4, out, &|col| place / 4 * 3 + col, &between);
     });
     transformed
-}
-
-tasks::vectorised! {
-    fn sum<'a>(out: &'a mut [f32], a: &'a [f32], b: &'a [f32]) {
-        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-            *out = a + b;
-        }
-    }
 }
 
 tasks::vectorised! {
