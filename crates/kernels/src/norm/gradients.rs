@@ -15,7 +15,6 @@ fn part(mask: Mask<'_>, start: usize, length: usize) -> Mask<'_> {
 }
 
 /// Per channel, over all rows: the sum of the gradients, and of gradient times `x - mean`.
-#[derive(Default)]
 pub(crate) struct GradientSums {
     pub(crate) gradients: Vec<f64>,
     pub(crate) products: Vec<f64>,
