@@ -103,7 +103,8 @@ fn freeze(model: &Model, strategy: Strategy) -> Result<usize, Failure> {
 }
 
 /// Speaks the protocol of `peers/torch_worker.py` on standard input and output: after three steps says `ready`, then for
-/// each line `N` runs N steps and gives the seconds per step; for `peak`, the most memory that the process has had.
+/// each line `N` runs one step untimed, as another process had the caches before, then N steps, and gives the seconds per
+/// step; for `peak`, the most memory that the process has had.
 ///
 /// # Errors
 /// A step that fails, or a line that is neither.
@@ -120,6 +121,7 @@ pub fn serve(mut step: impl FnMut() -> Result<(), Failure>) -> Result<(), Failur
             continue;
         }
         let steps: u32 = line.trim().parse()?;
+        step()?;
         let start = std::time::Instant::now();
         for _ in 0..steps {
             step()?;

@@ -1,7 +1,8 @@
 """Times the same work in Frostline and in PyTorch, in turn, and writes a table.
 
 Rounds go through all workers in turn, so that what else the machine does meets them alike; ratios are taken within a
-round, and the table gives their median and spread. Only one worker computes at a time.
+round, and the table gives their median and spread. Only one worker computes at a time, and its first step in each turn is
+not timed: another had the caches before.
 """
 
 import argparse
@@ -109,7 +110,7 @@ def main():
         "# Frostline and PyTorch on the same cores",
         "",
         f"Seconds of PyTorch divided by seconds of Frostline for the same step: median of {args.rounds} paired rounds, with "
-        "the quartiles. Above 1, Frostline is faster. f32, batch 64, random images and weights of 10 classes; a training "
+        "the quartiles. Above 1, Frostline is faster. In each turn a step goes untimed before those that count. f32, batch 64, random images and weights of 10 classes; a training "
         "step is forward, cross-entropy, backward and Adam; `head` trains the last layer behind a trunk in evaluation "
         "mode. *Tutorial* is PyTorch as tutorials write it: contiguous tensors and `Adam`. *Best* is the fastest of that "
         "and of the settings named. Memory is the peak of the whole process. *candle* is its own ResNet-18, which it cannot "

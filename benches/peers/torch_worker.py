@@ -1,7 +1,7 @@
 """PyTorch's side of the comparison: one process, one piece of work, timed when asked.
 
-Speaks a line protocol on standard input and output: prints `ready`, then for each line `N` runs N steps and prints the
-seconds per step; for `peak` prints the most memory the process has had, in bytes.
+Speaks a line protocol on standard input and output: prints `ready`, then for each line `N` runs one step untimed (another
+process had the caches before), then N steps, and prints the seconds per step; for `peak` prints the most memory the process has had, in bytes.
 """
 
 import argparse
@@ -70,6 +70,7 @@ def main():
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, flush=True)
             continue
         steps = int(line)
+        step()
         start = time.perf_counter()
         for _ in range(steps):
             step()

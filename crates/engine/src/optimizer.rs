@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use frostline_kernels::Gradients;
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, State, adam, sgd, squared_norm};
+use frostline_kernels::{Gradient, Gradients};
 use frostline_models::Parameter;
 
 use crate::{EngineError, Recipe};
@@ -104,10 +104,7 @@ impl Optimizer {
     }
 }
 
-fn gradient<'a>(
-    gradients: &'a Gradients,
-    parameter: &Parameter,
-) -> Result<&'a candle_core::Tensor, EngineError> {
+fn gradient<'a>(gradients: &'a Gradients, parameter: &Parameter) -> Result<&'a Gradient, EngineError> {
     gradients
         .get(parameter.var())
         .ok_or_else(|| EngineError::NoGradient { name: parameter.name().to_owned() })

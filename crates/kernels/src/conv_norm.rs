@@ -6,9 +6,8 @@
 
 use std::sync::Mutex;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Error, Result, Tensor, bail};
 
-use crate::composed;
 use crate::conv::{self, ConvSpec, Geometry};
 use crate::layout::Hwnc;
 use crate::norm::gradients;
@@ -16,6 +15,7 @@ use crate::norm::passes::{self, Moments, Pass};
 use crate::norm::{self, BatchStatistics, NormSpec};
 use crate::storage::{self, Values};
 use crate::tape::{Backward, note, wanted};
+use crate::{Gradient, composed};
 
 /// A batch norm as a layer applies it.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +123,7 @@ struct ConvNorm {
 }
 
 impl Backward for ConvNorm {
-    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
         let [x, weights, gamma, beta, residual @ ..] = inputs else {
             bail!("conv_norm: four inputs at least")
         };
@@ -131,10 +131,11 @@ impl Backward for ConvNorm {
         let (y, dy) = (Values::of(y)?, Values::of(&dy)?);
         let mask = if self.relu { Some(&*y) } else { None };
         let before_norm = wanted(x) || wanted(weights);
-        let mut found = vec![None; inputs.len()];
+        let mut found: Vec<Option<Gradient>> = vec![None; inputs.len()];
         let vector = |wanted: bool, values: Vec<f32>| {
             let length = values.len();
-            wanted.then(|| storage::tensor(values, length)).transpose()
+            let tensor = wanted.then(|| storage::tensor(values, length)).transpose()?;
+            Ok::<_, Error>(tensor.map(Gradient::from))
         };
         let dz = match &self.z {
             Some(z) => {
@@ -159,15 +160,15 @@ impl Backward for ConvNorm {
             }
         };
         if let Some(residual) = residual.first().filter(|residual| wanted(residual)) {
-            found[4] = Some(storage::tensor(gradients::masked(&dy, mask), residual.shape())?);
+            found[4] = Some(storage::tensor(gradients::masked(&dy, mask), residual.shape())?.into());
         }
         if wanted(weights) {
             let dw = conv::weight_gradient(&self.geometry, &Values::of(x)?, &dz);
-            found[1] = Some(storage::tensor(dw, weights.shape())?);
+            found[1] = Some(storage::tensor(dw, weights.shape())?.into());
         }
         if wanted(x) {
             let dx = conv::data_gradient(&self.geometry, &dz, &Values::of(weights)?);
-            found[0] = Some(storage::tensor(dx, x.shape())?);
+            found[0] = Some(storage::tensor(dx, x.shape())?.into());
         }
         Ok(found)
     }

@@ -3,12 +3,13 @@
 //! The entry is [`linear`]. Weights are `[C_in, C_out]`, the transpose of PyTorch's files, so that rows of the
 //! input and of the weights are both read along memory.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::storage::{self, Values};
-use crate::{composed, tape, tasks};
+use crate::tape::{Backward, note, wanted};
+use crate::{Gradient, composed, tasks};
 
 /// `x · w + bias`: from `[N, C_in]`, weights `[C_in, C_out]` and a bias `[C_out]` to `[N, C_out]`.
 ///
@@ -32,61 +33,59 @@ pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Ten
         return composed::linear(x, weights, bias);
     }
     let (x, weights) = (x.contiguous()?, weights.contiguous()?);
-    match bias {
-        Some(bias) => tape::apply3(&x, &weights, &bias.contiguous()?, Linear),
-        None => tape::apply2(&x, &weights, Linear),
+    let bias = bias.map(Tensor::contiguous).transpose()?;
+    let bias_values = bias.as_ref().map(Values::of).transpose()?;
+    let y = forward(&Values::of(&x)?, &Values::of(&weights)?, bias_values.as_deref(), (c_in, c_out));
+    let y = storage::tensor(y, (x.dim(0)?, c_out))?;
+    let inputs: Vec<&Tensor> = [&x, &weights].into_iter().chain(&bias).collect();
+    note(&inputs, &y, Linear);
+    Ok(y)
+}
+
+fn forward(x: &[f32], weights: &[f32], bias: Option<&[f32]>, (c_in, c_out): (usize, usize)) -> Vec<f32> {
+    let n = x.len() / c_in;
+    let mut y = product(n, c_out, Matrix::dense(x, n, c_in), Matrix::dense(weights, c_in, c_out));
+    if let Some(bias) = bias {
+        for row in y.chunks_exact_mut(c_out) {
+            for (value, bias) in row.iter_mut().zip(bias) {
+                *value += bias;
+            }
+        }
+    }
+    y
+}
+
+/// The operation on the tape: inputs are x, the weights and the bias, if there is one.
+struct Linear;
+
+impl Backward for Linear {
+    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        let [x, weights, bias @ ..] = inputs else { bail!("linear: two inputs at least") };
+        let dy = dy.contiguous()?;
+        let mut found: Vec<Option<Gradient>> = vec![None; inputs.len()];
+        if wanted(x) {
+            found[0] = Some(data_gradient(x, weights, &Values::of(&dy)?)?.into());
+        }
+        if wanted(weights) {
+            found[1] = Some(Gradient::product(x.clone(), dy.clone()));
+        }
+        if let Some(bias) = bias.first().filter(|bias| wanted(bias)) {
+            let db = tasks::column_sums(&Values::of(&dy)?, weights.dim(1)?);
+            found[2] = Some(storage::tensor(db, bias.shape())?.into());
+        }
+        Ok(found)
     }
 }
 
-/// The custom operation; with three arguments the third is the bias.
-struct Linear;
-
-impl Linear {
-    fn run(x: &[f32], weights: &[f32], bias: Option<&[f32]>, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (c_in, c_out) = layout.shape().dims2()?;
-        let n = x.len() / c_in;
-        let mut y = product(n, c_out, Matrix::dense(x, n, c_in), Matrix::dense(weights, c_in, c_out));
-        if let Some(bias) = bias {
-            for row in y.chunks_exact_mut(c_out) {
-                for (value, bias) in row.iter_mut().zip(bias) {
-                    *value += bias;
-                }
-            }
-        }
-        Ok((CpuStorage::F32(y), Shape::from((n, c_out))))
-    }
-
-    fn gradients(x: &Tensor, weights: &Tensor, dy: &[f32]) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (c_in, c_out) = weights.dims2()?;
-        let n = x.dim(0)?;
-        let dx = match tape::wanted(x) {
-            true => {
-                let weights = Values::of(weights)?;
-                // The transpose of `dy · wᵀ` reads the weights along memory, and only small matrices are turned.
-                let (mut turned, mut dx) = (vec![0.0f32; dy.len()], vec![0.0f32; n * c_in]);
-                tasks::transpose(dy, n, c_out, &mut turned);
-                let turned =
-                    product(c_in, n, Matrix::dense(&weights, c_in, c_out), Matrix::dense(&turned, c_out, n));
-                tasks::transpose(&turned, c_in, n, &mut dx);
-                Some(storage::tensor(dx, x.shape())?)
-            }
-            false => None,
-        };
-        let dw = match tape::wanted(weights) {
-            true => {
-                let x = Values::of(x)?;
-                let dw = product(
-                    c_in,
-                    c_out,
-                    Matrix::dense(&x, n, c_in).transposed(),
-                    Matrix::dense(dy, n, c_out),
-                );
-                Some(storage::tensor(dw, weights.shape())?)
-            }
-            false => None,
-        };
-        Ok((dx, dw))
-    }
+/// `dy · wᵀ`. Its transpose reads the weights along memory, and only small matrices are turned.
+fn data_gradient(x: &Tensor, weights: &Tensor, dy: &[f32]) -> Result<Tensor> {
+    let ((n, c_in), c_out) = (x.dims2()?, weights.dim(1)?);
+    let weights = Values::of(weights)?;
+    let (mut turned, mut dx) = (vec![0.0f32; dy.len()], vec![0.0f32; n * c_in]);
+    tasks::transpose(dy, n, c_out, &mut turned);
+    let turned = product(c_in, n, Matrix::dense(&weights, c_in, c_out), Matrix::dense(&turned, c_out, n));
+    tasks::transpose(&turned, c_in, n, &mut dx);
+    storage::tensor(dx, x.shape())
 }
 
 /// `a · b` in blocks of rows and columns, `[rows, cols]`.
@@ -103,69 +102,4 @@ fn product(rows: usize, cols: usize, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
         multiply(&mut out, false, a.rows(rows), b.cols(cols));
     });
     out
-}
-
-impl CustomOp2 for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weights: &CpuStorage,
-        weights_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, weights) = (storage::slice(x, x_layout)?, storage::slice(weights, weights_layout)?);
-        Self::run(x, weights, None, weights_layout)
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weights: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        Self::gradients(x, weights, &Values::of(&dy)?)
-    }
-}
-
-impl CustomOp3 for Linear {
-    fn name(&self) -> &'static str {
-        "linear-bias"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weights: &CpuStorage,
-        weights_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, weights) = (storage::slice(x, x_layout)?, storage::slice(weights, weights_layout)?);
-        Self::run(x, weights, Some(storage::slice(bias, bias_layout)?), weights_layout)
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weights: &Tensor,
-        bias: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let dy = Values::of(&dy)?;
-        let (dx, dw) = Self::gradients(x, weights, &dy)?;
-        let db = match tape::wanted(bias) {
-            true => Some(storage::tensor(tasks::column_sums(&dy, weights.dim(1)?), bias.shape())?),
-            false => None,
-        };
-        Ok((dx, dw, db))
-    }
 }

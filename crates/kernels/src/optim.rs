@@ -6,11 +6,11 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
 use crate::storage::{self, Values};
-use crate::{composed, tasks};
+use crate::{Gradient, composed, tasks};
 
 /// One step of stochastic gradient descent, as PyTorch's `SGD` with dampening 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,7 +124,7 @@ impl Moments {
 ///
 /// # Errors
 /// When the shapes of parameter, gradient and velocity differ.
-pub fn sgd(var: &Var, grad: &Tensor, velocity: &mut Option<State>, step: &SgdStep) -> Result<()> {
+pub fn sgd(var: &Var, grad: &Gradient, velocity: &mut Option<State>, step: &SgdStep) -> Result<()> {
     check(var, grad)?;
     let state = match (step.momentum != 0.0, &mut *velocity) {
         (false, _) => None,
@@ -132,40 +132,41 @@ pub fn sgd(var: &Var, grad: &Tensor, velocity: &mut Option<State>, step: &SgdSte
         (true, none) => Some(none.insert(State::zeros_like(var)?)),
     };
     if !storage::runs_here(var) {
-        return composed::sgd(var, grad, state.map(State::on_device).transpose()?, step);
+        return composed::sgd(var, &grad.tensor()?, state.map(State::on_device).transpose()?, step);
     }
     let velocity = RefCell::new(state.map(|state| state.here(var)).transpose()?);
-    var.inplace_op2(&grad.contiguous()?, &Sgd { step, velocity })
+    var.inplace_op1(&Sgd { step, grad, velocity })
 }
 
 /// Moves a parameter by one step of Adam or AdamW.
 ///
 /// # Errors
 /// When the shapes of parameter, gradient and moments differ, or steps are counted from 0.
-pub fn adam(var: &Var, grad: &Tensor, moments: &mut Moments, step: &AdamStep) -> Result<()> {
+pub fn adam(var: &Var, grad: &Gradient, moments: &mut Moments, step: &AdamStep) -> Result<()> {
     check(var, grad)?;
     if step.step == 0 {
         bail!("optimizer: Adam counts its steps from 1");
     }
     let Moments { first, second } = moments;
     if !storage::runs_here(var) {
-        return composed::adam(var, grad, first.on_device()?, second.on_device()?, step);
+        return composed::adam(var, &grad.tensor()?, first.on_device()?, second.on_device()?, step);
     }
     let moments = RefCell::new((first.here(var)?, second.here(var)?));
-    var.inplace_op2(&grad.contiguous()?, &Adam { step, moments })
+    var.inplace_op1(&Adam { step, grad, moments })
 }
 
 /// The sum of the squares of a gradient, added in a fixed order.
-pub fn squared_norm(grad: &Tensor) -> Result<f64> {
-    if !storage::runs_here(grad) {
-        return composed::squared_norm(grad);
+pub fn squared_norm(grad: &Gradient) -> Result<f64> {
+    let grad = grad.tensor()?;
+    if !storage::runs_here(&grad) {
+        return composed::squared_norm(&grad);
     }
     let grad = grad.contiguous()?;
     let blocks: Vec<f64> = Values::of(&grad)?.par_chunks(tasks::VALUES).map(squares).collect();
     Ok(blocks.iter().sum())
 }
 
-fn check(var: &Var, grad: &Tensor) -> Result<()> {
+fn check(var: &Var, grad: &Gradient) -> Result<()> {
     if var.dims() != grad.dims() {
         bail!("optimizer: the gradient is {:?}, but its parameter is {:?}", grad.dims(), var.dims());
     }
@@ -174,31 +175,23 @@ fn check(var: &Var, grad: &Tensor) -> Result<()> {
 
 struct Sgd<'a> {
     step: &'a SgdStep,
+    grad: &'a Gradient,
     velocity: RefCell<Option<&'a mut [f32]>>,
 }
 
-impl InplaceOp2 for Sgd<'_> {
+impl InplaceOp1 for Sgd<'_> {
     fn name(&self) -> &'static str {
         "sgd"
     }
 
-    fn cpu_fwd(
-        &self,
-        parameter: &mut CpuStorage,
-        layout: &Layout,
-        grad: &CpuStorage,
-        grad_layout: &Layout,
-    ) -> Result<()> {
+    fn cpu_fwd(&self, parameter: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let parameter = storage::slice_mut(parameter, layout)?;
-        let grad = storage::slice(grad, grad_layout)?;
-        let blocks = parameter.par_chunks_mut(tasks::VALUES).zip(grad.par_chunks(tasks::VALUES));
         match &mut *self.velocity.borrow_mut() {
-            None => blocks.for_each(|(parameter, grad)| descend(self.step, parameter, grad)),
-            Some(velocity) => blocks
-                .zip(velocity.par_chunks_mut(tasks::VALUES))
-                .for_each(|((parameter, grad), velocity)| roll(self.step, parameter, grad, velocity)),
+            None => self.grad.with_blocks([parameter], |[p], grad| descend(self.step, p, grad)),
+            Some(velocity) => {
+                self.grad.with_blocks([parameter, velocity], |[p, v], grad| roll(self.step, p, grad, v))
+            }
         }
-        Ok(())
     }
 }
 
@@ -229,31 +222,22 @@ tasks::vectorised! {
 
 struct Adam<'a> {
     step: &'a AdamStep,
+    grad: &'a Gradient,
     moments: RefCell<(&'a mut [f32], &'a mut [f32])>,
 }
 
-impl InplaceOp2 for Adam<'_> {
+impl InplaceOp1 for Adam<'_> {
     fn name(&self) -> &'static str {
         "adam"
     }
 
-    fn cpu_fwd(
-        &self,
-        parameter: &mut CpuStorage,
-        layout: &Layout,
-        grad: &CpuStorage,
-        grad_layout: &Layout,
-    ) -> Result<()> {
+    fn cpu_fwd(&self, parameter: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let parameter = storage::slice_mut(parameter, layout)?;
-        let grad = storage::slice(grad, grad_layout)?;
         let factors = AdamFactors::of(self.step);
         let (first, second) = &mut *self.moments.borrow_mut();
-        let moments = first.par_chunks_mut(tasks::VALUES).zip(second.par_chunks_mut(tasks::VALUES));
-        let blocks = parameter.par_chunks_mut(tasks::VALUES).zip(grad.par_chunks(tasks::VALUES));
-        blocks.zip(moments).for_each(|((parameter, grad), (first, second))| {
-            adapt(&factors, parameter, grad, first, second);
-        });
-        Ok(())
+        self.grad.with_blocks([parameter, first, second], |[p, first, second], grad| {
+            adapt(&factors, p, grad, first, second);
+        })
     }
 }
 

@@ -8,12 +8,11 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use candle_core::backprop::GradStore;
 use candle_core::{CustomOp1, CustomOp2, CustomOp3, Result, Shape, Tensor, TensorId};
 use rayon::prelude::*;
 
 use crate::storage::{self, Values};
-use crate::tasks;
+use crate::{Gradient, tasks};
 
 /// Operations in the order in which they ran.
 #[derive(Default)]
@@ -31,21 +30,18 @@ struct Node {
 
 /// The gradients of an operation's inputs, each where it is [`wanted`], from the inputs, the output and its gradient.
 pub(crate) trait Backward {
-    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>>;
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>>;
 }
 
 /// Gradients, by the tensor they belong to.
 #[derive(Debug)]
-pub struct Gradients {
-    tape: HashMap<TensorId, Tensor>,
-    candle: Option<GradStore>,
-}
+pub struct Gradients(HashMap<TensorId, Gradient>);
 
 impl Gradients {
-    /// The gradient of a variable, in its shape; none where the loss does not depend on it. A variable is used by candle's
-    /// operations or by ours; where both use it, this is our part.
-    pub fn get(&self, variable: &Tensor) -> Option<&Tensor> {
-        self.tape.get(&variable.id()).or_else(|| self.candle.as_ref()?.get(variable))
+    /// The gradient of a variable; none where the loss does not depend on it. A variable is used by candle's operations or
+    /// by ours; where both use it, this is our part.
+    pub fn get(&self, variable: &Tensor) -> Option<&Gradient> {
+        self.0.get(&variable.id())
     }
 }
 
@@ -106,21 +102,22 @@ impl Tape {
     /// When an operation fails.
     pub fn backward_from(mut self, output: &Tensor, weights: &Tensor) -> Result<Gradients> {
         if !self.outputs.contains(&output.id()) {
-            let candle = Some((output * weights)?.sum_all()?.backward()?);
-            return Ok(Gradients { tape: HashMap::new(), candle });
+            let mut gradients = HashMap::new();
+            go_back(&(output * weights)?.sum_all()?, &mut gradients)?;
+            return Ok(Gradients(gradients));
         }
-        let mut gradients = HashMap::from([(output.id(), weights.contiguous()?)]);
+        let mut gradients = HashMap::from([(output.id(), Gradient::from(weights.contiguous()?))]);
         let nodes = std::mem::take(&mut self.nodes);
         let mut of_candle: HashMap<TensorId, Tensor> = HashMap::new();
         // The operations ask the recording which gradients are wanted.
         let _recording = Recording::start(self);
         for node in nodes.into_iter().rev() {
             let Some(dy) = gradients.remove(&node.output.id()) else { continue };
-            let found = node.backward.backward(&node.inputs, &node.output, &dy)?;
+            let found = node.backward.backward(&node.inputs, &node.output, &dy.tensor()?)?;
             for (input, gradient) in node.inputs.iter().zip(found) {
                 let (Some(gradient), true) = (gradient, wanted(input)) else { continue };
                 let sum = match gradients.remove(&input.id()) {
-                    Some(other) => sum(&other, &gradient)?,
+                    Some(other) => sum(&other.tensor()?, &gradient.tensor()?)?.into(),
                     None => gradient,
                 };
                 gradients.insert(input.id(), sum);
@@ -129,26 +126,39 @@ impl Tape {
                 }
             }
         }
-        let candle = go_on(of_candle.into_values(), &gradients)?;
-        Ok(Gradients { tape: gradients, candle })
+        if let Some(loss) = weighted_sum(of_candle.into_values(), &gradients)? {
+            go_back(&loss, &mut gradients)?;
+        }
+        Ok(Gradients(gradients))
     }
 }
 
-/// What candle's operations computed before ours goes on along candle's tape.
-fn go_on(
+/// What has the gradients of `tensors` as its own: from here candle goes on along its tape.
+fn weighted_sum(
     tensors: impl Iterator<Item = Tensor>,
-    gradients: &HashMap<TensorId, Tensor>,
-) -> Result<Option<GradStore>> {
-    let mut loss: Option<Tensor> = None;
+    gradients: &HashMap<TensorId, Gradient>,
+) -> Result<Option<Tensor>> {
+    let mut sum: Option<Tensor> = None;
     for tensor in tensors {
         let Some(gradient) = gradients.get(&tensor.id()) else { continue };
-        let part = (tensor * gradient)?.sum_all()?;
-        loss = Some(match loss {
-            Some(loss) => (loss + part)?,
+        let part = (tensor * gradient.tensor()?)?.sum_all()?;
+        sum = Some(match sum {
+            Some(sum) => (sum + part)?,
             None => part,
         });
     }
-    loss.map(|loss| loss.backward()).transpose()
+    Ok(sum)
+}
+
+/// Adds what candle's tape gives for `loss` to the gradients that are not there yet.
+fn go_back(loss: &Tensor, gradients: &mut HashMap<TensorId, Gradient>) -> Result<()> {
+    let store = loss.backward()?;
+    for id in store.get_ids() {
+        if let (Some(gradient), false) = (store.get_id(*id), gradients.contains_key(id)) {
+            gradients.insert(*id, gradient.clone().into());
+        }
+    }
+    Ok(())
 }
 
 /// Whether a gradient of `tensor` is wanted: it is a variable, or was computed from one within the recording.
@@ -185,8 +195,8 @@ pub(crate) fn reshape<S: Into<Shape>>(x: &Tensor, shape: S) -> Result<Tensor> {
 struct Reshape;
 
 impl Backward for Reshape {
-    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(dy.reshape(inputs[0].shape())?)])
+    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        Ok(vec![Some(dy.reshape(inputs[0].shape())?.into())])
     }
 }
 
@@ -221,22 +231,22 @@ struct Two<O>(O);
 struct Three<O>(O);
 
 impl<O: CustomOp1> Backward for One<O> {
-    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![self.0.bwd(&inputs[0], y, dy)?])
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        Ok(vec![self.0.bwd(&inputs[0], y, dy)?.map(Gradient::from)])
     }
 }
 
 impl<O: CustomOp2> Backward for Two<O> {
-    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
         let (x, a) = self.0.bwd(&inputs[0], &inputs[1], y, dy)?;
-        Ok(vec![x, a])
+        Ok([x, a].map(|found| found.map(Gradient::from)).into())
     }
 }
 
 impl<O: CustomOp3> Backward for Three<O> {
-    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
         let (x, a, b) = self.0.bwd(&inputs[0], &inputs[1], &inputs[2], y, dy)?;
-        Ok(vec![x, a, b])
+        Ok([x, a, b].map(|found| found.map(Gradient::from)).into())
     }
 }
 

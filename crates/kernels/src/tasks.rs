@@ -111,15 +111,26 @@ vectorised! {
     }
 }
 
-/// Writes the transpose of `[rows, cols]`, square by square, so that both sides stay in the cache.
-pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize, transposed: &mut [f32]) {
-    const SIDE: usize = 16;
-    for row in (0..rows).step_by(SIDE) {
-        for col in (0..cols).step_by(SIDE) {
-            for c in col..(col + SIDE).min(cols) {
-                let line = &mut transposed[c * rows..][row..(row + SIDE).min(rows)];
-                for (offset, value) in line.iter_mut().enumerate() {
-                    *value = values[(row + offset) * cols + c];
+vectorised! {
+    /// Writes the transpose of `[rows, cols]`, square by square: each is read and written along memory, and turned in
+    /// between where it is small enough for registers.
+    pub(crate) fn transpose<'a>(values: &'a [f32], rows: usize, cols: usize, transposed: &'a mut [f32]) {
+        const SIDE: usize = 16;
+        for row in (0..rows).step_by(SIDE) {
+            for col in (0..cols).step_by(SIDE) {
+                if row + SIDE > rows || col + SIDE > cols {
+                    for (r, c) in (row..rows.min(row + SIDE)).flat_map(|r| (col..cols.min(col + SIDE)).map(move |c| (r, c))) {
+                        transposed[c * rows + r] = values[r * cols + c];
+                    }
+                    continue;
+                }
+                let mut square = [[0.0f32; SIDE]; SIDE];
+                for (r, line) in square.iter_mut().enumerate() {
+                    line.copy_from_slice(&values[(row + r) * cols + col..][..SIDE]);
+                }
+                for c in 0..SIDE {
+                    let line: [f32; SIDE] = std::array::from_fn(|r| square[r][c]);
+                    transposed[(col + c) * rows + row..][..SIDE].copy_from_slice(&line);
                 }
             }
         }

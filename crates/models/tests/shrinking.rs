@@ -61,8 +61,8 @@ fn outputs_and_gradients_are_those_of_the_whole_network() {
         let (ours, theirs) = (gradients(&shrunk, 0), gradients(&whole, 0));
         assert!((ours.0 - theirs.0).abs() < 1e-5);
         for (a, b) in shrunk.parameters().iter().zip(whole.parameters()) {
-            let a_gradient = numbers(&a.to_torch(ours.1.get(a.var()).unwrap()).unwrap());
-            let b_gradient = numbers(&b.to_torch(theirs.1.get(b.var()).unwrap()).unwrap());
+            let a_gradient = numbers(&a.to_torch(&ours.1.get(a.var()).unwrap().tensor().unwrap()).unwrap());
+            let b_gradient = numbers(&b.to_torch(&theirs.1.get(b.var()).unwrap().tensor().unwrap()).unwrap());
             let difference = difference(&a_gradient, &b_gradient);
             assert!(difference < 2e-4, "{name} at {height}x{width}: {}: {difference}", a.name());
         }

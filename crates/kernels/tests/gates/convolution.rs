@@ -144,8 +144,12 @@ fn resnet_shapes_give_the_same_bits_for_any_number_of_threads() {
                     let forward = || conv2d(&Hwnc::new(x.as_tensor().clone())?, &weights, None, spec);
                     let (y, tape) = Tape::record(forward).unwrap();
                     let store = tape.backward_from(y.tensor(), y.tensor()).unwrap();
-                    [y.tensor(), &store.get(&x).unwrap().clone(), &store.get(&weights).unwrap().clone()]
-                        .map(numbers)
+                    [
+                        y.tensor().clone(),
+                        store.get(&x).unwrap().tensor().unwrap(),
+                        store.get(&weights).unwrap().tensor().unwrap(),
+                    ]
+                    .map(|tensor| numbers(&tensor))
                 })
             })
             .collect();

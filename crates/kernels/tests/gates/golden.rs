@@ -53,7 +53,12 @@ fn hold(
     let weights = Hwnc::from_nchw(&values(99, nchw.dims()))?;
     let store = tape.backward_from(y.tensor(), weights.tensor())?;
     for (key, var) in gradients {
-        within(&what(key), &numbers(store.get(var).unwrap()), &floats(&case[key]), TOLERANCE);
+        within(
+            &what(key),
+            &numbers(&store.get(var).unwrap().tensor().unwrap()),
+            &floats(&case[key]),
+            TOLERANCE,
+        );
     }
     Ok(nchw.dims().to_vec())
 }
@@ -144,7 +149,12 @@ fn loss() -> Result<()> {
         let (y, tape) = Tape::record(|| cross_entropy(&(logits.as_tensor() * 4.0)?, &labels, smoothing))?;
         within("loss", &numbers(&y), &floats(&case["y"]), TOLERANCE);
         let store = tape.backward(&y)?;
-        within("its gradient", &numbers(store.get(&logits).unwrap()), &floats(&case["dx"]), TOLERANCE);
+        within(
+            "its gradient",
+            &numbers(&store.get(&logits).unwrap().tensor().unwrap()),
+            &floats(&case["dx"]),
+            TOLERANCE,
+        );
     }
     Ok(())
 }
@@ -166,7 +176,7 @@ fn optimizers() -> Result<()> {
                     weight_decay: option("weight_decay", 0.0),
                     grad_scale: 1.0,
                 };
-                sgd(&var, &grad, &mut velocity, &step)?;
+                sgd(&var, &grad.into(), &mut velocity, &step)?;
             } else {
                 let step = AdamStep {
                     lr: option("lr", f64::NAN),
@@ -178,7 +188,7 @@ fn optimizers() -> Result<()> {
                     step: step as u64 + 1,
                     grad_scale: 1.0,
                 };
-                adam(&var, &grad, &mut moments, &step)?;
+                adam(&var, &grad.into(), &mut moments, &step)?;
             }
             let what = format!("{kind} {} after step {step}", case["options"]);
             within(&what, &numbers(&var), &floats(after), 1e-6);

@@ -123,7 +123,10 @@ fn run(operation: Operation<'_>, inputs: &[Array]) -> Outcome {
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
     let (y, tape) = Tape::record(|| operation(&tensors)).unwrap();
     let found = tape.backward_from(&y, &weights(y.dims()).tensor()).unwrap();
-    let gradients = vars.iter().map(|var| numbers(found.get(var).expect("a gradient for each input")));
+    let gradients = vars.iter().map(|var| {
+        let gradient = found.get(var).expect("a gradient for each input");
+        numbers(&gradient.tensor().unwrap())
+    });
     (numbers(&y), gradients.collect())
 }
 

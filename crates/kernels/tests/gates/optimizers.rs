@@ -1,8 +1,8 @@
 //! Optimizer updates against their definitions in double precision, and the norm of a gradient.
 
 use candle_core::{Tensor, Var};
-use frostline_kernels::composed;
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, State, adam, sgd, squared_norm};
+use frostline_kernels::{Gradient, Tape, composed, linear};
 
 use crate::harness::{Array, close, noise, numbers, pools};
 
@@ -50,7 +50,7 @@ fn sgd_follows_its_definition() {
         let ours = in_every_pool(|var| {
             let mut velocity = None;
             for index in 0..STEPS {
-                sgd(var, &gradient(index).tensor(), &mut velocity, &step).unwrap();
+                sgd(var, &gradient(index).tensor().into(), &mut velocity, &step).unwrap();
             }
             assert_eq!(velocity.is_some(), momentum != 0.0);
         });
@@ -94,7 +94,7 @@ fn adam_and_adamw_follow_their_definitions() {
             let mut moments = Moments::zeros_like(var).unwrap();
             for index in 1..=STEPS {
                 let step = adam_step(weight_decay, decoupled, index);
-                adam(var, &gradient(index).tensor(), &mut moments, &step).unwrap();
+                adam(var, &gradient(index).tensor().into(), &mut moments, &step).unwrap();
             }
         });
         close("adam", &ours, &expected);
@@ -118,7 +118,7 @@ fn stored_state_goes_on_where_it_stopped() {
                 let again = |state: &State| State::from_tensor(&state.to_tensor().unwrap()).unwrap();
                 moments = Moments { first: again(&moments.first), second: again(&moments.second) };
             }
-            adam(&var, &gradient(index).tensor(), &mut moments, &adam_step(0.0, true, index)).unwrap();
+            adam(&var, &gradient(index).tensor().into(), &mut moments, &adam_step(0.0, true, index)).unwrap();
         }
         numbers(&var)
     };
@@ -133,7 +133,7 @@ fn a_parameter_on_the_tape_is_updated_where_it_is() {
     let grad = loss.backward().unwrap().get(&var).unwrap().clone();
     let before = numbers(&seen);
     let step = SgdStep { lr: 0.25, momentum: 0.0, nesterov: false, weight_decay: 0.0, grad_scale: 1.0 };
-    sgd(&var, &grad, &mut None, &step).unwrap();
+    sgd(&var, &grad.into(), &mut None, &step).unwrap();
     let expected: Vec<f64> = before.iter().map(|x| 0.5 * f64::from(*x)).collect();
     close("every holder of the parameter", &numbers(&seen), &expected);
 }
@@ -142,7 +142,7 @@ fn a_parameter_on_the_tape_is_updated_where_it_is() {
 fn the_norm_is_a_sum_in_a_fixed_order() {
     let grad = gradient(0);
     let expected: f64 = grad.values.iter().map(|x| x * x).sum();
-    let norms = pools().each_ref().map(|pool| pool.install(|| squared_norm(&grad.tensor()).unwrap()));
+    let norms = pools().each_ref().map(|pool| pool.install(|| squared_norm(&grad.tensor().into()).unwrap()));
     assert!(norms[0].to_bits() == norms[1].to_bits() && norms[0].to_bits() == norms[2].to_bits());
     assert!((norms[0] / expected - 1.0).abs() < 1e-6);
     assert!((composed::squared_norm(&grad.tensor()).unwrap() / expected - 1.0).abs() < 1e-5);
@@ -150,6 +150,39 @@ fn the_norm_is_a_sum_in_a_fixed_order() {
         Tensor::from_vec((0..6).map(|i| noise(1, i) as f32).collect(), (2, 3), &candle_core::Device::Cpu);
     let strided = strided.unwrap().t().unwrap();
     assert!(
-        (squared_norm(&strided).unwrap() - (0..6).map(|i| noise(1, i).powi(2)).sum::<f64>()).abs() < 1e-6
+        (squared_norm(&strided.into()).unwrap() - (0..6).map(|i| noise(1, i).powi(2)).sum::<f64>()).abs()
+            < 1e-6
     );
+}
+
+#[test]
+fn the_gradient_of_a_linear_layer_gives_the_same_update_in_factors_and_whole() {
+    // Columns that fill one block, and that leave a narrow one; rows that do not fill their task.
+    for (n, rows, cols) in [(3, 130, 1100), (5, 700, 30), (2, 9, 2048)] {
+        let x = Array::noise(&[n, rows], 1);
+        let weights = || Var::from_tensor(&Array::noise(&[rows, cols], 2).tensor()).unwrap();
+        let dy = Array::noise(&[n, cols], 3);
+        let var = weights();
+        let (y, tape) = Tape::record(|| linear(&x.tensor(), var.as_tensor(), None)).unwrap();
+        let gradients = tape.backward_from(&y, &dy.tensor()).unwrap();
+        let gradient = gradients.get(&var).unwrap();
+        assert_eq!(gradient.dims(), [rows, cols]);
+        let whole = gradient.tensor().unwrap();
+        let expected: Vec<f64> = (0..rows * cols)
+            .map(|at| (0..n).map(|i| x.values[i * rows + at / cols] * dy.values[i * cols + at % cols]).sum())
+            .collect();
+        close("gradient of the weights", &numbers(&whole), &expected);
+        let updated = |gradient: &Gradient| {
+            let (var, mut moments, mut velocity) =
+                (weights(), Moments::zeros_like(&weights()).unwrap(), None);
+            adam(&var, gradient, &mut moments, &adam_step(0.1, true, 1)).unwrap();
+            let step =
+                SgdStep { lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.01, grad_scale: 0.5 };
+            sgd(&var, gradient, &mut velocity, &step).unwrap();
+            let plain = SgdStep { momentum: 0.0, nesterov: false, ..step };
+            sgd(&var, gradient, &mut None, &plain).unwrap();
+            numbers(&var)
+        };
+        assert_eq!(updated(gradient), updated(&whole.into()));
+    }
 }

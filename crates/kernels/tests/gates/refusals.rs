@@ -91,9 +91,9 @@ fn losses_name_the_label() {
 fn optimizers_name_the_shapes_that_differ() {
     let var = Var::from_tensor(&zeros(&[2, 3])).unwrap();
     let step = SgdStep { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0, grad_scale: 1.0 };
-    refused(sgd(&var, &zeros(&[3, 2]), &mut None, &step), &["gradient is [3, 2]", "[2, 3]"]);
+    refused(sgd(&var, &zeros(&[3, 2]).into(), &mut None, &step), &["gradient is [3, 2]", "[2, 3]"]);
     let mut other = Some(frostline_kernels::optim::State::zeros_like(&zeros(&[6])).unwrap());
-    refused(sgd(&var, &zeros(&[2, 3]), &mut other, &step), &["state is [6]", "[2, 3]"]);
+    refused(sgd(&var, &zeros(&[2, 3]).into(), &mut other, &step), &["state is [6]", "[2, 3]"]);
     let mut moments = Moments::zeros_like(&var).unwrap();
     let step = AdamStep {
         lr: 0.1,
@@ -105,5 +105,5 @@ fn optimizers_name_the_shapes_that_differ() {
         step: 0,
         grad_scale: 1.0,
     };
-    refused(adam(&var, &zeros(&[2, 3]), &mut moments, &step), &["from 1"]);
+    refused(adam(&var, &zeros(&[2, 3]).into(), &mut moments, &step), &["from 1"]);
 }

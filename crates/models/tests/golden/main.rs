@@ -92,7 +92,13 @@ fn check(name: &str, height: usize, width: usize, gradient_tolerance: f64) {
     let mut worst = (0.0, "");
     for parameter in model.parameters() {
         let gradient = gradients.get(parameter.var()).expect("every parameter has a gradient");
-        let torch = parameter.to_torch(gradient).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let torch = parameter
+            .to_torch(&gradient.tensor().unwrap())
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1()
+            .unwrap();
         let difference = case.gradients[parameter.name()].difference(parameter.name(), &torch);
         worst = if difference > worst.0 { (difference, parameter.name()) } else { worst };
     }
