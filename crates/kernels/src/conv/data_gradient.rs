@@ -1,7 +1,8 @@
 //! The gradient of the input: `X'[pixel] = Σ Y'[pixel that sees it through the tap] · W[tap]ᵀ`.
 //!
-//! The weights are transposed once, so that the products read them along memory. A task owns a block of pixels of one
-//! input row and a block of input channels.
+//! Products read their right factor along memory, so one side is transposed first: the weights, where maps are large, and
+//! a task owns a block of pixels of one input row and a block of input channels; or the gradients, where the weights are
+//! the larger, and a task owns a block of input channels of one pixel.
 
 use std::ops::Range;
 
@@ -21,6 +22,55 @@ struct Task<'a> {
 
 /// `[h, w, n, c_in]` from the output's gradient `[oh, ow, n, c_out]` and the weights `[kh, kw, c_in, c_out]`.
 pub(super) fn data_gradient(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
+    let gradients = dy.len() + g.h * g.w * g.n * g.c_in;
+    match weights.len() > 2 * gradients {
+        true => by_channels(g, dy, weights),
+        false => by_pixels(g, dy, weights),
+    }
+}
+
+/// With the gradients of each pixel as `[channels, n]`, so that `X'ᵀ = Σ W[tap] · Y'ᵀ`.
+fn by_channels(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
+    let turned = transposed_pixels(dy, g.n, g.c_out);
+    let mut dx = tasks::zeros(g.h * g.w * g.n * g.c_in);
+    let height = tasks::even(g.c_in, tasks::TASKS.div_ceil(g.h * g.w)).next_multiple_of(8);
+    let pixels = dx.chunks_exact_mut(g.n * g.c_in).enumerate();
+    let list: Vec<_> = pixels
+        .flat_map(|(pixel, dx)| {
+            tasks::blocks(g.c_in, height)
+                .zip(dx.chunks_mut(height * g.n))
+                .map(move |(channels, out)| (pixel, channels, out))
+        })
+        .collect();
+    list.into_par_iter().for_each(|(pixel, channels, out)| {
+        let mut terms = Vec::with_capacity(g.kh * g.kw);
+        let column = pixel % g.w;
+        for (_, seeing) in g.outputs(column..column + 1) {
+            for ky in 0..g.kh {
+                let Some(oy) = g.output_row(pixel / g.w, ky) else { continue };
+                terms.extend(seeing.iter().map(|&(kx, ox)| {
+                    let a = Matrix::dense(g.tap(weights, ky, kx), g.c_in, g.c_out).rows(channels.clone());
+                    (a, Matrix::dense(g.output(&turned, oy, ox..ox + 1), g.c_out, g.n))
+                }));
+            }
+        }
+        multiply_sum(&mut MatrixMut::dense(out, channels.len(), g.n), false, &terms);
+    });
+    transposed_pixels(&dx, g.c_in, g.n)
+}
+
+/// The transpose of each pixel's `[rows, cols]`.
+fn transposed_pixels(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    let mut turned = tasks::zeros(values.len());
+    turned
+        .par_chunks_exact_mut(rows * cols)
+        .zip(values.par_chunks_exact(rows * cols))
+        .for_each(|(turned, values)| tasks::transpose(values, rows, cols, turned));
+    turned
+}
+
+/// With the weights of each tap as `[c_out, c_in]`.
+fn by_pixels(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
     let weights = transposed(g, weights);
     let mut dx = tasks::zeros(g.h * g.w * g.n * g.c_in);
     split(g, &mut dx).into_par_iter().for_each(|mut task| add_taps(g, dy, &weights, &mut task));

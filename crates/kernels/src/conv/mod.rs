@@ -102,9 +102,12 @@ pub(crate) fn data_gradient(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f3
 
 /// `[kh, kw, c_in, c_out]` from the input and the gradient of the output.
 pub(crate) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    match patches::serve(g) {
-        true => patches::weight_gradient(g, x, dy),
-        false => weight_gradient::weight_gradient(g, x, dy),
+    if patches::serve(g) {
+        patches::weight_gradient(g, x, dy)
+    } else if winograd::serves_weights(g) {
+        winograd::weight_gradient(g, x, dy)
+    } else {
+        weight_gradient::weight_gradient(g, x, dy)
     }
 }
 

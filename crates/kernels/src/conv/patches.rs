@@ -51,7 +51,7 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f
 /// The gradient of the weights, as [`super::weight_gradient::weight_gradient`].
 pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let taps = g.kh * g.kw * g.c_in;
-    sum_in_order(g.oh, |rows| {
+    sum_in_order(g.oh, tasks::TASKS, |rows| {
         let mut patches = Patches::default();
         let mut dw = tasks::zeros(taps * g.c_out);
         let mut out = MatrixMut::dense(&mut dw, taps, g.c_out);

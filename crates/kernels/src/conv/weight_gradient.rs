@@ -36,12 +36,16 @@ fn by_rows(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
         }
         dw
     };
-    sum_in_order(g.oh, sum_of)
+    sum_in_order(g.oh, tasks::TASKS, sum_of)
 }
 
-/// Adds what blocks of output rows contribute, in the order of the blocks.
-pub(super) fn sum_in_order(rows: usize, sum_of: impl Fn(Range<usize>) -> Vec<f32> + Sync + Send) -> Vec<f32> {
-    let blocks: Vec<Range<usize>> = tasks::blocks(rows, tasks::even(rows, tasks::TASKS)).collect();
+/// Adds what blocks of units (rows of the output, say) contribute, in the order of the blocks.
+pub(super) fn sum_in_order(
+    units: usize,
+    blocks: usize,
+    sum_of: impl Fn(Range<usize>) -> Vec<f32> + Sync + Send,
+) -> Vec<f32> {
+    let blocks: Vec<Range<usize>> = tasks::blocks(units, tasks::even(units, blocks)).collect();
     let partial: Vec<Vec<f32>> = blocks.into_par_iter().map(sum_of).collect();
     let Some((first, others)) = partial.split_first() else { return Vec::new() };
     let mut total = first.clone();

@@ -86,6 +86,8 @@ fn several_tasks_in_each_direction() {
         ((8, 6, 33, 32), (3, 3, 32), (1, 1), (1, 1)),
         ((7, 5, 3, 40), (3, 3, 33), (1, 1), (1, 1)),
         ((5, 9, 2, 33), (3, 3, 70), (1, 1), (1, 1)),
+        // Many tiles for few channels: the gradient of the weights goes by tiles as well.
+        ((13, 12, 33, 32), (3, 3, 34), (1, 1), (1, 1)),
     ]
     .into_iter()
     .enumerate()

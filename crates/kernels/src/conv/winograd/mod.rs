@@ -6,11 +6,16 @@
 //! layout a pixel is a row of memory, so the transforms are plain loops. Their rounding is two to three times that of the
 //! direct sum.
 
+mod weight_gradient;
+
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Geometry;
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::tasks;
+pub(super) use weight_gradient::{serves_weights, weight_gradient};
 
 /// Places of a transformed tile: 4x4.
 const PLACES: usize = 16;
@@ -21,8 +26,7 @@ const CHANNELS: usize = 32;
 
 /// Whether this convolution is multiplied less this way, transforms included.
 pub(super) fn serve(g: &Geometry) -> bool {
-    let fits = (g.kh, g.kw, g.stride, g.padding) == (3, 3, (1, 1), (1, 1));
-    if !fits || g.c_in < CHANNELS || g.c_out < CHANNELS {
+    if !fits(g) {
         return false;
     }
     // Along a side, two of three taps are live at either end.
@@ -31,13 +35,18 @@ pub(super) fn serve(g: &Geometry) -> bool {
     tiles * PLACES * 5 < live * 4
 }
 
+fn fits(g: &Geometry) -> bool {
+    let kind = (g.kh, g.kw, g.stride, g.padding) == (3, 3, (1, 1), (1, 1));
+    kind && g.c_in >= CHANNELS && g.c_out >= CHANNELS
+}
+
 /// The forward pass, as [`super::forward::forward`].
 pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
     let transformed = transform_weights(g, weights);
     let mut y = tasks::zeros(g.oh * g.ow * g.n * g.c_out);
     split(g, &mut y).into_par_iter().for_each_init(Buffers::default, |buffers, mut task| {
         let (rows, across) = (task.images.len(), task.images.len() * g.c_out);
-        let input = buffers.transform(g, x, &task);
+        let input = buffers.transform(g, x, task.tile, &task.images);
         buffers.products.resize(PLACES * across, 0.0);
         for (place, product) in buffers.products.chunks_exact_mut(across).enumerate() {
             let a = Matrix::dense(&input[place * rows * g.c_in..][..rows * g.c_in], rows, g.c_in);
@@ -73,7 +82,7 @@ pub(super) fn data_gradient(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f3
 struct Task<'a> {
     /// The tile's row and column.
     tile: (usize, usize),
-    images: std::ops::Range<usize>,
+    images: Range<usize>,
     /// Its pixels, `[images, c_out]` each; none beyond an odd edge.
     outputs: [Option<&'a mut [f32]>; 4],
 }
@@ -108,17 +117,23 @@ struct Buffers {
 
 impl Buffers {
     /// `Bᵀ d B` of a tile `d`: `[16, images, c_in]`, first down the columns and then along the rows.
-    fn transform(&mut self, g: &Geometry, x: &[f32], task: &Task<'_>) -> Vec<f32> {
-        let size = task.images.len() * g.c_in;
+    fn transform(
+        &mut self,
+        g: &Geometry,
+        x: &[f32],
+        tile: (usize, usize),
+        images: &Range<usize>,
+    ) -> Vec<f32> {
+        let size = images.len() * g.c_in;
         let mut input = std::mem::take(&mut self.input);
         input.resize(PLACES * size, 0.0);
         self.between.resize(PLACES * size, 0.0);
         self.zeros.resize(size, 0.0);
         let pixel = |row: usize, col: usize| -> &[f32] {
-            let iy = (2 * task.tile.0 + row).checked_sub(1).filter(|&iy| iy < g.h);
-            let ix = (2 * task.tile.1 + col).checked_sub(1).filter(|&ix| ix < g.w);
+            let iy = (2 * tile.0 + row).checked_sub(1).filter(|&iy| iy < g.h);
+            let ix = (2 * tile.1 + col).checked_sub(1).filter(|&ix| ix < g.w);
             match (iy, ix) {
-                (Some(iy), Some(ix)) => &g.input(x, iy, ix..ix + 1)[task.images.start * g.c_in..][..size],
+                (Some(iy), Some(ix)) => &g.input(x, iy, ix..ix + 1)[images.start * g.c_in..][..size],
                 _ => &self.zeros,
             }
         };
