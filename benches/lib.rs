@@ -4,19 +4,20 @@
 //! `cargo bench --package frostline-benches` runs the files below `benches/`, each of which measures one thing; `just peers`
 //! runs the comparison below `peers/`.
 
-use std::io::BufRead;
-
 use candle_core::Device;
-use frostline_engine::{BatchNormPolicy, Keep, Optimizer, OptimizerKind, Recipe, Schedule, Strategy};
+use frostline_engine::{
+    BatchNormPolicy, Keep, Optimizer, OptimizerKind, Parts, Recipe, Schedule, ScheduleOver, Strategy, freeze,
+};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
-use frostline_models::{Activation, BatchNormMode, BuildSpec, Model, Pass, build};
+use frostline_models::{Activation, BuildSpec, Model, Pass, build};
 use frostline_streams::Streams;
+pub use protocol::{Failure, serve};
+
+#[path = "peers/protocol.rs"]
+mod protocol;
 
 /// Images in a step.
 pub const BATCH: usize = 64;
-
-/// Any failure; a bench has nothing to do about one but to tell.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const RECIPE: Recipe = Recipe {
     epochs: 1,
@@ -25,6 +26,7 @@ const RECIPE: Recipe = Recipe {
     learning_rate: 1e-3,
     weight_decay: 0.0,
     schedule: Schedule::Constant,
+    schedule_over: ScheduleOver::Trial,
     warmup: 0.0,
     label_smoothing: 0.0,
     clip_norm: None,
@@ -55,8 +57,12 @@ impl Work {
         let training = match what {
             "inference" => None,
             strategy => {
-                let prefix = freeze(&model, strategy.parse()?)?;
-                Some((Optimizer::new(&RECIPE, model.parameters()), prefix))
+                let phases = strategy.parse::<Strategy>()?.phases(&Parts::of(&model), RECIPE.epochs)?;
+                let phase = phases.last().ok_or("a strategy without phases")?;
+                freeze(&model, phase, &RECIPE);
+                let mut optimizer = Optimizer::new(&RECIPE, model.parameters(), &phases)?;
+                optimizer.begin(phase);
+                Some((optimizer, phase.frozen_prefix))
             }
         };
         let labels = (0..BATCH as u32).map(|i| i % 10).collect();
@@ -86,54 +92,4 @@ impl Work {
         optimizer.step(&tape.backward(&loss)?, 1e-3)?;
         Ok(())
     }
-}
-
-/// Freezes as `strategy` says; the frozen prefix's length.
-fn freeze(model: &Model, strategy: Strategy) -> Result<usize, Failure> {
-    let stages: Vec<&str> = model.stages().iter().map(|stage| stage.name.as_str()).collect();
-    let phase = strategy.phases(model.name(), &stages, 1)?.remove(0);
-    for parameter in model.parameters() {
-        parameter.set_trainable(phase.trains[parameter.stage()]);
-    }
-    for norm in model.norms() {
-        let mode = if phase.trains[norm.stage()] { BatchNormMode::Batch } else { BatchNormMode::Running };
-        norm.set_mode(mode);
-    }
-    Ok(phase.frozen_prefix())
-}
-
-/// Speaks the protocol of `peers/torch_worker.py` on standard input and output: after three steps says `ready`, then for
-/// each line `N` runs one step untimed, as another process had the caches before, then N steps, and gives the seconds per
-/// step; for `peak`, the most memory that the process has had.
-///
-/// # Errors
-/// A step that fails, or a line that is neither.
-#[expect(clippy::disallowed_methods, reason = "timing is what a peer does")]
-pub fn serve(mut step: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
-    for _ in 0..3 {
-        step()?;
-    }
-    println!("ready");
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        if line.trim() == "peak" {
-            println!("{}", peak_bytes().unwrap_or(0));
-            continue;
-        }
-        let steps: u32 = line.trim().parse()?;
-        step()?;
-        let start = std::time::Instant::now();
-        for _ in 0..steps {
-            step()?;
-        }
-        println!("{}", start.elapsed().as_secs_f64() / f64::from(steps));
-    }
-    Ok(())
-}
-
-/// In bytes, where the system tells.
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod evaluate;
+mod freeze;
 mod observer;
 mod optimizer;
 mod recipe;
@@ -14,9 +15,10 @@ mod strategy;
 mod train;
 
 pub use evaluate::{Evaluation, Prediction, evaluate};
-pub use observer::{EpochReport, Event, Observer, Section, Silent};
+pub use freeze::freeze;
+pub use observer::{EpochReport, Event, Observer, PartRate, Section, Silent};
 pub use optimizer::{Optimizer, OptimizerKind};
-pub use recipe::{BatchNormPolicy, Keep, Recipe, RecipeError};
+pub use recipe::{BatchNormPolicy, Keep, Recipe, RecipeError, ScheduleOver};
 pub use schedule::{Schedule, Timetable};
-pub use strategy::{Phase, Strategy, StrategyError};
+pub use strategy::{Length, Part, Parts, Phase, PhaseSpec, Rule, StateOnStart, Strategy, StrategyError};
 pub use train::{EngineError, Task, Trained, train};

@@ -18,6 +18,15 @@ pub enum Section {
     Audit,
 }
 
+/// The learning rate of a part of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartRate {
+    /// As the strategy names it; of several parts that name a parameter, the last counts.
+    pub part: String,
+    /// In force at the epoch's last step.
+    pub learning_rate: f64,
+}
+
 /// What an epoch came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochReport {
@@ -25,8 +34,10 @@ pub struct EpochReport {
     pub epoch: usize,
     /// The name of the strategy's phase.
     pub phase: String,
-    /// The learning rate of the epoch's last step.
+    /// The scheduled learning rate of the epoch's last step, before the factors of the parts.
     pub learning_rate: f64,
+    /// What the parts that trained had of it.
+    pub rates: Vec<PartRate>,
     /// Mean over the examples of the loss at the step that used them.
     pub train_loss: f64,
     /// Share of the examples that were right at the step that used them, in [0, 1].

@@ -25,6 +25,15 @@ pub enum Keep {
     Last,
 }
 
+/// What a schedule is laid over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScheduleOver {
+    /// The whole trial, whatever the strategy's phases are.
+    Trial,
+    /// Each phase: it starts again with its warm-up where a phase begins.
+    Phase,
+}
+
 /// A training recipe. [`Recipe::check`] says what is wrong with one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
@@ -40,6 +49,8 @@ pub struct Recipe {
     pub weight_decay: f64,
     /// The course of the learning rate.
     pub schedule: Schedule,
+    /// What the schedule is laid over.
+    pub schedule_over: ScheduleOver,
     /// Epochs of linear warm-up before the schedule's own course.
     pub warmup: f64,
     /// The share of the target that is spread evenly over all classes, in [0, 1) (Szegedy et al. 2016).
@@ -154,6 +165,7 @@ macro_rules! named {
 }
 
 named!(BatchNormPolicy, "BatchNorm policy", Follow = "follow", Train = "train", Eval = "eval");
+named!(ScheduleOver, "stretch for a schedule", Trial = "trial", Phase = "phase");
 named!(Keep, "epoch to keep", Best = "best", Last = "last");
 
 #[cfg(test)]
@@ -168,6 +180,7 @@ pub(crate) mod tests {
             learning_rate: 1e-3,
             weight_decay: 0.0,
             schedule: Schedule::Constant,
+            schedule_over: ScheduleOver::Trial,
             warmup: 0.0,
             label_smoothing: 0.0,
             clip_norm: None,
@@ -203,6 +216,9 @@ pub(crate) mod tests {
     fn names_round_trip() {
         for name in BatchNormPolicy::NAMES {
             assert_eq!(name.parse::<BatchNormPolicy>().unwrap().to_string(), *name);
+        }
+        for name in ScheduleOver::NAMES {
+            assert_eq!(name.parse::<ScheduleOver>().unwrap().to_string(), *name);
         }
         for name in Keep::NAMES {
             assert_eq!(name.parse::<Keep>().unwrap().to_string(), *name);

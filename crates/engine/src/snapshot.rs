@@ -1,26 +1,29 @@
-//! The weights of the best epoch so far, kept in memory: [`Snapshot`] copies what can move (trainable parameters and
-//! the statistics that BatchNorm updates), since the rest is where it was.
+//! The weights of the best epoch so far, kept in memory: [`Snapshot`] copies what any phase of the
+//! trial can move, since the rest is where it was.
 
 use candle_core::Tensor;
 use frostline_models::Model;
 
 use crate::EngineError;
+use crate::freeze::Movable;
 
-/// A copy of every tensor of a model that a phase can change.
+/// A copy of every tensor of a model that a trial can change.
 pub(crate) struct Snapshot {
     parameters: Vec<(usize, Tensor)>,
     statistics: Vec<(usize, Tensor, Tensor)>,
 }
 
 impl Snapshot {
-    /// Copies what `model` can change as it is set now.
-    pub(crate) fn take(model: &Model) -> Result<Self, EngineError> {
+    /// Copies what of `model` can move.
+    pub(crate) fn take(model: &Model, movable: &Movable) -> Result<Self, EngineError> {
         let mut parameters = Vec::new();
-        for (index, parameter) in model.parameters().iter().enumerate().filter(|(_, p)| p.trainable()) {
+        for (index, parameter) in
+            model.parameters().iter().enumerate().filter(|(i, _)| movable.parameters[*i])
+        {
             parameters.push((index, parameter.detached().copy()?));
         }
         let mut statistics = Vec::new();
-        for (index, norm) in model.norms().iter().enumerate().filter(|(_, norm)| norm.updates_statistics()) {
+        for (index, norm) in model.norms().iter().enumerate().filter(|(i, _)| movable.statistics[*i]) {
             statistics.push((index, norm.running_mean().copy()?, norm.running_variance().copy()?));
         }
         Ok(Self { parameters, statistics })

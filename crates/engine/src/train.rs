@@ -8,15 +8,16 @@ use std::sync::mpsc;
 
 use frostline_data::{Augment, Batch, DataError, Dataset, Loader, LoaderOptions, Splits};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
-use frostline_models::{BatchNormMode, Model, ModelError, Pass};
+use frostline_models::{Model, ModelError, Pass};
 use frostline_streams::Streams;
 
 use crate::audit::Audit;
 use crate::evaluate::most_likely;
+use crate::freeze::{self, Movable, freeze};
 use crate::snapshot::Snapshot;
 use crate::{
-    BatchNormPolicy, EpochReport, Evaluation, Event, Keep, Observer, Optimizer, Phase, Recipe, RecipeError,
-    Section, Strategy, StrategyError, Timetable, evaluate,
+    BatchNormPolicy, EpochReport, Evaluation, Event, Keep, Observer, Optimizer, PartRate, Parts, Phase,
+    Recipe, RecipeError, Rule, ScheduleOver, Section, Strategy, StrategyError, Timetable, evaluate,
 };
 
 /// One trial's work, with everything resolved.
@@ -37,7 +38,7 @@ pub struct Task<'a> {
     /// How to train.
     pub recipe: &'a Recipe,
     /// What to train.
-    pub strategy: Strategy,
+    pub strategy: &'a Strategy,
     /// The seed of order, augmentation and dropout.
     pub seed: u64,
 }
@@ -116,11 +117,11 @@ pub fn train(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Trained, En
 }
 
 fn train_here(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Trained, EngineError> {
-    let stages: Vec<&str> = task.model.stages().iter().map(|stage| stage.name.as_str()).collect();
-    let phases = task.strategy.phases(task.model.name(), &stages, task.recipe.epochs)?;
-    let mut run = Run::new(*task, observer)?;
+    let phases = task.strategy.phases(&Parts::of(task.model), task.recipe.epochs)?;
+    let mut run = Run::new(*task, &phases, observer)?;
+    let mut optimizer = Optimizer::new(task.recipe, task.model.parameters(), &phases)?;
     for phase in &phases {
-        run.phase(phase)?;
+        run.phase(phase, &mut optimizer)?;
     }
     run.finish()
 }
@@ -130,8 +131,12 @@ struct Run<'a> {
     task: Task<'a>,
     observer: &'a mut dyn Observer,
     loader: Loader,
+    /// Of the trial, or of the phase under way.
     timetable: Timetable,
+    /// The step at which the timetable begins.
+    timetable_start: usize,
     streams: Streams,
+    movable: Movable,
     epochs: Vec<EpochReport>,
     best: Option<Best>,
     trainable: usize,
@@ -145,7 +150,7 @@ struct Best {
 }
 
 impl<'a> Run<'a> {
-    fn new(task: Task<'a>, observer: &'a mut dyn Observer) -> Result<Self, EngineError> {
+    fn new(task: Task<'a>, phases: &[Phase], observer: &'a mut dyn Observer) -> Result<Self, EngineError> {
         let (recipe, splits) = (task.recipe, task.splits);
         if recipe.keep == Keep::Best && splits.validation.is_empty() {
             let problem = "keep = \"best\" chooses on validation, and there is no validation split; set \
@@ -163,20 +168,35 @@ impl<'a> Run<'a> {
         };
         let loader = Loader::new(&task.dataset.train, splits.train.clone(), options)?;
         let timetable = Timetable::new(recipe.schedule, recipe.epochs, loader.batches(), recipe.warmup);
-        let streams = Streams::new(task.seed);
-        Ok(Self { task, observer, loader, timetable, streams, epochs: Vec::new(), best: None, trainable: 0 })
+        Ok(Self {
+            task,
+            observer,
+            loader,
+            timetable,
+            timetable_start: 0,
+            streams: Streams::new(task.seed),
+            movable: Movable::of(task.model, phases, recipe),
+            epochs: Vec::new(),
+            best: None,
+            trainable: 0,
+        })
     }
 
-    fn phase(&mut self, phase: &Phase) -> Result<(), EngineError> {
-        let model = self.task.model;
-        set_trainable(model, phase, self.task.recipe.batch_norm);
+    fn phase(&mut self, phase: &Phase, optimizer: &mut Optimizer) -> Result<(), EngineError> {
+        let (model, recipe) = (self.task.model, self.task.recipe);
+        freeze(model, phase, recipe);
+        optimizer.begin(phase);
+        if recipe.schedule_over == ScheduleOver::Phase {
+            let steps = self.loader.batches();
+            self.timetable = Timetable::new(recipe.schedule, phase.epochs, steps, recipe.warmup);
+            self.timetable_start = self.epochs.len() * steps;
+        }
         let trainable = model.parameters().iter().filter(|p| p.trainable()).map(|p| p.elements()).sum();
         self.trainable = self.trainable.max(trainable);
         self.tell(Event::Phase { name: &phase.name, trainable_parameters: trainable })?;
         let audit = self.timed(Section::Audit, |_| Audit::begin(model))?;
-        let mut optimizer = Optimizer::new(self.task.recipe, model.parameters());
         for _ in 0..phase.epochs {
-            self.epoch(phase, &mut optimizer)?;
+            self.epoch(phase, optimizer)?;
         }
         self.timed(Section::Audit, |_| audit.end(model))
     }
@@ -185,10 +205,14 @@ impl<'a> Run<'a> {
         let epoch = self.epochs.len() + 1;
         let sums = self.steps(epoch, phase, optimizer)?;
         let validation = self.validate()?;
+        let learning_rate = self.learning_rate(epoch * self.loader.batches() - 1);
+        let rate =
+            |rule: &Rule| PartRate { part: rule.part.to_string(), learning_rate: learning_rate * rule.rate };
         let report = EpochReport {
             epoch,
             phase: phase.name.clone(),
-            learning_rate: self.learning_rate(epoch * self.loader.batches() - 1),
+            learning_rate,
+            rates: phase.rules.iter().map(rate).collect(),
             train_loss: sums.loss / sums.examples as f64,
             train_accuracy: sums.right as f64 / sums.examples as f64,
             validation_loss: validation.as_ref().map(|v| v.loss),
@@ -236,7 +260,7 @@ impl<'a> Run<'a> {
         let input = Hwnc::from_vec(batch.pixels, (batch.height, batch.width, examples, 3), model.device())?;
         let pass = Pass::Train { streams: self.streams, epoch: epoch as u64, examples: &batch.examples };
         let ((logits, loss), tape) = Tape::record(|| {
-            let logits = forward(model, input, phase.frozen_prefix(), recipe.batch_norm, &pass)?;
+            let logits = forward(model, input, phase.frozen_prefix, freeze::policy(phase, recipe), &pass)?;
             let loss = cross_entropy(&logits, &batch.labels, recipe.label_smoothing)?;
             Ok::<_, EngineError>((logits, loss))
         })?;
@@ -268,7 +292,7 @@ impl<'a> Run<'a> {
         };
         if self.best.as_ref().is_none_or(|best| accuracy > best.accuracy) {
             let model = self.task.model;
-            let snapshot = self.timed(Section::Checkpoint, |_| Snapshot::take(model))?;
+            let snapshot = self.timed(Section::Checkpoint, |run| Snapshot::take(model, &run.movable))?;
             self.best = Some(Best { epoch: report.epoch, accuracy, snapshot });
         }
         Ok(())
@@ -292,7 +316,7 @@ impl<'a> Run<'a> {
     }
 
     fn learning_rate(&self, step: usize) -> f64 {
-        self.task.recipe.learning_rate * self.timetable.factor(step)
+        self.task.recipe.learning_rate * self.timetable.factor(step - self.timetable_start)
     }
 
     fn tell(&mut self, event: Event<'_>) -> Result<(), EngineError> {
@@ -327,21 +351,6 @@ impl Sums {
         self.loss += other.loss;
         self.right += other.right;
         self.examples += other.examples;
-    }
-}
-
-/// Makes `model` train what `phase` trains, with its norms as `policy` says.
-fn set_trainable(model: &Model, phase: &Phase, policy: BatchNormPolicy) {
-    for parameter in model.parameters() {
-        parameter.set_trainable(phase.trains[parameter.stage()]);
-    }
-    for norm in model.norms() {
-        let batch = match policy {
-            BatchNormPolicy::Follow => phase.trains[norm.stage()],
-            BatchNormPolicy::Train => true,
-            BatchNormPolicy::Eval => false,
-        };
-        norm.set_mode(if batch { BatchNormMode::Batch } else { BatchNormMode::Running });
     }
 }
 

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use frostline_data::{Augment, Dataset, Source, Splits};
 use frostline_engine::{
-    BatchNormPolicy, EngineError, Event, Keep, Observer, OptimizerKind, Recipe, Schedule, Section, Silent,
-    Strategy, Task, Trained, train,
+    BatchNormPolicy, EngineError, Event, Keep, Observer, OptimizerKind, Recipe, Schedule, ScheduleOver,
+    Section, Silent, Strategy, Task, Trained, train,
 };
 use frostline_hub::{Hub, HubOptions};
 use frostline_models::{BuildSpec, Model, build};
@@ -27,6 +27,7 @@ fn recipe(epochs: usize) -> Recipe {
         learning_rate: 1e-3,
         weight_decay: 0.0,
         schedule: Schedule::Constant,
+        schedule_over: ScheduleOver::Trial,
         warmup: 0.0,
         label_smoothing: 0.0,
         clip_norm: None,
@@ -56,7 +57,7 @@ impl Trial {
 
     fn run(
         &self,
-        strategy: Strategy,
+        strategy: &Strategy,
         recipe: &Recipe,
         observer: &mut dyn Observer,
     ) -> Result<Trained, EngineError> {
@@ -98,7 +99,7 @@ fn moved(before: &[(String, Vec<f32>)], after: &[(String, Vec<f32>)]) -> Vec<Str
 #[test]
 fn fine_tuning_learns_digits_from_few_images() {
     let trial = Trial::new(40);
-    let trained = trial.run(Strategy::Full, &recipe(4), &mut Silent).unwrap();
+    let trained = trial.run(&Strategy::Full, &recipe(4), &mut Silent).unwrap();
     assert_eq!(trained.epochs.len(), 4);
     assert!(trained.epochs[3].train_loss < trained.epochs[0].train_loss);
     assert!(trained.test.accuracy > 0.6, "{}", trained.test.accuracy);
@@ -112,7 +113,7 @@ fn only_what_the_strategy_names_moves() {
     for (strategy, stages) in [(Strategy::Head, 1), (Strategy::Last(1), 2)] {
         let trial = Trial::new(8);
         let before = trial.state();
-        let trained = trial.run(strategy, &recipe(1), &mut Silent).unwrap();
+        let trained = trial.run(&strategy, &recipe(1), &mut Silent).unwrap();
         let moved = moved(&before, &trial.state());
         assert!(!moved.is_empty());
         let first = trial.model.stages().len() - stages;
@@ -132,14 +133,14 @@ fn the_batch_norm_policy_says_whose_statistics_move() {
     for (policy, expected) in [(BatchNormPolicy::Follow, false), (BatchNormPolicy::Train, true)] {
         let trial = Trial::new(8);
         let before = trial.state();
-        trial.run(Strategy::Head, &Recipe { batch_norm: policy, ..recipe(1) }, &mut Silent).unwrap();
+        trial.run(&Strategy::Head, &Recipe { batch_norm: policy, ..recipe(1) }, &mut Silent).unwrap();
         let moved = moved(&before, &trial.state());
         assert_eq!(moved.iter().any(|name| name.contains("running")), expected, "{policy}: {moved:?}");
     }
     let trial = Trial::new(8);
     let before = trial.state();
     trial
-        .run(Strategy::Full, &Recipe { batch_norm: BatchNormPolicy::Eval, ..recipe(1) }, &mut Silent)
+        .run(&Strategy::Full, &Recipe { batch_norm: BatchNormPolicy::Eval, ..recipe(1) }, &mut Silent)
         .unwrap();
     let moved = moved(&before, &trial.state());
     assert!(moved.iter().all(|name| !name.contains("running")) && moved.len() > 50, "{moved:?}");
@@ -151,7 +152,7 @@ fn the_number_of_threads_changes_no_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let trial = Trial::new(6);
-            let trained = trial.run(Strategy::Full, &recipe(1), &mut Silent).unwrap();
+            let trained = trial.run(&Strategy::Full, &recipe(1), &mut Silent).unwrap();
             (trained, trial.state())
         })
     };
@@ -191,7 +192,7 @@ fn every_optimizer_schedule_and_option_trains() {
     for recipe in recipes {
         let trial = Trial::new(6);
         let before = trial.state();
-        let trained = trial.run(Strategy::Full, &recipe, &mut Silent).unwrap();
+        let trained = trial.run(&Strategy::Full, &recipe, &mut Silent).unwrap();
         assert!(trained.epochs[0].train_loss.is_finite(), "{recipe:?}");
         assert!(moved(&before, &trial.state()).len() > 90, "{recipe:?}");
     }
@@ -201,7 +202,7 @@ fn every_optimizer_schedule_and_option_trains() {
 fn a_loss_that_leaves_the_numbers_ends_the_trial() {
     let trial = Trial::new(8);
     let wild = Recipe { learning_rate: 1e30, ..recipe(3) };
-    let error = trial.run(Strategy::Full, &wild, &mut Silent).unwrap_err();
+    let error = trial.run(&Strategy::Full, &wild, &mut Silent).unwrap_err();
     assert!(matches!(error, EngineError::Diverged { .. }), "{error}");
 }
 
@@ -209,10 +210,10 @@ fn a_loss_that_leaves_the_numbers_ends_the_trial() {
 fn choosing_without_a_validation_split_is_an_error_before_training() {
     let mut trial = Trial::new(8);
     trial.splits.train.append(&mut trial.splits.validation);
-    let error = trial.run(Strategy::Full, &recipe(1), &mut Silent).unwrap_err();
+    let error = trial.run(&Strategy::Full, &recipe(1), &mut Silent).unwrap_err();
     assert!(error.to_string().contains("validation above 0"), "{error}");
     let last = Recipe { keep: Keep::Last, ..recipe(1) };
-    assert_eq!(trial.run(Strategy::Head, &last, &mut Silent).unwrap().chosen_epoch, 1);
+    assert_eq!(trial.run(&Strategy::Head, &last, &mut Silent).unwrap().chosen_epoch, 1);
 }
 
 #[test]
@@ -231,12 +232,12 @@ fn an_observer_hears_sections_in_pairs_and_can_end_a_trial() {
     }
     let trial = Trial::new(8);
     let mut all = Listener(Vec::new(), 0, usize::MAX);
-    trial.run(Strategy::Head, &recipe(2), &mut all).unwrap();
+    trial.run(&Strategy::Head, &recipe(2), &mut all).unwrap();
     for section in [Section::Data, Section::Train, Section::Evaluation, Section::Checkpoint, Section::Audit] {
         assert!(all.0.contains(&section), "{section:?}");
     }
     let mut early = Listener(Vec::new(), 0, 2);
-    let error = trial.run(Strategy::Head, &recipe(2), &mut early).unwrap_err();
+    let error = trial.run(&Strategy::Head, &recipe(2), &mut early).unwrap_err();
     assert!(matches!(error, EngineError::Interrupted));
     assert_eq!(early.1, 2);
 }

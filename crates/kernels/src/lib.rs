@@ -13,6 +13,7 @@ mod conv;
 mod conv_norm;
 mod gemm;
 mod gradient;
+mod l2_sp;
 mod layout;
 mod linear;
 mod loss;

@@ -12,6 +12,8 @@ use rayon::prelude::*;
 use crate::storage::{self, Values};
 use crate::{Gradient, composed, tasks};
 
+pub use crate::l2_sp::{decay_towards, pulled};
+
 /// One step of stochastic gradient descent, as PyTorch's `SGD` with dampening 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdStep {

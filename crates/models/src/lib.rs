@@ -26,7 +26,7 @@ pub use forward::{Activation, Pass};
 pub use load::{HeadPolicy, LoadReport, Mismatch, Misshapen};
 pub use model::{BuildSpec, Model, StageInfo, StageSummary, build, build_on, build_unshrunk};
 pub use norm::{BatchNorm, BatchNormMode};
-pub use parameter::{Parameter, Role};
+pub use parameter::{Parameter, ParameterInfo, Role};
 pub use state_dict::{StateDict, read_header, read_safetensors};
 pub use weights::{Lineage, ParseWeightsError, Resolved, WeightsSource, resolve};
 pub use zoo::{ModelCard, Normalisation, PinnedWeights, UnknownModel, card, zoo};

@@ -9,11 +9,11 @@ use candle_core::{Device, Tensor};
 use frostline_kernels::Hwnc;
 use frostline_streams::Streams;
 
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, ParameterSpec};
 use crate::error::ModelError;
 use crate::forward::{Activation, Pass};
 use crate::norm::BatchNorm;
-use crate::parameter::Parameter;
+use crate::parameter::{Parameter, ParameterInfo};
 use crate::trace::{Traced, smallest_side, trace};
 use crate::zoo::{ModelCard, card};
 
@@ -145,6 +145,17 @@ impl ModelCard {
     ) -> Result<Vec<StageSummary>, ModelError> {
         let (architecture, traced) = plan(self, classes, height, width)?;
         Ok(summarise(&architecture, &traced))
+    }
+
+    /// The parameters in the model's order, without building it.
+    pub fn parameters(&self, classes: usize) -> Vec<ParameterInfo> {
+        let info = |spec: ParameterSpec| ParameterInfo {
+            elements: spec.shape.iter().product(),
+            name: spec.name,
+            stage: spec.stage,
+            role: spec.role,
+        };
+        (self.architecture)(classes).parameters.into_iter().map(info).collect()
     }
 
     /// The least side in pixels of an image that the model takes, square or not.

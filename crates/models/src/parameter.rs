@@ -22,6 +22,19 @@ pub enum Role {
     NormBias,
 }
 
+/// A parameter without its numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterInfo {
+    /// torchvision's name.
+    pub name: String,
+    /// The index of its stage.
+    pub stage: usize,
+    /// What it does.
+    pub role: Role,
+    /// How many numbers it has.
+    pub elements: usize,
+}
+
 /// A parameter of a [`Model`](crate::Model): its torchvision name, its stage, its values in the kernels' layout.
 #[derive(Debug)]
 pub struct Parameter {

@@ -1,0 +1,107 @@
+//! Losses of strategies across a change of phase, held to PyTorch's (`fixtures/make_fixtures.py`).
+
+#[path = "../../models/tests/golden/formula.rs"]
+#[expect(dead_code, reason = "digests are for the gradients of the models' own goldens")]
+mod formula;
+
+use std::collections::BTreeMap;
+
+use frostline_engine::{
+    BatchNormPolicy, Keep, Optimizer, OptimizerKind, Parts, Phase, Recipe, Schedule, ScheduleOver,
+    StateOnStart, Strategy, freeze,
+};
+use frostline_kernels::{Tape, cross_entropy};
+use frostline_models::{Activation, BuildSpec, Pass, build};
+use frostline_streams::Streams;
+
+const CLASSES: usize = 10;
+const BATCH: usize = 16;
+/// Steps of each phase.
+const STEPS: usize = 5;
+
+fn recipe() -> Recipe {
+    Recipe {
+        epochs: 2,
+        batch: BATCH,
+        optimizer: OptimizerKind::Adam,
+        learning_rate: 1e-3,
+        weight_decay: 0.0,
+        schedule: Schedule::Constant,
+        schedule_over: ScheduleOver::Trial,
+        warmup: 0.0,
+        label_smoothing: 0.0,
+        clip_norm: None,
+        batch_norm: BatchNormPolicy::Follow,
+        keep: Keep::Last,
+    }
+}
+
+/// Two phases, each of an epoch; the second of the other strategy where one is named.
+fn phases(parts: &Parts, first: &str, second: Option<&str>, slower: f64) -> Vec<Phase> {
+    let of = |name: &str, epochs| name.parse::<Strategy>().unwrap().phases(parts, epochs).unwrap();
+    let Some(second) = second else { return of(first, 2) };
+    let mut second = of(second, 1).remove(0);
+    second.state = StateOnStart::Keep;
+    second.rates.iter_mut().for_each(|rate| *rate = rate.map(|rate| rate * slower));
+    vec![of(first, 1).remove(0), second]
+}
+
+fn losses(phases: impl Fn(&Parts) -> Vec<Phase>) -> Vec<f64> {
+    let model = build("resnet18", &BuildSpec { classes: CLASSES, height: 32, width: 32, seed: 0 }).unwrap();
+    formula::fill(&model);
+    let (phases, recipe) = (phases(&Parts::of(&model)), recipe());
+    let mut optimizer = Optimizer::new(&recipe, model.parameters(), &phases).unwrap();
+    let examples: Vec<u32> = (0..BATCH as u32).collect();
+    let mut losses = Vec::new();
+    for phase in &phases {
+        freeze(&model, phase, &recipe);
+        optimizer.begin(phase);
+        for _ in 0..STEPS {
+            let batch = losses.len() % 4;
+            let x = formula::images(&format!("trajectory {batch}"), BATCH, 32, 32);
+            let labels = formula::labels(BATCH, batch, CLASSES);
+            let pass = Pass::Train { streams: Streams::new(0), epoch: 1, examples: &examples };
+            let (loss, tape) = Tape::record(|| {
+                let features = model.forward_range(0..phase.frozen_prefix, x, &Pass::Evaluate).unwrap();
+                let all = model.stages().len();
+                let logits = model.forward_range(phase.frozen_prefix..all, features, &pass).unwrap();
+                cross_entropy(&Activation::into_tensor(logits).unwrap(), &labels, 0.0)
+            })
+            .unwrap();
+            losses.push(f64::from(loss.to_scalar::<f32>().unwrap()));
+            optimizer.step(&tape.backward(&loss).unwrap(), recipe.learning_rate).unwrap();
+        }
+    }
+    losses
+}
+
+fn check(name: &str, phases: impl Fn(&Parts) -> Vec<Phase>) {
+    let golden: BTreeMap<String, Vec<Vec<f64>>> =
+        serde_json::from_str(include_str!("fixtures/strategies.json")).unwrap();
+    let ours = losses(phases);
+    assert_eq!(ours.len(), 2 * STEPS);
+    let worst = golden[name].iter().map(|theirs| {
+        let differences = ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs() / theirs);
+        differences.fold(0.0, f64::max)
+    });
+    let worst = worst.fold(f64::INFINITY, f64::min);
+    println!("{name}: {worst:.1e}");
+    assert!(worst < 0.01, "{name}: {worst} from the nearer of PyTorch's, {ours:?}");
+}
+
+#[test]
+fn lp_ft_is_pytorchs() {
+    check("lp-ft", |parts| phases(parts, "lp-ft", None, 1.0));
+}
+
+#[test]
+fn layer_decay_after_the_head_is_pytorchs() {
+    check("head, then layer-decay:0.5, state kept", |parts| {
+        phases(parts, "head", Some("layer-decay:0.5"), 1.0)
+    });
+}
+
+#[test]
+fn bn_only_and_then_all_is_pytorchs() {
+    check("bn-only, then all at a tenth, state kept", |parts| phases(parts, "bn-only", Some("full"), 0.1));
+}

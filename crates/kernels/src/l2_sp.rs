@@ -1,0 +1,95 @@
+//! Weight decay towards given weights instead of towards zero (L2-SP: Li et al. 2018, arXiv:1802.01483).
+
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, Var, bail};
+use rayon::prelude::*;
+
+use crate::storage::{self, Values};
+use crate::{Gradient, tasks};
+
+/// `scale · gradient + strength · (parameter - anchor)`: the gradient of a loss with the penalty
+/// `strength / 2 · |parameter - anchor|²`, for optimizers whose decay joins the gradient.
+///
+/// # Errors
+/// When the shapes of parameter, gradient and anchor differ.
+pub fn pulled(
+    gradient: &Gradient,
+    scale: f32,
+    parameter: &Tensor,
+    anchor: &Tensor,
+    strength: f64,
+) -> Result<Gradient> {
+    check(parameter, anchor)?;
+    if gradient.dims() != parameter.dims() {
+        bail!(
+            "optimizer: the gradient is {:?}, but its parameter is {:?}",
+            gradient.dims(),
+            parameter.dims()
+        );
+    }
+    let whole = gradient.tensor()?.contiguous()?;
+    if !storage::runs_here(parameter) {
+        let pull = (parameter.detach() - anchor)?.affine(strength, 0.0)?;
+        return Ok((whole.affine(f64::from(scale), 0.0)? + pull)?.into());
+    }
+    let (parameter, anchor) = (parameter.detach().contiguous()?, anchor.contiguous()?);
+    let (grad, p, a) = (Values::of(&whole)?, Values::of(&parameter)?, Values::of(&anchor)?);
+    let mut out = tasks::zeros(grad.len());
+    let blocks = out.par_chunks_mut(tasks::VALUES).zip(grad.par_chunks(tasks::VALUES));
+    let places = p.par_chunks(tasks::VALUES).zip(a.par_chunks(tasks::VALUES));
+    blocks.zip(places).for_each(|((out, grad), (p, a))| pull(out, grad, p, a, scale, strength as f32));
+    Ok(storage::tensor(out, whole.shape())?.into())
+}
+
+/// Moves a parameter by `share` of the way to the anchor, for optimizers whose decay is apart from the gradient.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn decay_towards(var: &Var, anchor: &Tensor, share: f64) -> Result<()> {
+    check(var, anchor)?;
+    if !storage::runs_here(var) {
+        return var.set(&(var.as_tensor().detach().affine(1.0 - share, 0.0)? + anchor.affine(share, 0.0)?)?);
+    }
+    var.inplace_op1(&Approach { anchor: &anchor.contiguous()?, share: share as f32 })
+}
+
+fn check(parameter: &Tensor, anchor: &Tensor) -> Result<()> {
+    if parameter.dims() != anchor.dims() {
+        bail!("optimizer: the anchor is {:?}, but its parameter is {:?}", anchor.dims(), parameter.dims());
+    }
+    Ok(())
+}
+
+struct Approach<'a> {
+    anchor: &'a Tensor,
+    share: f32,
+}
+
+impl InplaceOp1 for Approach<'_> {
+    fn name(&self) -> &'static str {
+        "decay-towards"
+    }
+
+    fn cpu_fwd(&self, parameter: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let parameter = storage::slice_mut(parameter, layout)?;
+        let anchor = Values::of(self.anchor)?;
+        let blocks = parameter.par_chunks_mut(tasks::VALUES).zip(anchor.par_chunks(tasks::VALUES));
+        blocks.for_each(|(parameter, anchor)| approach(parameter, anchor, self.share));
+        Ok(())
+    }
+}
+
+tasks::vectorised! {
+    fn pull<'a>(out: &'a mut [f32], grad: &'a [f32], p: &'a [f32], a: &'a [f32], scale: f32, strength: f32) {
+        for ((out, grad), (p, a)) in out.iter_mut().zip(grad).zip(p.iter().zip(a)) {
+            *out = scale * grad + strength * (p - a);
+        }
+    }
+}
+
+tasks::vectorised! {
+    fn approach<'a>(parameter: &'a mut [f32], anchor: &'a [f32], share: f32) {
+        for (parameter, anchor) in parameter.iter_mut().zip(anchor) {
+            *parameter -= share * (*parameter - anchor);
+        }
+    }
+}
