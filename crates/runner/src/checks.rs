@@ -2,10 +2,10 @@
 //! one name, [`cell`] for a whole trial. It builds no model and opens no file.
 
 use frostline_data::{Augment, Source};
-use frostline_engine::{Keep, Strategy};
+use frostline_engine::{Keep, Parts, Strategy, StrategyError};
 use frostline_models::{ModelCard, WeightsSource, card};
 
-use crate::recipe::recipe_of;
+use crate::recipe::{recipe_of, strategy_of};
 use crate::trial::Trial;
 use crate::trial::keys::key;
 
@@ -40,7 +40,12 @@ pub(crate) fn canonical(name: &'static str, text: &str) -> Result<String, Refusa
     match name {
         "model" => card(text).map(|card| card.name.to_owned()).map_err(|error| Refusal::new(&[name], &error)),
         "weights" => respelt::<WeightsSource>(name, text),
-        "strategy" => respelt::<Strategy>(name, text),
+        "strategy" => match text.parse::<Strategy>() {
+            Ok(strategy) => Ok(strategy.to_string()),
+            // Perhaps the experiment's own, which is known only when its cells are made.
+            Err(StrategyError::Unknown(_)) if own_name(text) => Ok(text.to_owned()),
+            Err(error) => Err(Refusal::new(&[name], &error)),
+        },
         "source" => respelt::<Source>(name, text),
         "augment" => {
             let items: Vec<&str> = text.split('+').filter(|item| *item != "none").collect();
@@ -48,6 +53,14 @@ pub(crate) fn canonical(name: &'static str, text: &str) -> Result<String, Refusa
         }
         _ => Ok(text.to_owned()),
     }
+}
+
+/// Whether an experiment may give this name to a strategy of its own.
+pub(crate) fn own_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty()
+        && text.chars().all(plain)
+        && text.parse::<Strategy>() == Err(StrategyError::Unknown(text.to_owned()))
 }
 
 fn respelt<T>(name: &'static str, text: &str) -> Result<String, Refusal>
@@ -91,9 +104,17 @@ fn resolution(card: &ModelCard, trial: &Trial) -> Option<Refusal> {
 }
 
 fn strategy(card: &ModelCard, trial: &Trial) -> Option<Refusal> {
-    let strategy: Strategy = trial.strategy.parse().ok()?;
-    let error = strategy.phases(card.name, card.stages, trial.train.epochs).err()?;
-    Some(Refusal::new(&["strategy", "model"], &error))
+    let strategy = match strategy_of(trial) {
+        Ok(strategy) => strategy,
+        Err(error) => return Some(Refusal::new(&["strategy"], &error)),
+    };
+    let error = strategy.phases(&Parts::new(card, ANY_CLASSES), trial.train.epochs).err()?;
+    let keys: &[&'static str] = if matches!(error, StrategyError::Epochs { .. }) {
+        &["strategy", "epochs"]
+    } else {
+        &["strategy", "model"]
+    };
+    Some(Refusal::new(keys, &error))
 }
 
 fn weights(card: &ModelCard, trial: &Trial) -> Option<Refusal> {

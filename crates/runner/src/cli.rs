@@ -32,7 +32,7 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Shows the trials of an experiment in the order in which they would run, and runs nothing
     #[command(after_help = short_help(PLAN_EXAMPLES), after_long_help = long_help(PLAN_EXAMPLES))]
-    Plan(PlanArgs),
+    Plan(PlanCommandArgs),
     /// Writes the report of a results folder anew
     Report(ReportArgs),
     /// Lists the models: stages, parameters, multiply-adds, weights on the Hub
@@ -54,6 +54,20 @@ pub struct PlanArgs {
     /// Keeps only the trials with this value; `trial=ID` keeps one trial
     #[arg(long, value_name = "KEY=VALUE")]
     pub only: Vec<String>,
+}
+
+/// A look at a plan.
+#[derive(Args, Clone, Debug)]
+pub struct PlanCommandArgs {
+    /// Which trials.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Shows what each strategy expands to for each model: phases, what trains, how fast
+    #[arg(long)]
+    pub explain: bool,
+    /// Writes a picture of what trains when, one SVG for each strategy and model
+    #[arg(long, value_name = "DIR")]
+    pub pictures: Option<PathBuf>,
 }
 
 /// A sweep.
@@ -128,6 +142,7 @@ Finished trials are kept: the same command goes on where an earlier one stopped.
 const PLAN_EXAMPLES: &str = "\
 Examples:
   frostline plan experiments/article.toml
+  frostline plan experiments/strategies.toml --explain --pictures pictures
   frostline plan experiments/article.toml --set 'learning-rate=[1e-3, 1e-4]' --only model=resnet18";
 
 const DATA_EXAMPLES: &str = "\

@@ -19,7 +19,7 @@ use frostline_models::{
 use crate::measure::{Meter, timestamp};
 use crate::plan::{Plan, Trial};
 use crate::progress::Progress;
-use crate::recipe::recipe_of;
+use crate::recipe::{recipe_of, strategy_of};
 use crate::results::{
     DataRecord, EpochRecord, FileRecord, Outcome, Seconds, State, Status, Store, StoreError, TrialResult,
     WeightsRecord,
@@ -237,6 +237,7 @@ fn run_trial(
     outcome.parameters = Some(model.parameters().iter().map(|p| p.elements() as u64).sum());
     outcome.multiply_adds = Some(model.summary().iter().map(|stage| stage.multiply_adds).sum());
     let recipe: Recipe = recipe_of(&trial.train).map_err(unfit)?;
+    let strategy = strategy_of(trial).map_err(unfit)?;
     let task = Task {
         model: &model,
         dataset,
@@ -245,7 +246,7 @@ fn run_trial(
         mean,
         std,
         recipe: &recipe,
-        strategy: trial.strategy.parse()?,
+        strategy: &strategy,
         seed: trial.seed,
     };
     observer.restart();
@@ -330,6 +331,7 @@ impl<'a> Witness<'a> {
             epoch: report.epoch,
             phase: report.phase.clone(),
             learning_rate: report.learning_rate,
+            rates: report.rates.iter().map(|rate| (rate.part.clone(), rate.learning_rate)).collect(),
             train_loss: number(report.train_loss),
             train_accuracy: number(report.train_accuracy),
             validation_loss: report.validation_loss.and_then(number),

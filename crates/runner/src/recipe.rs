@@ -1,9 +1,9 @@
-//! From an experiment's words to the engine's types: [`recipe_of`]. It is called when a plan is made, so that a word
+//! From an experiment's words to the engine's types: [`recipe_of`] and [`strategy_of`]. They are called when a plan is made, so that a word
 //! the engine does not take is an error before anything runs, and again when the trial runs.
 
-use frostline_engine::{BatchNormPolicy, Keep, OptimizerKind, Recipe, Schedule};
+use frostline_engine::{BatchNormPolicy, Keep, OptimizerKind, Recipe, Schedule, ScheduleOver, Strategy};
 
-use crate::trial::TrainSpec;
+use crate::trial::{TrainSpec, Trial};
 
 /// The recipe that `spec` words.
 ///
@@ -28,6 +28,7 @@ pub fn recipe_of(spec: &TrainSpec) -> Result<Recipe, String> {
         learning_rate: spec.learning_rate,
         weight_decay: spec.weight_decay,
         schedule,
+        schedule_over: spec.schedule_over.parse::<ScheduleOver>().map_err(|e| at("schedule-over", e))?,
         warmup: spec.warmup,
         label_smoothing: spec.label_smoothing,
         clip_norm: spec.clip_norm,
@@ -36,6 +37,22 @@ pub fn recipe_of(spec: &TrainSpec) -> Result<Recipe, String> {
     };
     recipe.check().map_err(|error| error.to_string())?;
     Ok(recipe)
+}
+
+/// The strategy of a trial: one that the engine knows, or the experiment's own.
+///
+/// # Errors
+/// A name that neither knows, or a phase with a value that the engine does not take.
+pub fn strategy_of(trial: &Trial) -> Result<Strategy, String> {
+    let Some(phases) = &trial.phases else {
+        return trial
+            .strategy
+            .parse()
+            .map_err(|unknown: frostline_engine::StrategyError| unknown.to_string());
+    };
+    let phases =
+        phases.iter().map(|words| words.spec().map_err(|(key, problem)| format!("{key}: {problem}")));
+    Ok(Strategy::Own { name: trial.strategy.clone(), phases: phases.collect::<Result<_, _>>()? })
 }
 
 #[cfg(test)]

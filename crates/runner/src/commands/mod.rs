@@ -2,6 +2,7 @@
 //! to print.
 
 pub mod data;
+pub mod explain;
 pub mod models;
 pub mod plan;
 pub mod sweep;

@@ -1,7 +1,8 @@
-//! `frostline plan`: the trials as a table. [`describe`] makes the text; nothing is run.
+//! `frostline plan`: the trials as a table, or what their strategies are. [`describe`] makes the table; nothing is run.
 
 use super::planned;
-use crate::cli::PlanArgs;
+use crate::cli::PlanCommandArgs;
+use crate::commands::explain::{explain, pictures};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::table::{Table, grouped};
@@ -14,10 +15,16 @@ const ALWAYS: [&str; 5] = ["model", "strategy", "seed", "resolution", "epochs"];
 ///
 /// # Errors
 /// An experiment or a filter that will not do.
-pub fn plan(args: &PlanArgs) -> Result<String, Error> {
-    let (_, whole) = planned(args)?;
-    let plan = whole.only(&args.only)?;
-    Ok(describe(&plan, whole.trials.len()))
+pub fn plan(args: &PlanCommandArgs) -> Result<String, Error> {
+    let (_, whole) = planned(&args.plan)?;
+    let plan = whole.only(&args.plan.only)?;
+    let mut text = if args.explain { explain(&plan)? } else { describe(&plan, whole.trials.len()) };
+    if let Some(folder) = &args.pictures {
+        for path in pictures(&plan, folder)? {
+            text += &format!("{}\n", path.display());
+        }
+    }
+    Ok(text)
 }
 
 /// The question, a row a trial in the order of the run, the totals, and what all trials share. `of` is the number of

@@ -2,7 +2,7 @@
 
 use super::conditions::When;
 use super::problem::Problem;
-use super::read::{Entries, Reader, entries_of};
+use super::read::{Entries, Reader, entries_of, number};
 use super::tree::{Name, Node, Place, Value};
 use super::{ClaimEntry, Override};
 use crate::trial::keys::{key, keys};
@@ -104,13 +104,6 @@ impl Reader {
             }
         }
         tables
-    }
-}
-
-fn number(node: &Node) -> Option<f64> {
-    match &node.value {
-        Value::Integer(number) | Value::Float(number) => number.parse().ok(),
-        _ => None,
     }
 }
 

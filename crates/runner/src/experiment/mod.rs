@@ -7,6 +7,7 @@ mod flags;
 mod problem;
 mod read;
 mod spell;
+mod strategies;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub(crate) use tree::Place;
 
 use std::path::Path;
 
+use crate::trial::PhaseWords;
 use crate::trial::keys::Key;
 
 /// One question and all that answers it.
@@ -37,6 +39,8 @@ pub struct Experiment {
     pub(crate) fixed: Vec<Assignment>,
     /// The axes of `[grid]` in the order of the file.
     pub(crate) axes: Vec<GridAxis>,
+    /// The strategies of `[strategy.NAME]`.
+    pub(crate) strategies: Vec<(String, Vec<PhaseWords>)>,
     pub(crate) overrides: Vec<Override>,
     pub(crate) claims: Vec<ClaimEntry>,
 }

@@ -14,7 +14,7 @@ use crate::trial::keys::{Key, Section, key, keys};
 
 pub(crate) type Entries = Vec<(Name, Node)>;
 
-const ROOT: [&str; 6] = ["question", "data", "train", "grid", "override", "claim"];
+const ROOT: [&str; 7] = ["question", "data", "train", "grid", "strategy", "override", "claim"];
 
 /// Reads a file's text with flags on top; see [`Experiment::read`].
 pub(crate) fn experiment(path: &Path, text: &str, flags: &[String]) -> Result<Experiment, Vec<Problem>> {
@@ -61,6 +61,7 @@ impl Reader {
             changed: false,
             fixed: Vec::new(),
             axes: Vec::new(),
+            strategies: Vec::new(),
             overrides: Vec::new(),
             claims: Vec::new(),
         };
@@ -71,6 +72,7 @@ impl Reader {
                 "data" => experiment.fixed.extend(self.section(&name, node, Section::Data)),
                 "train" => experiment.fixed.extend(self.section(&name, node, Section::Train)),
                 "grid" => experiment.axes = self.grid(&name, node),
+                "strategy" => experiment.strategies = self.strategies(&name, node),
                 "override" => overrides = self.tables(&name, node),
                 "claim" => claims = self.tables(&name, node),
                 _ => self.unknown_root(&name),
@@ -243,6 +245,13 @@ impl Reader {
             }
         };
         self.report(problem.help(help));
+    }
+}
+
+pub(crate) fn number(node: &Node) -> Option<f64> {
+    match &node.value {
+        Value::Integer(number) | Value::Float(number) => number.parse().ok(),
+        _ => None,
     }
 }
 

@@ -82,6 +82,8 @@ impl Cell {
                 overriding.set.iter().for_each(|set| cell.set(set.key, &set.value, &set.place));
             }
         }
+        let own = experiment.strategies.iter().find(|(name, _)| *name == cell.trial.strategy);
+        cell.trial.phases = own.map(|(_, phases)| phases.clone());
         cell
     }
 

@@ -5,7 +5,7 @@ mod answer;
 mod arms;
 mod notes;
 mod numbers;
-mod plots;
+pub(crate) mod plots;
 mod provenance;
 mod table;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::numbers::plural;
 use crate::compare::Comparison;
 use crate::plan::Trial;
 use crate::results::Results;
-use crate::trial::keys::keys;
+use crate::trial::keys::{Key, keys};
 
 /// Warnings, the weightiest first; each is a sentence or two.
 pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<String> {
@@ -99,7 +99,11 @@ fn differing_settings(results: &Results) -> Vec<String> {
 /// The settings that all trials share, as `key value`, in the order of the experiment file's reference.
 pub(super) fn shared_settings(trials: &[Trial]) -> Vec<String> {
     let Some(first) = trials.first() else { return Vec::new() };
-    let shared = keys().iter().filter(|key| trials.iter().all(|trial| key.show(trial) == key.show(first)));
+    let used = |key: &&Key| trials.iter().any(|trial| trial.uses(key.name));
+    let shared = keys()
+        .iter()
+        .filter(used)
+        .filter(|key| trials.iter().all(|trial| key.show(trial) == key.show(first)));
     shared
         .map(|key| (key.name, key.show(first)))
         .filter(|(_, v)| !v.is_empty())

@@ -153,6 +153,9 @@ pub struct EpochRecord {
     pub phase: String,
     /// Of the epoch's last step.
     pub learning_rate: f64,
+    /// What each part that trained had of it; of several that name a parameter, the last counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<(String, f64)>,
     /// Mean over the epoch's images, at the step that used them.
     pub train_loss: Option<f64>,
     /// In [0, 1], at the step that used the image.

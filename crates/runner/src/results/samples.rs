@@ -108,6 +108,7 @@ pub(crate) fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
             epoch,
             phase: trial.strategy.clone(),
             learning_rate: trial.train.learning_rate,
+            rates: Vec::new(),
             train_loss: Some(1.0 / epoch as f64),
             train_accuracy: Some(accuracy * approach),
             validation_loss: Some(1.2 / epoch as f64),

@@ -100,6 +100,7 @@ fn recipe(rows: &Rows<'_>) -> PolarsResult<DataFrame> {
         "nesterov" => rows.each(|t| t.trial.train.nesterov),
         "weight_decay" => rows.each(|t| t.trial.train.weight_decay),
         "schedule" => rows.each(|t| t.trial.train.schedule.as_str()),
+        "schedule_over" => rows.each(|t| t.trial.train.schedule_over.as_str()),
         "warmup" => rows.each(|t| t.trial.train.warmup),
         "step_every" => rows.each(|t| t.trial.train.step_every as u64),
         "step_factor" => rows.each(|t| t.trial.train.step_factor),
@@ -118,6 +119,7 @@ fn epochs(stored: &[StoredTrial]) -> PolarsResult<DataFrame> {
         "epoch" => rows.iter().map(|(_, e)| e.epoch as u64).collect::<Vec<_>>(),
         "phase" => rows.iter().map(|(_, e)| e.phase.as_str()).collect::<Vec<_>>(),
         "learning_rate" => rows.iter().map(|(_, e)| e.learning_rate).collect::<Vec<_>>(),
+        "part_learning_rates" => rows.iter().map(|(_, e)| rates(e)).collect::<Vec<_>>(),
         "train_loss" => rows.iter().map(|(_, e)| e.train_loss).collect::<Vec<_>>(),
         "train_accuracy" => rows.iter().map(|(_, e)| e.train_accuracy).collect::<Vec<_>>(),
         "validation_loss" => rows.iter().map(|(_, e)| e.validation_loss).collect::<Vec<_>>(),
@@ -128,6 +130,11 @@ fn epochs(stored: &[StoredTrial]) -> PolarsResult<DataFrame> {
         "wall_seconds" => rows.iter().map(|(_, e)| e.seconds.wall).collect::<Vec<_>>(),
         "cpu_seconds" => rows.iter().map(|(_, e)| e.seconds.cpu).collect::<Vec<_>>(),
     ]
+}
+
+/// `head 0.001, layer4 0.0005`
+fn rates(record: &EpochRecord) -> String {
+    record.rates.iter().map(|(part, rate)| format!("{part} {rate}")).collect::<Vec<_>>().join(", ")
 }
 
 fn predictions(rows: &[Prediction]) -> PolarsResult<DataFrame> {

@@ -154,7 +154,7 @@ use Section::{Data, Grid, Train};
 static KEYS: &[Key] = &[
     Key { name: "model", section: Grid, kind: Kind::Name(field!(model)), meaning: "a model of the zoo; see `frostline models`" },
     Key { name: "weights", section: Grid, kind: Kind::Name(field!(weights)), meaning: "none, hub, hub:OWNER/NAME/FILE[@REV], file:PATH" },
-    Key { name: "strategy", section: Grid, kind: Kind::Name(field!(strategy)), meaning: "what trains: full, head, last-K" },
+    Key { name: "strategy", section: Grid, kind: Kind::Name(field!(strategy)), meaning: "what trains when: full, head, last-K, lp-ft, …; or a [strategy.NAME]" },
     Key { name: "seed", section: Grid, kind: Kind::Seed(field!(seed)), meaning: "seed of every random draw" },
     Key { name: "source", section: Data, kind: Kind::Name(field!(data.source)), meaning: "digits, hub:OWNER/NAME[@REV], cifar:PATH, folder:DIR" },
     Key { name: "resolution", section: Data, kind: Kind::Count(field!(resolution), Whole(1, 4096)), meaning: "height and width that images are resized to" },
@@ -169,6 +169,7 @@ static KEYS: &[Key] = &[
     Key { name: "nesterov", section: Train, kind: Kind::Flag(field!(train.nesterov)), meaning: "of sgd" },
     Key { name: "weight-decay", section: Train, kind: Kind::Number(field!(train.weight_decay), Range::NotNegative), meaning: "coupled in sgd and adam, decoupled in adamw" },
     Key { name: "schedule", section: Train, kind: Kind::Choice(field!(train.schedule), &["constant", "cosine", "one-cycle", "step"]), meaning: "course of the learning rate" },
+    Key { name: "schedule-over", section: Train, kind: Kind::Choice(field!(train.schedule_over), &["trial", "phase"]), meaning: "what the schedule is laid over: the whole trial, or each phase of the strategy" },
     Key { name: "warmup", section: Train, kind: Kind::Number(field!(train.warmup), Range::NotNegative), meaning: "epochs of linear warm-up; a fraction is allowed" },
     Key { name: "step-every", section: Train, kind: Kind::Count(field!(train.step_every), AT_LEAST_1), meaning: "epochs between two drops of `step`" },
     Key { name: "step-factor", section: Train, kind: Kind::Number(field!(train.step_factor), Range::Factor), meaning: "what a drop of `step` multiplies the rate by" },

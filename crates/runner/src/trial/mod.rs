@@ -2,12 +2,15 @@
 //! file spells its values with. It names what to do and does nothing.
 
 pub mod keys;
+mod phases;
+
+pub use phases::PhaseWords;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Part of every id. Raised when a change of the code changes what the same settings compute.
-pub const NUMERICS: u32 = 1;
+pub const NUMERICS: u32 = 2;
 
 /// One cell of the grid with everything resolved. Two trials with the same [`Trial::id`] have the same numbers.
 ///
@@ -22,7 +25,7 @@ pub struct Trial {
     pub model: String,
     /// Where its weights come from: `none`, `hub`, `hub:OWNER/NAME/FILE[@REV]`, `file:PATH`.
     pub weights: String,
-    /// Which stages train: `full`, `head`, `last-K`.
+    /// What trains when: a name that the engine knows, or one that the experiment defines as `phases`.
     pub strategy: String,
     /// The seed of every random draw.
     pub seed: u64,
@@ -32,6 +35,9 @@ pub struct Trial {
     pub data: DataSpec,
     /// The recipe.
     pub train: TrainSpec,
+    /// What the experiment's own strategy of that name is; none where the engine knows the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phases: Option<Vec<PhaseWords>>,
 }
 
 /// The images of a trial and what is done to them.
@@ -82,6 +88,17 @@ pub struct TrainSpec {
     pub batch_norm: String,
     /// Which epoch counts: `best`, `last`.
     pub keep: String,
+    /// What the schedule is laid over: `trial`, `phase`.
+    #[serde(default = "over_trial", skip_serializing_if = "is_over_trial")]
+    pub schedule_over: String,
+}
+
+fn over_trial() -> String {
+    "trial".to_owned()
+}
+
+fn is_over_trial(over: &str) -> bool {
+    over == "trial"
 }
 
 impl Trial {
@@ -92,6 +109,9 @@ impl Trial {
         }
         if !self.uses("step-every") {
             (self.train.step_every, self.train.step_factor) = (1, 1.0);
+        }
+        if !self.uses("schedule-over") {
+            self.train.schedule_over = over_trial();
         }
         self.id = digest(&format!("numerics {NUMERICS}\n{}", self.settings()));
         self
@@ -108,6 +128,7 @@ impl Trial {
         match key {
             "momentum" | "nesterov" => self.train.optimizer == "sgd",
             "step-every" | "step-factor" => self.train.schedule == "step",
+            "schedule-over" => self.train.schedule != "constant" || self.train.warmup > 0.0,
             _ => true,
         }
     }
@@ -147,6 +168,7 @@ impl Default for TrainSpec {
             clip_norm: None,
             batch_norm: "follow".to_owned(),
             keep: "best".to_owned(),
+            schedule_over: over_trial(),
         }
     }
 }
@@ -169,6 +191,7 @@ impl Default for Trial {
             resolution: 32,
             data: DataSpec::default(),
             train: TrainSpec::default(),
+            phases: None,
         }
     }
 }
@@ -186,7 +209,7 @@ mod tests {
     #[test]
     fn ids_stay_what_they_are() {
         // Finished trials are found by their id: where this changes, raise NUMERICS or leave a new field out.
-        assert_eq!(trial().sealed().id, "5c94e6311066");
+        assert_eq!(trial().sealed().id, "409fe66e8bec");
     }
 
     #[test]
@@ -205,7 +228,8 @@ mod tests {
                 keys::Form::Integer | keys::Form::IntegerOr(_) => "7",
                 keys::Form::Number | keys::Form::NumberOr(_) => "0.7",
             };
-            let idle = ["momentum", "nesterov", "step-every", "step-factor"].contains(&key.name);
+            let idle =
+                ["momentum", "nesterov", "step-every", "step-factor", "schedule-over"].contains(&key.name);
             key.set(&mut other, value).unwrap();
             assert_eq!(other.sealed().id == id, idle, "{}", key.name);
         }

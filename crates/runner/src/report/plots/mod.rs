@@ -6,6 +6,7 @@ mod canvas;
 mod cost;
 mod curves;
 mod frame;
+mod phases;
 mod placing;
 mod strategies;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 
 pub(crate) use cost::accuracy_against_time;
 pub(crate) use curves::validation_curves;
+pub(crate) use phases::{short, what_trains_when};
 pub(crate) use strategies::accuracy_by_strategy;
 
 use plotters::drawing::DrawingAreaErrorKind;

@@ -1,100 +1,13 @@
-//! Whole trials on the embedded digits: what trains, what stays, what is chosen, and that thread counts do not matter.
+//! What trains, what stays, what is chosen, and that thread counts do not matter.
 
 use std::ops::ControlFlow;
 
-use frostline_data::{Augment, Dataset, Source, Splits};
 use frostline_engine::{
-    BatchNormPolicy, EngineError, Event, Keep, Observer, OptimizerKind, Recipe, Schedule, ScheduleOver,
-    Section, Silent, Strategy, Task, Trained, train,
+    BatchNormPolicy, EngineError, Event, Keep, Observer, OptimizerKind, Recipe, Schedule, Section, Silent,
+    Strategy,
 };
-use frostline_hub::{Hub, HubOptions};
-use frostline_models::{BuildSpec, Model, build};
 
-const SIDE: usize = 16;
-
-fn digits() -> Dataset {
-    let cache = std::env::temp_dir();
-    let hub = Hub::new(HubOptions { offline: true, ..HubOptions::standard(cache) }).unwrap();
-    let prepared = frostline_data::prepare(&Source::Digits, &hub, &frostline_hub::Silent).unwrap();
-    frostline_data::open(&prepared, Some((SIDE, SIDE))).unwrap()
-}
-
-fn recipe(epochs: usize) -> Recipe {
-    Recipe {
-        epochs,
-        batch: 16,
-        optimizer: OptimizerKind::Adam,
-        learning_rate: 1e-3,
-        weight_decay: 0.0,
-        schedule: Schedule::Constant,
-        schedule_over: ScheduleOver::Trial,
-        warmup: 0.0,
-        label_smoothing: 0.0,
-        clip_norm: None,
-        batch_norm: BatchNormPolicy::Follow,
-        keep: Keep::Best,
-    }
-}
-
-fn model(dataset: &Dataset) -> Model {
-    build("resnet18", &BuildSpec { classes: dataset.classes.len(), height: SIDE, width: SIDE, seed: 3 })
-        .unwrap()
-}
-
-struct Trial {
-    dataset: Dataset,
-    splits: Splits,
-    model: Model,
-}
-
-impl Trial {
-    fn new(per_class: usize) -> Self {
-        let dataset = digits();
-        let splits = frostline_data::split(&dataset, 0.25, Some(per_class), 3).unwrap();
-        let model = model(&dataset);
-        Self { dataset, splits, model }
-    }
-
-    fn run(
-        &self,
-        strategy: &Strategy,
-        recipe: &Recipe,
-        observer: &mut dyn Observer,
-    ) -> Result<Trained, EngineError> {
-        let task = Task {
-            model: &self.model,
-            dataset: &self.dataset,
-            splits: &self.splits,
-            augment: Augment { flip: false, crop: Some(1) },
-            mean: [0.5; 3],
-            std: [0.5; 3],
-            recipe,
-            strategy,
-            seed: 3,
-        };
-        train(&task, observer)
-    }
-
-    fn state(&self) -> Vec<(String, Vec<f32>)> {
-        let mut state = Vec::new();
-        for parameter in self.model.parameters() {
-            state.push((parameter.name().to_owned(), values(&parameter.detached())));
-        }
-        for norm in self.model.norms() {
-            state.push((format!("{}.running_mean", norm.name()), values(&norm.running_mean())));
-            state.push((format!("{}.running_var", norm.name()), values(&norm.running_variance())));
-        }
-        state
-    }
-}
-
-fn values(tensor: &candle_core::Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn moved(before: &[(String, Vec<f32>)], after: &[(String, Vec<f32>)]) -> Vec<String> {
-    before.iter().zip(after).filter(|(a, b)| a != b).map(|(a, _)| a.0.clone()).collect()
-}
+use crate::harness::{Trial, moved, recipe};
 
 #[test]
 fn fine_tuning_learns_digits_from_few_images() {

@@ -1,0 +1,122 @@
+//! A trial on the embedded digits that tests can look into.
+
+use frostline_data::{Augment, Dataset, Source, Splits};
+use frostline_engine::{
+    BatchNormPolicy, EngineError, Keep, Observer, Optimizer, OptimizerKind, Phase, Recipe, Schedule,
+    ScheduleOver, Strategy, Task, Trained, train,
+};
+use frostline_hub::{Hub, HubOptions};
+use frostline_kernels::{Hwnc, Tape, cross_entropy};
+use frostline_models::{Activation, BuildSpec, Model, Pass, build};
+use frostline_streams::Streams;
+
+const SIDE: usize = 16;
+
+fn digits() -> Dataset {
+    let cache = std::env::temp_dir();
+    let hub = Hub::new(HubOptions { offline: true, ..HubOptions::standard(cache) }).unwrap();
+    let prepared = frostline_data::prepare(&Source::Digits, &hub, &frostline_hub::Silent).unwrap();
+    frostline_data::open(&prepared, Some((SIDE, SIDE))).unwrap()
+}
+
+pub(crate) fn recipe(epochs: usize) -> Recipe {
+    Recipe {
+        epochs,
+        batch: 16,
+        optimizer: OptimizerKind::Adam,
+        learning_rate: 1e-3,
+        weight_decay: 0.0,
+        schedule: Schedule::Constant,
+        schedule_over: ScheduleOver::Trial,
+        warmup: 0.0,
+        label_smoothing: 0.0,
+        clip_norm: None,
+        batch_norm: BatchNormPolicy::Follow,
+        keep: Keep::Best,
+    }
+}
+
+fn model(dataset: &Dataset) -> Model {
+    build("resnet18", &BuildSpec { classes: dataset.classes.len(), height: SIDE, width: SIDE, seed: 3 })
+        .unwrap()
+}
+
+pub(crate) struct Trial {
+    pub(crate) dataset: Dataset,
+    pub(crate) splits: Splits,
+    pub(crate) model: Model,
+}
+
+impl Trial {
+    pub(crate) fn new(per_class: usize) -> Self {
+        let dataset = digits();
+        let splits = frostline_data::split(&dataset, 0.25, Some(per_class), 3).unwrap();
+        let model = model(&dataset);
+        Self { dataset, splits, model }
+    }
+
+    pub(crate) fn run(
+        &self,
+        strategy: &Strategy,
+        recipe: &Recipe,
+        observer: &mut dyn Observer,
+    ) -> Result<Trained, EngineError> {
+        let task = Task {
+            model: &self.model,
+            dataset: &self.dataset,
+            splits: &self.splits,
+            augment: Augment { flip: false, crop: Some(1) },
+            mean: [0.5; 3],
+            std: [0.5; 3],
+            recipe,
+            strategy,
+            seed: 3,
+        };
+        train(&task, observer)
+    }
+
+    /// One step on a batch of eight training images.
+    pub(crate) fn step(&self, optimizer: &mut Optimizer, phase: &Phase, batch: usize) {
+        let examples: Vec<u32> = self.splits.train[batch * 8..(batch + 1) * 8].to_vec();
+        let images = &self.dataset.train;
+        let mut pixels = vec![0.0; SIDE * SIDE * 8 * 3];
+        for (position, &example) in examples.iter().enumerate() {
+            for (at, pixel) in images.image(example as usize).chunks_exact(3).enumerate() {
+                for (channel, value) in pixel.iter().enumerate() {
+                    pixels[(at * 8 + position) * 3 + channel] = f32::from(*value) / 127.5 - 1.0;
+                }
+            }
+        }
+        let labels: Vec<u32> = examples.iter().map(|&example| images.labels()[example as usize]).collect();
+        let x = Hwnc::from_vec(pixels, (SIDE, SIDE, 8, 3), self.model.device()).unwrap();
+        let pass = Pass::Train { streams: Streams::new(3), epoch: 1, examples: &examples };
+        let (loss, tape) = Tape::record(|| {
+            let features = self.model.forward_range(0..phase.frozen_prefix, x, &Pass::Evaluate).unwrap();
+            let all = self.model.stages().len();
+            let logits = self.model.forward_range(phase.frozen_prefix..all, features, &pass).unwrap();
+            cross_entropy(&Activation::into_tensor(logits).unwrap(), &labels, 0.0)
+        })
+        .unwrap();
+        optimizer.step(&tape.backward(&loss).unwrap(), 1e-3).unwrap();
+    }
+
+    pub(crate) fn state(&self) -> Vec<(String, Vec<f32>)> {
+        let mut state = Vec::new();
+        for parameter in self.model.parameters() {
+            state.push((parameter.name().to_owned(), values(&parameter.detached())));
+        }
+        for norm in self.model.norms() {
+            state.push((format!("{}.running_mean", norm.name()), values(&norm.running_mean())));
+            state.push((format!("{}.running_var", norm.name()), values(&norm.running_variance())));
+        }
+        state
+    }
+}
+
+fn values(tensor: &candle_core::Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+pub(crate) fn moved(before: &[(String, Vec<f32>)], after: &[(String, Vec<f32>)]) -> Vec<String> {
+    before.iter().zip(after).filter(|(a, b)| a != b).map(|(a, _)| a.0.clone()).collect()
+}

@@ -1,0 +1,5 @@
+//! Whole trials on the embedded digits.
+
+mod harness;
+mod phases;
+mod training;

@@ -1,0 +1,109 @@
+//! `frostline plan --explain`: what each strategy of a plan expands to for each model, as text ([`explain`]) and as
+//! pictures ([`pictures`]). Nothing is run.
+
+use std::path::{Path, PathBuf};
+
+use frostline_engine::{Parts, Phase};
+use frostline_models::card;
+
+use crate::error::Error;
+use crate::plan::{Plan, Trial};
+use crate::recipe::strategy_of;
+use crate::report::ReportError;
+use crate::report::plots::{short, what_trains_when};
+use crate::results::{StoreError, write_file};
+use crate::table::{Table, grouped};
+
+/// The data is not opened for a plan, so the head is taken to have as many outputs as most small sets have classes.
+const CLASSES: usize = 10;
+
+/// A strategy laid over a model.
+struct Expansion {
+    strategy: String,
+    parts: Parts,
+    phases: Vec<Phase>,
+    batch_norm: String,
+}
+
+/// Each strategy on each model, phase by phase.
+///
+/// # Errors
+/// A strategy that does not fit, which [`crate::plan::expand`] would have found.
+pub fn explain(plan: &Plan) -> Result<String, Error> {
+    let mut text = String::new();
+    for expansion in expansions(plan)? {
+        let Expansion { strategy, parts, phases, batch_norm } = &expansion;
+        text += &format!("{strategy} on {}\n", parts.model);
+        let mut table = Table::new(&[
+            "phase",
+            ">epochs",
+            "trains (× rate)",
+            ">parameters",
+            "batch-norm",
+            "optimizer state",
+        ]);
+        let mut begun = 0;
+        for phase in phases {
+            let rules = phase.rules.iter().map(|rule| match rule.rate {
+                1.0 => rule.part.to_string(),
+                rate => format!("{} ×{}", rule.part, short(rate)),
+            });
+            let mut rules: Vec<String> = rules.collect();
+            rules.extend(
+                phase.l2_sp.map(|strength| format!("trunk pulled to its first weights by {strength}")),
+            );
+            let policy = phase.batch_norm.map_or_else(|| batch_norm.clone(), |policy| policy.to_string());
+            table.row(vec![
+                phase.name.clone(),
+                format!("{}-{}", begun + 1, begun + phase.epochs),
+                rules.join(", "),
+                grouped(phase.trainable(parts) as u64),
+                policy,
+                phase.state.to_string(),
+            ]);
+            begun += phase.epochs;
+        }
+        text += &format!("{}\n", table.lines());
+    }
+    text += &format!("Parameters are those of a head for {CLASSES} classes.\n");
+    Ok(text)
+}
+
+/// Writes a picture of each strategy on each model into `folder`; gives their paths.
+///
+/// # Errors
+/// As [`explain`]; a picture that cannot be drawn or written.
+pub fn pictures(plan: &Plan, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    std::fs::create_dir_all(folder).map_err(|error| StoreError::writing(folder, error))?;
+    let write = |expansion: Expansion| {
+        let Expansion { strategy, parts, phases, .. } = expansion;
+        let svg = what_trains_when(&strategy, &parts, &phases).map_err(ReportError::from)?;
+        let path = folder.join(format!("{}-{}.svg", parts.model, strategy.replace(':', "-")));
+        write_file(&path, svg.as_bytes())?;
+        Ok(path)
+    };
+    expansions(plan)?.into_iter().map(write).collect()
+}
+
+fn expansions(plan: &Plan) -> Result<Vec<Expansion>, Error> {
+    let mut seen = Vec::new();
+    let mut expansions = Vec::new();
+    let same = |trial: &Trial| {
+        (trial.model.clone(), trial.strategy.clone(), trial.train.epochs, trial.train.batch_norm.clone())
+    };
+    for trial in &plan.trials {
+        if seen.contains(&same(trial)) {
+            continue;
+        }
+        seen.push(same(trial));
+        let usage = |problem: String| Error::Usage { message: problem, help: None };
+        let card = card(&trial.model).map_err(|error| usage(error.to_string()))?;
+        let parts = Parts::new(card, CLASSES);
+        let strategy = strategy_of(trial).map_err(usage)?;
+        let phases = strategy.phases(&parts, trial.train.epochs).map_err(|error| usage(error.to_string()))?;
+        let batch_norm = trial.train.batch_norm.clone();
+        expansions.push(Expansion { strategy: trial.strategy.clone(), parts, phases, batch_norm });
+    }
+    expansions.sort_by(|a, b| (&a.parts.model, &a.strategy).cmp(&(&b.parts.model, &b.strategy)));
+    Ok(expansions)
+}
