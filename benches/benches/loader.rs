@@ -4,30 +4,35 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use frostline_data::{Augment, Images, Loader, LoaderOptions};
 use std::hint::black_box;
 
+/// As in the `frostline` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn epochs(criterion: &mut Criterion) {
-    let (count, side) = (4096, 32);
-    let pixels = (0..count * side * side * 3).map(|i| (i % 251) as u8).collect();
-    let images = Images::new(side, side, pixels, vec![0; count]).expect("images");
-    let mut group = criterion.benchmark_group("loader");
-    group.throughput(Throughput::Elements(count as u64));
-    for (name, augment) in
-        [("plain", Augment::default()), ("flip and crop", Augment { flip: true, crop: Some(4) })]
-    {
-        let options = LoaderOptions {
-            batch: 64,
-            augment,
-            mean: [0.5; 3],
-            std: [0.5; 3],
-            seed: 0,
-            shuffle: true,
-            drop_last: false,
-        };
-        let loader = Loader::new(&images, (0..count as u32).collect(), options).expect("a loader");
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| loader.epoch(1).for_each(|b| drop(black_box(b))))
-        });
+    for (count, side) in [(4096, 32), (256, 224)] {
+        let pixels = (0..count * side * side * 3).map(|i| (i % 251) as u8).collect();
+        let images = Images::new(side, side, pixels, vec![0; count]).expect("images");
+        let mut group = criterion.benchmark_group(format!("loader, {side} px"));
+        group.throughput(Throughput::Elements(count as u64));
+        for (name, augment) in
+            [("plain", Augment::default()), ("flip and crop", Augment { flip: true, crop: Some(4) })]
+        {
+            let options = LoaderOptions {
+                batch: 64,
+                augment,
+                mean: [0.5; 3],
+                std: [0.5; 3],
+                seed: 0,
+                shuffle: true,
+                drop_last: false,
+            };
+            let loader = Loader::new(&images, (0..count as u32).collect(), options).expect("a loader");
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| loader.epoch(1).for_each(|b| drop(black_box(b))))
+            });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 criterion_group! {

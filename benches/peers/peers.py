@@ -1,4 +1,4 @@
-"""Times the same work in Frostline and in PyTorch, in turn, and writes a table.
+"""Times the same work in Frostline, in PyTorch and in other peers, in turn, and writes a table.
 
 Rounds go through all workers in turn, so that what else the machine does meets them alike; ratios are taken within a
 round, and the table gives their median and spread. Only one worker computes at a time, and its first step in each turn is
@@ -12,6 +12,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -58,7 +59,17 @@ class Worker:
         self.process.wait()
 
 
-def measure(model, resolution, strategy, steps, rounds, threads, python, worker):
+def rust_peers(model, resolution, strategy, worker, burn):
+    """The commands of the peers in Rust that do this work."""
+    commands = {}
+    if model == "resnet18" and strategy == "inference":
+        commands["candle"] = [str(Path(worker).with_name("candle_worker")), str(resolution)]
+    if burn and resolution < 224:  # At 224 a round of burn takes minutes.
+        commands["burn"] = [burn, model, str(resolution), strategy]
+    return commands
+
+
+def measure(model, resolution, strategy, steps, rounds, threads, python, worker, burn):
     ours = Worker([worker, model, str(resolution), strategy, str(threads)])
     theirs = {}
     for name, flags in VARIANTS.items():
@@ -68,9 +79,8 @@ def measure(model, resolution, strategy, steps, rounds, threads, python, worker)
             theirs[name] = Worker(command)
         except RuntimeError as error:
             print(f"  without {name}: {error}", file=sys.stderr)
-    if model == "resnet18" and strategy == "inference":
-        candle = Path(worker).with_name("candle_worker")
-        theirs["candle"] = Worker([str(candle), str(resolution)], os.environ | {"RAYON_NUM_THREADS": str(threads)})
+    for name, command in rust_peers(model, resolution, strategy, worker, burn).items():
+        theirs[name] = Worker(command, os.environ | {"RAYON_NUM_THREADS": str(threads)})
     times = {name: [] for name in ["frostline", *theirs]}
     for _ in range(rounds):
         times["frostline"].append(ours.ask(steps))
@@ -100,12 +110,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--worker", required=True, help="the built example `worker` of frostline-benches")
+    parser.add_argument("--burn", help="the built `burn_worker` of burn/; without it, burn is not timed")
     parser.add_argument("--only", default="", help="work whose name contains this")
     parser.add_argument("--output", default=str(HERE / "RESULTS.md"))
     args = parser.parse_args()
     import torch
     import torchvision
 
+    rust = ["candle", "burn"] if args.burn else ["candle"]
+    burn = tomllib.loads((HERE / "burn/Cargo.toml").read_text())["dependencies"]["burn"]["version"]
     lines = [
         "# Frostline and PyTorch on the same cores",
         "",
@@ -114,11 +127,17 @@ def main():
         "step is forward, cross-entropy, backward and Adam; `head` trains the last layer behind a trunk in evaluation "
         "mode. *Tutorial* is PyTorch as tutorials write it: contiguous tensors and `Adam`. *Best* is the fastest of that "
         "and of the settings named. Memory is the peak of the whole process. *candle* is its own ResNet-18, which it cannot "
-        "train: it has no gradient for max pooling whose kernel and stride differ.",
+        "train: it has no gradient for max pooling whose kernel and stride differ."
+        + (
+            f" *burn* is version {burn}: the same models from its layers on Flex, the faster of its CPU backends in Rust, "
+            "timed below 224."
+            if args.burn
+            else ""
+        ),
         "",
         "| work | Frostline, ms | tutorial, ms | tutorial / Frostline | best, ms | best / Frostline | best is | peak MiB, "
-        "Frostline | peak MiB, tutorial | peak MiB, best | candle / Frostline |",
-        "| --- | --: | --: | --: | --: | --: | --- | --: | --: | --: | --: |",
+        "Frostline | peak MiB, tutorial | peak MiB, best | " + "".join(f"{name} / Frostline | " for name in rust).strip(),
+        "| --- | --: | --: | --: | --: | --: | --- | --: | --: | --: |" + " --: |" * len(rust),
     ]
     raw = []
     for model, resolution, strategy, steps in WORK:
@@ -127,7 +146,7 @@ def main():
             continue
         print(name, file=sys.stderr)
         times, peaks = measure(
-            model, resolution, strategy, steps, args.rounds, args.threads, sys.executable, args.worker
+            model, resolution, strategy, steps, args.rounds, args.threads, sys.executable, args.worker, args.burn
         )
         raw.append({"work": name, "seconds per step": times, "peak bytes": peaks})
         median = {key: statistics.median(values) for key, values in times.items()}
@@ -137,7 +156,8 @@ def main():
         lines.append(
             f"| {name} | {milliseconds['frostline']} | {milliseconds['tutorial']} | {ratio(times, 'tutorial')} | "
             f"{milliseconds[best]} | {ratio(times, best)} | {best} | {mebibytes['frostline']} | "
-            f"{mebibytes['tutorial']} | {mebibytes[best]} | {ratio(times, 'candle') if 'candle' in times else ''} |"
+            f"{mebibytes['tutorial']} | {mebibytes[best]} | "
+            + "".join(f"{ratio(times, name) if name in times else ''} | " for name in rust).strip()
         )
         print(lines[-1], file=sys.stderr)
     lines += [

@@ -1,10 +1,12 @@
 //! Batches for training and evaluation: [`Loader`], whose epochs yield each a [`Batch`] in HWNC.
 //!
-//! Each image's changes are drawn as in [`crate::Augment`] and carried out as offsets while the batch is written: no
-//! image is copied in between, and normalisation is a table of 256 values a channel. A batch is assembled by one thread;
-//! an [`Epoch`] can be sent to another, which fills batches while the model computes.
+//! Each image's changes are drawn as in [`crate::Augment`] and carried out while its bytes are brought into the order of
+//! the batch, some rows at a time; each row is then normalised in one pass. A batch is assembled by one thread; an
+//! [`Epoch`] can be sent to another, which fills batches while the model computes.
 
 use crate::augment::{Augment, Placement};
+use crate::normalise::Normaliser;
+use crate::rows::Rows;
 use crate::{DataError, Images};
 use frostline_streams::{Purpose, Streams};
 use std::sync::Arc;
@@ -63,8 +65,7 @@ pub struct Loader {
     indices: Arc<[u32]>,
     streams: Streams,
     options: LoaderOptions,
-    /// The normalised value of each 8-bit value, by channel.
-    table: Arc<[[f32; 256]; 3]>,
+    normaliser: Normaliser,
 }
 
 impl Loader {
@@ -94,14 +95,9 @@ impl Loader {
         if let Some(std) = options.std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
             return fail(format!("standard deviation {std} of a channel must be greater than 0"));
         }
-        let mut table = [[0.0; 256]; 3];
-        for (channel, row) in table.iter_mut().enumerate() {
-            for (value, normalised) in row.iter_mut().enumerate() {
-                *normalised = (value as f32 / 255.0 - options.mean[channel]) / options.std[channel];
-            }
-        }
+        let normaliser = Normaliser::new(options.mean, options.std);
         let streams = Streams::new(options.seed);
-        Ok(Self { images: images.clone(), indices: indices.into(), streams, options, table: Arc::new(table) })
+        Ok(Self { images: images.clone(), indices: indices.into(), streams, options, normaliser })
     }
 
     /// Batches an epoch.
@@ -139,50 +135,12 @@ impl Loader {
             })
             .collect();
         let mut pixels = Vec::with_capacity(height * width * n * 3);
-        // One row of all images is written image by image and stays in the fastest cache; then it is appended whole.
-        let mut row = vec![0.0; width * n * 3];
-        for y in 0..height {
-            for (position, (image, placement)) in drawn.iter().enumerate() {
-                let source = y.checked_add_signed(placement.down).filter(|&source| source < height);
-                let source = source.map(|source| &image[source * width * 3..(source + 1) * width * 3]);
-                self.write_row(source, placement, &mut row[position * 3..], n * 3);
-            }
-            pixels.extend_from_slice(&row);
-        }
+        let run = self.normaliser.run(n);
+        let mut rows = Rows::new(&drawn, height, width);
+        let stride = rows.stride();
+        rows.for_each(|row| run.append(row, stride, &mut pixels));
         let labels = examples.iter().map(|&i| self.images.labels()[i as usize]).collect();
         Batch { height, width, pixels, labels, examples: examples.to_vec() }
-    }
-
-    /// Writes one row of one image: a pixel to the front of each `stride` values of `target`. `source` is the image's
-    /// row `[width, 3]`, or none where the window lies above or below the image.
-    fn write_row(&self, source: Option<&[u8]>, placement: &Placement, target: &mut [f32], stride: usize) {
-        let [red, green, blue] = &*self.table;
-        let black = [red[0], green[0], blue[0]];
-        let width = self.images.width();
-        let mut cells = target.chunks_mut(stride);
-        let Some(source) = source else {
-            cells.for_each(|cell| cell[..3].copy_from_slice(&black));
-            return;
-        };
-        let colour = |cell: &mut [f32], pixel: &[u8; 3]| {
-            let value = [red[pixel[0] as usize], green[pixel[1] as usize], blue[pixel[2] as usize]];
-            cell[..3].copy_from_slice(&value);
-        };
-        let (pixels, _) = source.as_chunks::<3>();
-        // Columns of the (mirrored) image that the window shows, and the black ones to their left.
-        let first = width.min(placement.right.max(0) as usize);
-        let last = width.min(width.saturating_add_signed(placement.right));
-        let left = width.min((-placement.right).max(0) as usize);
-        cells.by_ref().take(left).for_each(|cell| cell[..3].copy_from_slice(&black));
-        if first < last {
-            let shown = cells.by_ref().take(last - first);
-            if placement.flip {
-                shown.zip(pixels[width - last..width - first].iter().rev()).for_each(|(c, p)| colour(c, p));
-            } else {
-                shown.zip(&pixels[first..last]).for_each(|(c, p)| colour(c, p));
-            }
-        }
-        cells.for_each(|cell| cell[..3].copy_from_slice(&black));
     }
 }
 
