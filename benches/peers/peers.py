@@ -1,8 +1,8 @@
 """Times the same work in Frostline, in PyTorch and in other peers, in turn, and writes a table.
 
 Rounds go through all workers in turn, so that what else the machine does meets them alike; ratios are taken within a
-round, and the table gives their median and spread. Only one worker computes at a time, and its first step in each turn is
-not timed: another had the caches before.
+round, and the table gives their median and spread. Only one worker computes at a time, and where a turn
+has several steps, one goes untimed before them: another had the caches.
 """
 
 import argparse
@@ -38,6 +38,15 @@ VARIANTS = {
     "channels_last, fused, compiled": ["--channels-last", "--fused", "--compile"],
 }
 
+BURN = tomllib.loads((HERE / "burn/Cargo.toml").read_text())["dependencies"]["burn"]["version"]
+
+# What the table says of each.
+RUST_PEERS = {
+    "candle": "its own ResNet-18, which it cannot train: it has no gradient for max pooling whose kernel and stride differ",
+    "burn": f"version {BURN}: the same models from its layers on Flex, the faster of its CPU backends in plain Rust; at 224 "
+    "it is not timed",
+}
+
 
 class Worker:
     def __init__(self, command, environment=None):
@@ -64,7 +73,7 @@ def rust_peers(model, resolution, strategy, worker, burn):
     commands = {}
     if model == "resnet18" and strategy == "inference":
         commands["candle"] = [str(Path(worker).with_name("candle_worker")), str(resolution)]
-    if burn and resolution < 224:  # At 224 a round of burn takes minutes.
+    if burn and resolution < 224:  # At 224 a training step of ResNet-18 takes it some ten seconds.
         commands["burn"] = [burn, model, str(resolution), strategy]
     return commands
 
@@ -117,23 +126,16 @@ def main():
     import torch
     import torchvision
 
-    rust = ["candle", "burn"] if args.burn else ["candle"]
-    burn = tomllib.loads((HERE / "burn/Cargo.toml").read_text())["dependencies"]["burn"]["version"]
+    rust = [name for name in RUST_PEERS if name != "burn" or args.burn]
     lines = [
         "# Frostline and PyTorch on the same cores",
         "",
         f"Seconds of PyTorch divided by seconds of Frostline for the same step: median of {args.rounds} paired rounds, with "
-        "the quartiles. Above 1, Frostline is faster. In each turn a step goes untimed before those that count. f32, batch 64, random images and weights of 10 classes; a training "
+        "the quartiles. Above 1, Frostline is faster. Where a turn has several steps, one goes untimed before them. f32, batch 64, random images and weights of 10 classes; a training "
         "step is forward, cross-entropy, backward and Adam; `head` trains the last layer behind a trunk in evaluation "
         "mode. *Tutorial* is PyTorch as tutorials write it: contiguous tensors and `Adam`. *Best* is the fastest of that "
-        "and of the settings named. Memory is the peak of the whole process. *candle* is its own ResNet-18, which it cannot "
-        "train: it has no gradient for max pooling whose kernel and stride differ."
-        + (
-            f" *burn* is version {burn}: the same models from its layers on Flex, the faster of its CPU backends in Rust, "
-            "timed below 224."
-            if args.burn
-            else ""
-        ),
+        "and of the settings named. Memory is the peak of the whole process. "
+        + " ".join(f"*{name}* is {RUST_PEERS[name]}." for name in rust),
         "",
         "| work | Frostline, ms | tutorial, ms | tutorial / Frostline | best, ms | best / Frostline | best is | peak MiB, "
         "Frostline | peak MiB, tutorial | peak MiB, best | " + "".join(f"{name} / Frostline | " for name in rust).strip(),
