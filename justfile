@@ -29,6 +29,11 @@ peers *ARGS:
     target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
     target/peers/bin/python benches/peers/peers.py --worker target/release/examples/worker --burn target/peers-burn/release/burn_worker {{ARGS}}
 
+# Time a training step of each strategy and write benches/peers/STRATEGIES.md (needs python3)
+strategies *ARGS:
+    cargo build --release --package frostline-benches --example worker
+    python3 benches/peers/strategies.py --worker target/release/examples/worker {{ARGS}}
+
 # Every test
 test *ARGS:
     cargo test --workspace {{ARGS}}

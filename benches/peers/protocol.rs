@@ -6,8 +6,8 @@ use std::io::BufRead;
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Speaks the protocol of `torch_worker.py` on standard input and output: after three steps says `ready`, then for
-/// each line `N` runs one step untimed, as another process had the caches before, then N steps, and gives the seconds per
-/// step; for `peak`, the most memory that the process has had.
+/// each line `N` runs N steps and gives the seconds per step; before several (short) steps it runs one untimed, as another
+/// process had the caches; for `peak`, the most memory that the process has had.
 ///
 /// # Errors
 /// A step that fails, or a line that is neither.
@@ -24,7 +24,9 @@ pub fn serve(mut step: impl FnMut() -> Result<(), Failure>) -> Result<(), Failur
             continue;
         }
         let steps: u32 = line.trim().parse()?;
-        step()?;
+        if steps > 1 {
+            step()?;
+        }
         let start = std::time::Instant::now();
         for _ in 0..steps {
             step()?;

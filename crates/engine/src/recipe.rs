@@ -73,6 +73,26 @@ pub struct RecipeError {
     pub problem: String,
 }
 
+impl Default for Recipe {
+    /// What a beginner's script does: Adam at 1e-3 throughout, ten epochs of batches of 64, the best of them on validation.
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 64,
+            optimizer: OptimizerKind::Adam,
+            learning_rate: 1e-3,
+            weight_decay: 0.0,
+            schedule: Schedule::Constant,
+            schedule_over: ScheduleOver::Trial,
+            warmup: 0.0,
+            label_smoothing: 0.0,
+            clip_norm: None,
+            batch_norm: BatchNormPolicy::Follow,
+            keep: Keep::Best,
+        }
+    }
+}
+
 impl Recipe {
     /// Checks every value.
     ///
@@ -169,25 +189,8 @@ named!(ScheduleOver, "stretch for a schedule", Trial = "trial", Phase = "phase")
 named!(Keep, "epoch to keep", Best = "best", Last = "last");
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    pub(crate) fn plain(epochs: usize, batch: usize) -> Recipe {
-        Recipe {
-            epochs,
-            batch,
-            optimizer: OptimizerKind::Adam,
-            learning_rate: 1e-3,
-            weight_decay: 0.0,
-            schedule: Schedule::Constant,
-            schedule_over: ScheduleOver::Trial,
-            warmup: 0.0,
-            label_smoothing: 0.0,
-            clip_norm: None,
-            batch_norm: BatchNormPolicy::Follow,
-            keep: Keep::Best,
-        }
-    }
 
     #[test]
     fn each_bad_value_is_named() {
@@ -204,9 +207,9 @@ pub(crate) mod tests {
             ("clip-norm", |r| r.clip_norm = Some(0.0)),
             ("nesterov", |r| r.optimizer = OptimizerKind::Sgd { momentum: 0.0, nesterov: true }),
         ];
-        assert_eq!(plain(10, 64).check(), Ok(()));
+        assert_eq!(Recipe::default().check(), Ok(()));
         for (key, spoil) in bad {
-            let mut recipe = plain(10, 64);
+            let mut recipe = Recipe::default();
             spoil(&mut recipe);
             assert_eq!(recipe.check().unwrap_err().key, key);
         }

@@ -6,10 +6,7 @@ mod formula;
 
 use std::collections::BTreeMap;
 
-use frostline_engine::{
-    BatchNormPolicy, Keep, Optimizer, OptimizerKind, Parts, Phase, Recipe, Schedule, ScheduleOver,
-    StateOnStart, Strategy, freeze,
-};
+use frostline_engine::{Optimizer, Parts, Phase, Recipe, StateOnStart, Strategy, freeze};
 use frostline_kernels::{Tape, cross_entropy};
 use frostline_models::{Activation, BuildSpec, Pass, build};
 use frostline_streams::Streams;
@@ -18,23 +15,6 @@ const CLASSES: usize = 10;
 const BATCH: usize = 16;
 /// Steps of each phase.
 const STEPS: usize = 5;
-
-fn recipe() -> Recipe {
-    Recipe {
-        epochs: 2,
-        batch: BATCH,
-        optimizer: OptimizerKind::Adam,
-        learning_rate: 1e-3,
-        weight_decay: 0.0,
-        schedule: Schedule::Constant,
-        schedule_over: ScheduleOver::Trial,
-        warmup: 0.0,
-        label_smoothing: 0.0,
-        clip_norm: None,
-        batch_norm: BatchNormPolicy::Follow,
-        keep: Keep::Last,
-    }
-}
 
 /// Two phases, each of an epoch; the second of the other strategy where one is named.
 fn phases(parts: &Parts, first: &str, second: Option<&str>, slower: f64) -> Vec<Phase> {
@@ -49,7 +29,7 @@ fn phases(parts: &Parts, first: &str, second: Option<&str>, slower: f64) -> Vec<
 fn losses(phases: impl Fn(&Parts) -> Vec<Phase>) -> Vec<f64> {
     let model = build("resnet18", &BuildSpec { classes: CLASSES, height: 32, width: 32, seed: 0 }).unwrap();
     formula::fill(&model);
-    let (phases, recipe) = (phases(&Parts::of(&model)), recipe());
+    let (phases, recipe) = (phases(&Parts::of(&model)), Recipe::default());
     let mut optimizer = Optimizer::new(&recipe, model.parameters(), &phases).unwrap();
     let examples: Vec<u32> = (0..BATCH as u32).collect();
     let mut losses = Vec::new();

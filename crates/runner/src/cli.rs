@@ -164,7 +164,8 @@ fn keys_help() -> String {
     let mut help = String::from(
         "Keys of an experiment file. Any of them may be an axis of [grid], with a list of values; the first four are\n\
          written there only. [[override]] (when = { AXIS = VALUE }, then keys) changes them for some trials, the last\n\
-         that applies wins. [[claim]] (when, test-accuracy, minutes, source) is held against the results.\n",
+         that applies wins. [[claim]] (when, test-accuracy, minutes, source) is held against the results. [strategy.NAME]\n\
+         (phases: a list of tables) spells out a strategy; `frostline plan --explain` shows what each one does.\n",
     );
     let defaults = Trial::default();
     for section in [Section::Grid, Section::Data, Section::Train] {

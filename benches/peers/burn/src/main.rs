@@ -26,7 +26,7 @@ fn main() -> Result<(), Failure> {
     };
     let mut work = Work::new(model, resolution.parse()?, what)?;
     serve(|| {
-        std::hint::black_box(work.step(1e-3));
+        std::hint::black_box(work.step(1e-5));
         Ok(())
     })
 }

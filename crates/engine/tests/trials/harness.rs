@@ -1,10 +1,7 @@
 //! A trial on the embedded digits that tests can look into.
 
 use frostline_data::{Augment, Dataset, Source, Splits};
-use frostline_engine::{
-    BatchNormPolicy, EngineError, Keep, Observer, Optimizer, OptimizerKind, Phase, Recipe, Schedule,
-    ScheduleOver, Strategy, Task, Trained, train,
-};
+use frostline_engine::{EngineError, Observer, Optimizer, Phase, Recipe, Strategy, Task, Trained, train};
 use frostline_hub::{Hub, HubOptions};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
 use frostline_models::{Activation, BuildSpec, Model, Pass, build};
@@ -20,20 +17,7 @@ fn digits() -> Dataset {
 }
 
 pub(crate) fn recipe(epochs: usize) -> Recipe {
-    Recipe {
-        epochs,
-        batch: 16,
-        optimizer: OptimizerKind::Adam,
-        learning_rate: 1e-3,
-        weight_decay: 0.0,
-        schedule: Schedule::Constant,
-        schedule_over: ScheduleOver::Trial,
-        warmup: 0.0,
-        label_smoothing: 0.0,
-        clip_norm: None,
-        batch_norm: BatchNormPolicy::Follow,
-        keep: Keep::Best,
-    }
+    Recipe { epochs, batch: 16, ..Recipe::default() }
 }
 
 fn model(dataset: &Dataset) -> Model {

@@ -107,3 +107,29 @@ fn expansions(plan: &Plan) -> Result<Vec<Expansion>, Error> {
     expansions.sort_by(|a, b| (&a.parts.model, &a.strategy).cmp(&(&b.parts.model, &b.strategy)));
     Ok(expansions)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::Experiment;
+    use crate::plan::expand;
+
+    #[test]
+    fn each_strategy_is_told_once_for_each_model_and_drawn() {
+        let text = "question = \"which?\"\n[data]\nsource = \"digits\"\n[train]\nepochs = 4\n[grid]\n\
+                    model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"lp-ft\", \"bn-only\"]\nseed = [0, 1]\n";
+        let plan = expand(&Experiment::read(Path::new("x.toml"), text, &[]).unwrap()).unwrap();
+        let told = explain(&plan).unwrap();
+        let headings: Vec<&str> = told.lines().filter(|line| line.contains(" on resnet")).collect();
+        let expected =
+            ["bn-only on resnet18", "lp-ft on resnet18", "bn-only on resnet34", "lp-ft on resnet34"];
+        assert_eq!(headings, expected);
+        assert!(told.contains("all       3-4  all ×0.1         11,181,642  follow      reset"), "{told}");
+        let folder = tempfile::tempdir().unwrap();
+        let paths = pictures(&plan, &folder.path().join("new")).unwrap();
+        assert_eq!(paths.len(), 4);
+        let svg = std::fs::read_to_string(&paths[1]).unwrap();
+        assert!(paths[1].ends_with("new/resnet18-lp-ft.svg") && svg.contains("lp-ft on resnet18"), "{svg}");
+        assert!(svg.contains("×0.1") && svg.contains("layer4"));
+    }
+}

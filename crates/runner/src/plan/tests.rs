@@ -141,3 +141,57 @@ fn a_grid_that_is_far_too_large_is_refused() {
         format!("model = \"resnet18\"\nseed = [{seeds}]\nresolution = [32, {}]", values[33..].join(", "));
     assert!(plan(&file(&grid, "")).unwrap_err()[0].contains("more than 100000 cells"));
 }
+
+#[test]
+fn a_strategy_of_ones_own_is_in_the_trial_and_its_id() {
+    let own = |rate: &str| {
+        let rest = format!(
+            "[strategy.mine]\nphases = [{{ epochs = 1, train = [\"head\"] }}, {{ train = [\"all\"], rate = {rate}, \
+             rates = {{ head = 10 }}, batch-norm = \"eval\", optimizer = \"keep\" }}]\n"
+        );
+        plan(&file("model = [\"resnet18\"]\nstrategy = [\"mine\", \"head\"]", &rest)).unwrap().trials
+    };
+    let trials = own("0.1");
+    let mine = trials.iter().find(|trial| trial.strategy == "mine").unwrap();
+    let phases = mine.phases.as_ref().unwrap();
+    assert_eq!((phases[0].name.as_str(), phases[0].epochs), ("phase 1", Some(1)));
+    assert_eq!(phases[1].train, [("all".to_owned(), 0.1), ("head".to_owned(), 1.0)]);
+    assert_eq!((phases[1].batch_norm.as_deref(), phases[1].optimizer_state.as_str()), (Some("eval"), "keep"));
+    let ids = |trials: &[super::Trial]| {
+        trials.iter().map(|t| (t.strategy.clone(), t.id.clone())).collect::<Vec<_>>()
+    };
+    let (one, other) = (ids(&trials), ids(&own("0.2")));
+    assert!(one.iter().any(|trial| trial.0 == "head" && other.contains(trial)), "a known name keeps its id");
+    assert!(
+        one.iter().all(|trial| trial.0 != "mine" || !other.contains(trial)),
+        "other phases are another trial"
+    );
+    assert_eq!(serde_json::from_str::<super::Trial>(&serde_json::to_string(mine).unwrap()).unwrap(), *mine);
+}
+
+#[test]
+fn a_strategy_that_will_not_do_is_refused_with_its_place() {
+    let refused = |name: &str, phases: &str| {
+        let rest = format!("[strategy.{name}]\nphases = {phases}\n");
+        let lines = plan(&file("model = [\"resnet18\"]\nstrategy = [\"mine\"]", &rest)).unwrap_err();
+        lines.join("\n")
+    };
+    let good = r#"[{ train = ["head"] }]"#;
+    for (name, phases, part) in [
+        ("head", good, "`head` cannot name a strategy"),
+        ("mine", "[]", "at least one phase"),
+        ("mine", "\"head\"", "list of tables"),
+        ("mine", "[{ epochs = 2 }]", "trains at least one part"),
+        ("mine", r#"[{ train = ["head"], epochs = 1, share = 0.5 }]"#, "not both"),
+        ("mine", r#"[{ train = ["head"], rate = 0 }]"#, "above 0"),
+        ("mine", r#"[{ train = ["head"], epohcs = 1 }]"#, "unknown key `epohcs`"),
+        ("mine", r#"[{ train = "head" }]"#, "`train` cannot be"),
+        ("mine", r#"[{ train = ["head"], batch-norm = "off" }]"#, "unknown BatchNorm policy"),
+        ("mine", r#"[{ train = ["layer9"] }]"#, "`layer9`, which resnet18 does not have"),
+        ("mine", r#"[{ train = ["head"], epochs = 3 }]"#, "its phases last 3"),
+        ("other", good, "unknown strategy `mine`"),
+    ] {
+        let lines = refused(name, phases);
+        assert!(lines.contains(part) && lines.starts_with("x.toml:"), "{part}: {lines}");
+    }
+}
