@@ -22,6 +22,7 @@ mod sheet;
 mod source;
 mod split;
 mod table;
+mod windows;
 
 pub use augment::{Augment, Placement};
 pub use dataset::{ClassCount, Dataset, FileLineage, NativeSizes};

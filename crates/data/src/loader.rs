@@ -1,12 +1,13 @@
 //! Batches for training and evaluation: [`Loader`], whose epochs yield each a [`Batch`] in HWNC.
 //!
-//! Each image's changes are drawn as in [`crate::Augment`] and carried out while its bytes are brought into the order of
-//! the batch, some rows at a time; each row is then normalised in one pass. A batch is assembled by one thread; an
-//! [`Epoch`] can be sent to another, which fills batches while the model computes.
+//! Each image's changes are drawn as in [`crate::Augment`] and carried out while its bytes are brought into the order
+//! of the batch, row by row; each row is then normalised in one pass. A batch is assembled by one thread; an [`Epoch`]
+//! can be sent to another, which fills batches while the model computes.
 
-use crate::augment::{Augment, Placement};
+use crate::augment::Augment;
 use crate::normalise::Normaliser;
 use crate::rows::Rows;
+use crate::windows::Windows;
 use crate::{DataError, Images};
 use frostline_streams::{Purpose, Streams};
 use std::sync::Arc;
@@ -65,6 +66,7 @@ pub struct Loader {
     indices: Arc<[u32]>,
     streams: Streams,
     options: LoaderOptions,
+    windows: Arc<Windows>,
     normaliser: Normaliser,
 }
 
@@ -96,8 +98,9 @@ impl Loader {
             return fail(format!("standard deviation {std} of a channel must be greater than 0"));
         }
         let normaliser = Normaliser::new(options.mean, options.std);
+        let windows = Arc::new(Windows::new(images.width(), options.augment));
         let streams = Streams::new(options.seed);
-        Ok(Self { images: images.clone(), indices: indices.into(), streams, options, normaliser })
+        Ok(Self { images: images.clone(), indices: indices.into(), streams, options, windows, normaliser })
     }
 
     /// Batches an epoch.
@@ -128,17 +131,12 @@ impl Loader {
 
     fn assemble(&self, epoch: u64, examples: &[u32]) -> Batch {
         let (height, width, n) = (self.images.height(), self.images.width(), examples.len());
-        let drawn: Vec<(&[u8], Placement)> = examples
-            .iter()
-            .map(|&i| {
-                (self.images.image(i as usize), self.options.augment.placement(&self.streams, epoch, i))
-            })
-            .collect();
+        let drawn = examples.iter().map(|&i| {
+            (self.images.image(i as usize), self.options.augment.placement(&self.streams, epoch, i))
+        });
+        let rows = Rows::new(drawn, &self.windows, height);
         let mut pixels = Vec::with_capacity(height * width * n * 3);
-        let run = self.normaliser.run(n);
-        let mut rows = Rows::new(&drawn, height, width);
-        let stride = rows.stride();
-        rows.for_each(|row| run.append(row, stride, &mut pixels));
+        rows.for_each(|row| self.normaliser.append(row, &mut pixels));
         let labels = examples.iter().map(|&i| self.images.labels()[i as usize]).collect();
         Batch { height, width, pixels, labels, examples: examples.to_vec() }
     }
@@ -178,6 +176,7 @@ impl ExactSizeIterator for Epoch {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::augment::Placement;
     use proptest::prelude::*;
 
     const MEAN: [f32; 3] = [0.485, 0.456, 0.406];

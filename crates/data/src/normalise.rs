@@ -1,13 +1,16 @@
 //! Normalisation in vector passes: [`Normaliser`] takes 8-bit values to `(value / 255 - mean) / std`, to the bit.
 //!
-//! Vector units divide slowly, so each quotient by a constant is a product with its reciprocal in two parts, one rounded to
-//! `f32` and the rest (Brisebarre, Muller and Raina 2004). That rounds as the quotient does for nearly every divisor;
-//! there are only 256 values a channel, so all of them are tried first, and where one differs division is what is used.
+//! Vector units divide slowly, so each quotient by a constant is a product with its reciprocal in two parts, one rounded
+//! to `f32` and the rest (Brisebarre, Muller and Raina 2004). That rounds as the quotient does for nearly every divisor;
+//! there are only 256 values a channel, so all of them are tried first, and where one differs, division is used.
 
 /// `1 / 255`, rounded.
 const SCALE: f32 = 1.0 / 255.0;
 /// What [`SCALE`] lacks.
 const SCALE_REST: f32 = (1.0 / 255.0 - SCALE as f64) as f32;
+
+/// Values a pass: whole pixels, and whole vectors of any kind.
+const LANES: usize = 48;
 
 /// Mean and standard deviation of three channels.
 #[derive(Clone, Debug)]
@@ -30,39 +33,15 @@ impl Normaliser {
         Self { mean, std, products: fused && mean.into_iter().zip(std).all(alike) }
     }
 
-    /// The same for `n` pixels side by side, `[n, 3]`.
-    pub(crate) fn run(&self, n: usize) -> Run {
-        let repeat = |channels: [f32; 3]| channels.into_iter().cycle().take(n * 3).collect();
-        Run {
-            mean: repeat(self.mean),
-            std: repeat(self.std),
-            inverse: repeat(self.std.map(|std| 1.0 / std)),
-            rest: repeat(self.std.map(rest)),
-            products: self.products,
-        }
-    }
-}
-
-/// Constants for each value of a run of pixels.
-pub(crate) struct Run {
-    mean: Vec<f32>,
-    std: Vec<f32>,
-    inverse: Vec<f32>,
-    rest: Vec<f32>,
-    products: bool,
-}
-
-impl Run {
-    /// Appends to `out` the front of each `stride` of `bytes`, as long as the run and normalised.
-    pub(crate) fn append(&self, bytes: &[u8], stride: usize, out: &mut Vec<f32>) {
-        pulp::Arch::new().dispatch(Append { run: self, bytes, stride, out });
+    /// Appends `bytes`, `[pixels, 3]`, to `out`.
+    pub(crate) fn append(&self, bytes: &[u8], out: &mut Vec<f32>) {
+        pulp::Arch::new().dispatch(Append { normaliser: self, bytes, out });
     }
 }
 
 struct Append<'a> {
-    run: &'a Run,
+    normaliser: &'a Normaliser,
     bytes: &'a [u8],
-    stride: usize,
     out: &'a mut Vec<f32>,
 }
 
@@ -71,19 +50,35 @@ impl pulp::NullaryFnOnce for Append<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { run: Run { mean, std, inverse, rest, products }, bytes, stride, out } = self;
-        for bytes in bytes.chunks_exact(stride) {
-            let values = bytes.iter().zip(mean);
-            if *products {
-                let values = values.zip(inverse).zip(rest);
-                out.extend(
-                    values.map(|(((&v, &mean), &inverse), &rest)| by_products(v, mean, inverse, rest)),
-                );
-            } else {
-                out.extend(values.zip(std).map(|((&v, &mean), &std)| by_division(v, mean, std)));
+        let Self { normaliser: Normaliser { mean, std, products }, bytes, out } = self;
+        let (mean, divisor) = (repeat(*mean), repeat(*std));
+        let (inverse, rest) = (repeat(std.map(|std| 1.0 / std)), repeat(std.map(rest)));
+        let mut values = [0.0; LANES];
+        let (passes, last) = bytes.as_chunks::<LANES>();
+        if *products {
+            for bytes in passes {
+                for i in 0..LANES {
+                    values[i] = by_products(bytes[i], mean[i], inverse[i], rest[i]);
+                }
+                out.extend_from_slice(&values);
+            }
+        } else {
+            for bytes in passes {
+                for i in 0..LANES {
+                    values[i] = by_division(bytes[i], mean[i], divisor[i]);
+                }
+                out.extend_from_slice(&values);
             }
         }
+        for ((&value, mean), std) in last.iter().zip(mean).zip(divisor) {
+            out.push(by_division(value, mean, std));
+        }
     }
+}
+
+/// The channels again and again.
+fn repeat(channels: [f32; 3]) -> [f32; LANES] {
+    std::array::from_fn(|i| channels[i % 3])
 }
 
 #[inline(always)]
@@ -109,13 +104,15 @@ mod tests {
     use proptest::array::uniform3;
     use proptest::prelude::*;
 
-    /// What is appended for all bytes in all channels, and what should be.
+    /// What is appended for all bytes in all channels and some more, and what should be.
     fn both(normaliser: &Normaliser) -> [Vec<u32>; 2] {
-        let bytes: Vec<u8> = (0..=u8::MAX).flat_map(|value| [value; 4]).collect();
+        let bytes: Vec<u8> = (0..=u8::MAX).chain(100..105).flat_map(|value| [value; 3]).collect();
+        assert_ne!(bytes.len() % LANES, 0);
         let mut out = Vec::new();
-        normaliser.run(1).append(&bytes, 4, &mut out);
-        let expected = (0..=u8::MAX).flat_map(|value| {
-            (0..3).map(move |c| (f32::from(value) / 255.0 - normaliser.mean[c]) / normaliser.std[c])
+        normaliser.append(&bytes, &mut out);
+        let channels = (0..3).cycle();
+        let expected = bytes.into_iter().zip(channels).map(|(value, channel)| {
+            (f32::from(value) / 255.0 - normaliser.mean[channel]) / normaliser.std[channel]
         });
         [out.into_iter().map(f32::to_bits).collect(), expected.map(f32::to_bits).collect()]
     }
@@ -123,12 +120,15 @@ mod tests {
     proptest! {
         #[test]
         fn any_constants_give_what_division_gives(
-            mean in uniform3(-1e3f32..1e3), usual in uniform3(1e-3f32..2.0), small in 1e-44f32..1e-37, large in 1e20f32..3e38,
+            mean in uniform3(-1e3f32..1e3),
+            std in uniform3(1e-3f32..2.0),
+            small in 1e-44f32..1e-37,
+            large in 1e20f32..3e38,
         ) {
-          for std in [usual, [usual[0], small, large]] {
-            let [out, expected] = both(&Normaliser::new(mean, std));
-            prop_assert_eq!(out, expected);
-          }
+            for std in [std, [std[0], small, large]] {
+                let [out, expected] = both(&Normaliser::new(mean, std));
+                prop_assert_eq!(out, expected);
+            }
         }
     }
 
