@@ -150,8 +150,7 @@ mod shuffle {
             for ((((a, b), c), d), bytes) in tiles.zip(bytes.chunks_exact_mut(stride * 4)) {
                 let mut pixels = [cast(a.pick), cast(b.pick), cast(c.pick), cast(d.pick)];
                 for ((pixels, source), tile) in pixels.iter_mut().zip(sources).zip([a, b, c, d]) {
-                    let bytes = &source[tile.start as usize..][..16];
-                    let bytes: [u8; 16] = bytes.try_into().expect("16 bytes");
+                    let bytes = source[tile.start as usize..][..16].as_chunks::<16>().0[0];
                     *pixels = simd.ssse3._mm_shuffle_epi8(cast(bytes), *pixels);
                 }
                 for (column, bytes) in

@@ -1,10 +1,13 @@
 //! A phase laid on a model: which parameters train, what BatchNorm layers do, and what of it all can move.
 
+use std::sync::Arc;
+
 use frostline_models::{BatchNorm, BatchNormMode, Model};
 
 use crate::{BatchNormPolicy, Phase, Recipe};
 
-/// Makes `model` train what `phase` trains, with its norms as the phase or the recipe says.
+/// Makes `model` train what `phase` trains, with its norms as the phase or, where that says nothing, the recipe says. The
+/// phase was laid over this model: it has a rate, or none, for each of its parameters.
 pub fn freeze(model: &Model, phase: &Phase, recipe: &Recipe) {
     for (parameter, rate) in model.parameters().iter().zip(&phase.rates) {
         parameter.set_trainable(rate.is_some());
@@ -40,10 +43,11 @@ pub(crate) struct Movable {
 impl Movable {
     pub(crate) fn of(model: &Model, phases: &[Phase], recipe: &Recipe) -> Self {
         let trains = |index: usize, phase: &Phase| phase.rates[index].is_some();
-        let named = |name: &str| model.parameters().iter().position(|parameter| parameter.name() == name);
         let moves = |norm: &BatchNorm, phase: &Phase| {
-            let own = [norm.weight(), norm.bias()].map(|parameter| named(parameter.name()));
-            let trains = own.into_iter().flatten().any(|index| trains(index, phase));
+            let own =
+                |parameter| Arc::ptr_eq(parameter, norm.weight()) || Arc::ptr_eq(parameter, norm.bias());
+            let mut rates = model.parameters().iter().zip(&phase.rates);
+            let trains = rates.any(|(parameter, rate)| rate.is_some() && own(parameter));
             uses_batch(policy(phase, recipe), trains)
         };
         Self {

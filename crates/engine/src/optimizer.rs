@@ -84,7 +84,8 @@ impl Optimizer {
         Ok(Self { kind, weight_decay, clip_norm, slots, pull: None })
     }
 
-    /// Moves what `phase` trains from now on, with its treatment of the state that parameters have.
+    /// Moves what `phase` trains from now on, with its treatment of the state that parameters have. The phase was laid over
+    /// the model whose parameters these are.
     pub fn begin(&mut self, phase: &Phase) {
         self.pull = phase.l2_sp;
         for (slot, rate) in self.slots.iter_mut().zip(&phase.rates) {

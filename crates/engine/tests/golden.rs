@@ -82,6 +82,18 @@ fn layer_decay_after_the_head_is_pytorchs() {
 }
 
 #[test]
+fn l2_sp_is_pytorchs_loss_with_the_penalty() {
+    check("head, then l2-sp:100 at a tenth, state kept", |parts| {
+        phases(parts, "head", Some("l2-sp:100"), 0.1)
+    });
+    // The pull is strong enough to be seen: without it, the losses are others.
+    let without = losses(|parts| phases(parts, "head", Some("full"), 0.1));
+    let with = losses(|parts| phases(parts, "head", Some("l2-sp:100"), 0.1));
+    let differences = with.iter().zip(&without).map(|(with, without)| (with - without).abs() / without);
+    assert!(differences.fold(0.0, f64::max) > 0.05, "{with:?} {without:?}");
+}
+
+#[test]
 fn bn_only_and_then_all_is_pytorchs() {
     check("bn-only, then all at a tenth, state kept", |parts| phases(parts, "bn-only", Some("full"), 0.1));
 }

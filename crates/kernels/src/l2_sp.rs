@@ -7,7 +7,8 @@ use crate::storage::{self, Values};
 use crate::{Gradient, tasks};
 
 /// `scale · gradient + strength · (parameter - anchor)`: the gradient of a loss with the penalty
-/// `strength / 2 · |parameter - anchor|²`, for optimizers whose decay joins the gradient.
+/// `strength / 2 · |parameter - anchor|²`, for optimizers whose decay joins the gradient. All have the parameter's shape;
+/// `scale` is what the loss's gradient alone is multiplied by, 1 or less where its norm is clipped.
 ///
 /// # Errors
 /// When the shapes of parameter, gradient and anchor differ.
@@ -40,7 +41,8 @@ pub fn pulled(
     Ok(storage::tensor(out, whole.shape())?.into())
 }
 
-/// Moves a parameter by `share` of the way to the anchor, for optimizers whose decay is apart from the gradient.
+/// Moves a parameter by `share` of the way to the anchor, which has its shape: 0 leaves it, 1 puts it there. For optimizers
+/// whose decay is apart from the gradient, with the learning rate times the strength as the share.
 ///
 /// # Errors
 /// When the shapes differ.

@@ -119,8 +119,10 @@ vectorised! {
         for row in (0..rows).step_by(SIDE) {
             for col in (0..cols).step_by(SIDE) {
                 if row + SIDE > rows || col + SIDE > cols {
-                    for (r, c) in (row..rows.min(row + SIDE)).flat_map(|r| (col..cols.min(col + SIDE)).map(move |c| (r, c))) {
-                        transposed[c * rows + r] = values[r * cols + c];
+                    for r in row..rows.min(row + SIDE) {
+                        for c in col..cols.min(col + SIDE) {
+                            transposed[c * rows + r] = values[r * cols + c];
+                        }
                     }
                     continue;
                 }

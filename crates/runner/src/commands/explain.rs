@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use frostline_engine::{Parts, Phase};
 use frostline_models::card;
 
+use super::plan::many;
 use crate::error::Error;
 use crate::plan::{Plan, Trial};
 use crate::recipe::strategy_of;
@@ -25,6 +26,12 @@ struct Expansion {
     batch_norm: String,
 }
 
+impl Expansion {
+    fn epochs(&self) -> usize {
+        self.phases.iter().map(|phase| phase.epochs).sum()
+    }
+}
+
 /// Each strategy on each model, phase by phase.
 ///
 /// # Errors
@@ -33,7 +40,7 @@ pub fn explain(plan: &Plan) -> Result<String, Error> {
     let mut text = String::new();
     for expansion in expansions(plan)? {
         let Expansion { strategy, parts, phases, batch_norm } = &expansion;
-        text += &format!("{strategy} on {}\n", parts.model);
+        text += &format!("{strategy} on {}, {}\n", parts.model, many(expansion.epochs(), "epoch"));
         let mut table = Table::new(&[
             "phase",
             ">epochs",
@@ -69,20 +76,29 @@ pub fn explain(plan: &Plan) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Writes a picture of each strategy on each model into `folder`; gives their paths.
+/// Writes a picture of each strategy on each model into `folder`, and of each number of epochs where there are several;
+/// gives their paths.
 ///
 /// # Errors
 /// As [`explain`]; a picture that cannot be drawn or written.
 pub fn pictures(plan: &Plan, folder: &Path) -> Result<Vec<PathBuf>, Error> {
     std::fs::create_dir_all(folder).map_err(|error| StoreError::writing(folder, error))?;
-    let write = |expansion: Expansion| {
-        let Expansion { strategy, parts, phases, .. } = expansion;
-        let svg = what_trains_when(&strategy, &parts, &phases).map_err(ReportError::from)?;
-        let path = folder.join(format!("{}-{}.svg", parts.model, strategy.replace(':', "-")));
+    let mut paths = Vec::new();
+    for expansion in expansions(plan)? {
+        let Expansion { strategy, parts, phases, .. } = &expansion;
+        let name = format!("{}-{}", parts.model, strategy.replace(':', "-"));
+        let mut path = folder.join(format!("{name}.svg"));
+        if paths.contains(&path) {
+            path = folder.join(format!("{name}-{}-epochs.svg", expansion.epochs()));
+        }
+        if paths.contains(&path) {
+            continue; // The same but for the BatchNorm policy, which is not in the picture.
+        }
+        let svg = what_trains_when(strategy, parts, phases).map_err(ReportError::from)?;
         write_file(&path, svg.as_bytes())?;
-        Ok(path)
-    };
-    expansions(plan)?.into_iter().map(write).collect()
+        paths.push(path);
+    }
+    Ok(paths)
 }
 
 fn expansions(plan: &Plan) -> Result<Vec<Expansion>, Error> {
@@ -120,7 +136,7 @@ mod tests {
                     model = [\"resnet18\", \"resnet34\"]\nstrategy = [\"lp-ft\", \"bn-only\"]\nseed = [0, 1]\n";
         let plan = expand(&Experiment::read(Path::new("x.toml"), text, &[]).unwrap()).unwrap();
         let told = explain(&plan).unwrap();
-        let headings: Vec<&str> = told.lines().filter(|line| line.contains(" on resnet")).collect();
+        let headings: Vec<&str> = told.lines().filter_map(|line| line.strip_suffix(", 4 epochs")).collect();
         let expected =
             ["bn-only on resnet18", "lp-ft on resnet18", "bn-only on resnet34", "lp-ft on resnet34"];
         assert_eq!(headings, expected);

@@ -78,7 +78,7 @@ fn totals(plan: &Plan, of: usize) -> String {
     text
 }
 
-fn many(count: usize, what: &str) -> String {
+pub(super) fn many(count: usize, what: &str) -> String {
     format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
 }
 

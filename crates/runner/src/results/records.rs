@@ -151,7 +151,7 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// The strategy's phase.
     pub phase: String,
-    /// Of the epoch's last step.
+    /// As scheduled for the epoch's last step, before the factors of the parts.
     pub learning_rate: f64,
     /// What each part that trained had of it; of several that name a parameter, the last counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -46,14 +46,22 @@ impl PhaseWords {
         };
         let length = match (self.epochs, self.share) {
             (Some(_), Some(_)) => {
-                return Err(("share", "a phase has `epochs` or a `share`, not both".to_owned()));
+                return Err(("share", "a phase has `epochs` or a `share`, not both; remove one".to_owned()));
             }
-            (Some(0), None) => return Err(("epochs", "a phase lasts at least 1 epoch".to_owned())),
+            (Some(0), None) => {
+                return Err((
+                    "epochs",
+                    "a phase lasts at least 1 epoch; remove it, or give it more".to_owned(),
+                ));
+            }
             (Some(epochs), None) => Length::Epochs(epochs),
             (None, share) => Length::Share(positive("share", share.unwrap_or(1.0))?),
         };
         if self.train.is_empty() {
-            return Err(("train", "a phase trains at least one part".to_owned()));
+            return Err((
+                "train",
+                "a phase trains at least one part; add for example train = [\"head\"]".to_owned(),
+            ));
         }
         Ok(PhaseSpec {
             name: self.name.clone(),
