@@ -6,6 +6,8 @@
 
 use candle_core::{Device, Result, Tensor, bail};
 
+use crate::tape;
+
 /// Activations `[H, W, N, C]`: contiguous, and known to be in this order.
 #[derive(Clone, Debug)]
 pub struct Hwnc(Tensor);
@@ -32,6 +34,15 @@ impl Hwnc {
             bail!("{} values do not fill activations of [{h}, {w}, {n}, {c}]", values.len());
         }
         Ok(Self(Tensor::from_vec(values, shape, device)?))
+    }
+
+    /// Takes rows `[N, C]` as maps of one pixel, `[1, 1, N, C]`. Differentiable.
+    ///
+    /// # Errors
+    /// When the tensor does not have two dimensions.
+    pub fn from_rows(rows: &Tensor) -> Result<Self> {
+        let (n, c) = rows.dims2()?;
+        Self::new(tape::reshape(rows, (1, 1, n, c))?)
     }
 
     /// Converts a tensor `[N, C, H, W]`, the order of PyTorch. Differentiable.

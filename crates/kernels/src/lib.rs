@@ -29,7 +29,7 @@ pub use conv_norm::{Normalisation, conv_norm};
 pub use gradient::Gradient;
 pub use layout::{Hwnc, oihw_to_tap_major, tap_major_to_oihw};
 pub use linear::linear;
-pub use loss::cross_entropy;
+pub use loss::{cross_entropy, mean_squared_error};
 pub use norm::{BatchStatistics, NormSpec, update_running};
 pub use pool::{PoolSpec, adaptive_avg_pool2d, avg_pool2d, global_avg_pool, max_pool2d, pool_output};
 pub use tape::{Gradients, Tape};

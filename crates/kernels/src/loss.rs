@@ -1,13 +1,14 @@
-//! The cross-entropy of logits with label smoothing.
+//! Losses: [`cross_entropy`] of logits with label smoothing, and [`mean_squared_error`].
 //!
-//! The entry is [`cross_entropy`], which follows PyTorch's `cross_entropy` with `reduction="mean"`. The gradient is
-//! computed with the loss, while the exponentials are at hand.
+//! Both follow PyTorch's functions with `reduction="mean"`. The gradient of the cross-entropy is computed with the loss,
+//! while the exponentials are at hand.
 
 use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use crate::storage::Values;
 use crate::{composed, storage, tape, tasks};
 
 /// The mean over a batch of the cross-entropy between logits `[N, K]` and `N` class labels: a scalar.
@@ -36,6 +37,21 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<
     }
     let gradient = tape::wanted(logits).then(OnceLock::new);
     tape::apply1(&logits.contiguous()?, CrossEntropy { labels: labels.to_vec(), smoothing, gradient })
+}
+
+/// The mean of the squared differences between `x` and a `target` of the same shape: a scalar. Only `x` gets a gradient.
+///
+/// # Errors
+/// When the shapes differ, or there are no values.
+pub fn mean_squared_error(x: &Tensor, target: &Tensor) -> Result<Tensor> {
+    if x.dims() != target.dims() || x.elem_count() == 0 {
+        bail!("mean squared error: the values are {:?} and the target is {:?}", x.dims(), target.dims());
+    }
+    let target = target.detach();
+    if !storage::runs_here(x) {
+        return composed::mean_squared_error(x, &target);
+    }
+    tape::apply1(&x.contiguous()?, SquaredError { target: target.contiguous()? })
 }
 
 struct CrossEntropy {
@@ -93,5 +109,37 @@ impl CustomOp1 for CrossEntropy {
         let scale = dloss.to_scalar::<f32>()?;
         let values = gradient.iter().map(|value| value * scale).collect();
         Ok(Some(storage::tensor(values, logits.shape())?))
+    }
+}
+
+struct SquaredError {
+    target: Tensor,
+}
+
+impl CustomOp1 for SquaredError {
+    fn name(&self) -> &'static str {
+        "mean-squared-error"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, target) = (storage::slice(x, layout)?, Values::of(&self.target)?);
+        let square = |(x, target): (&f32, &f32)| f64::from(x - target).powi(2);
+        let blocks = x.par_chunks(tasks::VALUES).zip(target.par_chunks(tasks::VALUES));
+        let sums: Vec<f64> = blocks.map(|(x, target)| x.iter().zip(target).map(square).sum()).collect();
+        let mean = sums.iter().sum::<f64>() / x.len() as f64;
+        Ok((CpuStorage::F32(vec![mean as f32]), Shape::from(())))
+    }
+
+    fn bwd(&self, x: &Tensor, _loss: &Tensor, dloss: &Tensor) -> Result<Option<Tensor>> {
+        let scale = 2.0 * dloss.to_scalar::<f32>()? / x.elem_count() as f32;
+        let (values, target) = (Values::of(x)?, Values::of(&self.target)?);
+        let mut dx = tasks::zeros(values.len());
+        let blocks = values.par_chunks(tasks::VALUES).zip(target.par_chunks(tasks::VALUES));
+        dx.par_chunks_mut(tasks::VALUES).zip(blocks).for_each(|(dx, (x, target))| {
+            for ((dx, x), target) in dx.iter_mut().zip(x).zip(target) {
+                *dx = scale * (x - target);
+            }
+        });
+        Ok(Some(storage::tensor(dx, x.shape())?))
     }
 }

@@ -147,3 +147,8 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<
     let log_probabilities = shifted.broadcast_sub(&log_sums)?;
     (log_probabilities * targets)?.sum_all()?.affine(-1.0 / n as f64, 0.0)
 }
+
+/// As [`crate::mean_squared_error`].
+pub fn mean_squared_error(x: &Tensor, target: &Tensor) -> Result<Tensor> {
+    (x - target)?.sqr()?.mean_all()
+}

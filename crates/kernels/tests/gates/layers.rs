@@ -1,7 +1,9 @@
 //! Linear layers, ReLU, dropout, flattening and the loss.
 
 use candle_core::{Device, Tensor, Var};
-use frostline_kernels::{Hwnc, Tape, composed, cross_entropy, dropout, flatten_hwc, linear, relu, relu_2d};
+use frostline_kernels::{
+    Hwnc, Tape, composed, cross_entropy, dropout, flatten_hwc, linear, mean_squared_error, relu, relu_2d,
+};
 use proptest::prelude::*;
 
 use crate::harness::{Array, Case, hold, numbers, properties};
@@ -32,6 +34,20 @@ fn check_loss((n, classes): (usize, usize), smoothing: f64, seed: u64) {
     });
 }
 
+fn check_squares(dims: &[usize], seed: u64) {
+    let target = Array::noise(dims, seed + 1);
+    hold(&Case {
+        name: format!("mean squared error of {dims:?}"),
+        inputs: vec![Array::noise(dims, seed)],
+        here: &|t| mean_squared_error(&t[0], &target.tensor()),
+        composed: &|t| composed::mean_squared_error(&t[0], &target.tensor()),
+        oracle: &|t| {
+            let squares = t[0].values.iter().zip(&target.values).map(|(x, target)| (x - target).powi(2));
+            Array { dims: vec![], values: vec![squares.sum::<f64>() / t[0].values.len() as f64] }
+        },
+    });
+}
+
 proptest! {
     #![proptest_config(properties(48))]
     #[test]
@@ -51,6 +67,24 @@ proptest! {
     ) {
         check_loss(shape, smoothing, seed);
     }
+}
+
+#[test]
+fn squared_errors_in_one_block_and_in_several() {
+    check_squares(&[3, 5, 2, 3], 1);
+    check_squares(&[1, 1, 1, 1], 2);
+    check_squares(&[41, 7, 60, 3], 3);
+}
+
+#[test]
+fn rows_are_maps_of_one_pixel() {
+    hold(&Case {
+        name: "rows as maps".into(),
+        inputs: vec![Array::noise(&[5, 7], 1)],
+        here: &|t| Ok(Hwnc::from_rows(&t[0])?.into_tensor()),
+        composed: &|t| t[0].reshape((1, 1, 5, 7)),
+        oracle: &|t| Array { dims: vec![1, 1, 5, 7], values: t[0].values.clone() },
+    });
 }
 
 #[test]

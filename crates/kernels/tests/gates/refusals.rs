@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
     ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, avg_pool2d, conv2d,
-    cross_entropy, dropout, linear, max_pool2d, oihw_to_tap_major, update_running,
+    cross_entropy, dropout, linear, max_pool2d, mean_squared_error, oihw_to_tap_major, update_running,
 };
 
 fn zeros(dims: &[usize]) -> Tensor {
@@ -48,6 +48,12 @@ fn pooling_names_the_sizes_that_do_not_fit() {
         refused(pool(&x, PoolSpec::square(3, 0, 1)), &["no output"]);
     }
     refused(adaptive_avg_pool2d(&x, (0, 3)), &["2x5", "0x3"]);
+}
+
+#[test]
+fn squared_errors_need_two_tensors_of_one_shape() {
+    refused(mean_squared_error(&zeros(&[2, 3]), &zeros(&[3, 2])), &["[2, 3]", "[3, 2]"]);
+    refused(mean_squared_error(&zeros(&[0]), &zeros(&[0])), &["[0]"]);
 }
 
 #[test]
