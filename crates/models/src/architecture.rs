@@ -31,6 +31,15 @@ impl Architecture {
         }
     }
 
+    /// Takes the last stage away, with its parameters and norms, which come last.
+    pub(crate) fn without_head(mut self) -> Self {
+        self.stages.pop();
+        let stages = self.stages.len();
+        self.parameters.retain(|parameter| parameter.stage < stages);
+        self.norms.retain(|norm| norm.stage < stages);
+        self
+    }
+
     /// Which taps of a convolution are stored.
     pub(crate) fn live_taps(&self, conv: &Conv) -> LiveTaps {
         match self.parameters[conv.weight.0].layout {
@@ -87,6 +96,8 @@ pub(crate) enum Layer {
         width: usize,
     },
     GlobalAvgPool,
+    /// `[N, C]` to `[1, 1, N, C]`; a map stays as it is.
+    AsMap,
     /// `[H, W, N, C]` to `[N, H·W·C]`; the next linear layer's weight has its rows in that order.
     Flatten,
     Dropout {
@@ -146,6 +157,11 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
+    /// Goes on with an architecture: stages that are opened come after its own.
+    pub(crate) fn extending(Architecture { stages, parameters, norms }: Architecture) -> Self {
+        Self { stages, parameters, norms }
+    }
+
     /// Opens the next stage; what is registered from now on belongs to it.
     pub(crate) fn stage(&mut self, name: &'static str) {
         self.stages.push(Stage { name, layers: Vec::new() });

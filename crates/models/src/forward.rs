@@ -67,6 +67,17 @@ impl Activation {
         }
     }
 
+    /// The map `[H, W, N, C]`: images, after the last stage of an autoencoder.
+    ///
+    /// # Errors
+    /// Where it is rows.
+    pub fn into_map(self) -> Result<Hwnc, ModelError> {
+        match self {
+            Activation::Map(map) => Ok(map),
+            Activation::Rows(rows) => Err(unfit("a map", &format!("rows {:?}", rows.dims()))),
+        }
+    }
+
     fn map(&self) -> candle_core::Result<&Hwnc> {
         match self {
             Activation::Map(map) => Ok(map),
@@ -109,6 +120,10 @@ impl Model {
                 kernels::adaptive_avg_pool2d(x.map()?, (*height, *width))?.into()
             }
             Layer::GlobalAvgPool => Activation::Rows(kernels::global_avg_pool(x.map()?)?),
+            Layer::AsMap => match x {
+                Activation::Map(map) => map.into(),
+                Activation::Rows(rows) => Hwnc::from_rows(&rows)?.into(),
+            },
             Layer::Flatten => Activation::Rows(kernels::flatten_hwc(x.map()?)?),
             Layer::Dropout { name, probability } => {
                 Activation::Rows(self.dropout(name, *probability, x.rows()?, pass)?)

@@ -7,6 +7,7 @@
 
 mod alexnet;
 mod architecture;
+mod autoencoder;
 mod error;
 mod forward;
 mod initial;
@@ -21,6 +22,7 @@ mod trace;
 mod weights;
 mod zoo;
 
+pub use autoencoder::build_autoencoder;
 pub use error::ModelError;
 pub use forward::{Activation, Pass};
 pub use load::{HeadPolicy, LoadReport, Mismatch, Misshapen};

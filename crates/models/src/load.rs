@@ -223,6 +223,25 @@ impl Model {
     }
 }
 
+impl Model {
+    /// [`Model::state_dict`] without the last stage: what another task takes over of this one.
+    ///
+    /// # Errors
+    /// Where a tensor cannot be read from its device.
+    pub fn trunk_state_dict(&self) -> Result<StateDict, ModelError> {
+        let mut dict = self.state_dict()?;
+        for parameter in self.parameters().iter().filter(|parameter| parameter.stage() == self.head()) {
+            dict.remove(parameter.name());
+        }
+        for norm in self.norms().iter().filter(|norm| norm.stage() == self.head()) {
+            for part in ["running_mean", "running_var", "num_batches_tracked"] {
+                dict.remove(&format!("{}.{part}", norm.name()));
+            }
+        }
+        Ok(dict)
+    }
+}
+
 /// Whether a tensor has the type its name asks for, and finite values.
 fn usable(name: &str, tensor: &Tensor) -> candle_core::Result<bool> {
     if name.ends_with(".num_batches_tracked") {

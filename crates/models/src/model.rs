@@ -82,7 +82,18 @@ pub fn build(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
 /// As [`build`], and where the device fails.
 pub fn build_on(name: &str, spec: &BuildSpec, device: &Device) -> Result<Model, ModelError> {
     let card = card(name)?;
-    let (mut architecture, traced) = plan(card, spec.classes, spec.height, spec.width)?;
+    let (architecture, traced) = plan(card, spec.classes, spec.height, spec.width)?;
+    assemble_shrunk(card, architecture, traced, spec, device)
+}
+
+/// Gives an architecture its numbers, without the taps that reach no pixel.
+pub(crate) fn assemble_shrunk(
+    card: &'static ModelCard,
+    mut architecture: Architecture,
+    traced: Vec<Traced>,
+    spec: &BuildSpec,
+    device: &Device,
+) -> Result<Model, ModelError> {
     for stage in &traced {
         architecture.shrink(&stage.live_taps);
     }
@@ -175,18 +186,26 @@ fn plan(
         return Err(ModelError::Input(format!("{} needs at least one class", card.title)));
     }
     let architecture = (card.architecture)(classes);
-    match trace(&architecture, height, width) {
-        Ok(traced) => Ok((architecture, traced)),
-        Err(failure) => Err(ModelError::TooSmall {
-            title: card.title,
-            height,
-            width,
-            stage: failure.stage,
-            layer: failure.layer,
-            map: failure.input,
-            smallest: smallest_side(&architecture),
-        }),
-    }
+    let traced = traced(card, &architecture, height, width)?;
+    Ok((architecture, traced))
+}
+
+/// [`trace`] with its failure as an error of the model.
+pub(crate) fn traced(
+    card: &ModelCard,
+    architecture: &Architecture,
+    height: usize,
+    width: usize,
+) -> Result<Vec<Traced>, ModelError> {
+    trace(architecture, height, width).map_err(|failure| ModelError::TooSmall {
+        title: card.title,
+        height,
+        width,
+        stage: failure.stage,
+        layer: failure.layer,
+        map: failure.input,
+        smallest: smallest_side(architecture),
+    })
 }
 
 fn summarise(architecture: &Architecture, traced: &[Traced]) -> Vec<StageSummary> {

@@ -96,7 +96,7 @@ fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Result<Extent
             costs.multiply_adds += (linear.from * linear.to) as u64;
             Ok(Extent { height: 1, width: 1, channels: linear.to })
         }
-        Layer::Relu | Layer::Dropout { .. } => Ok(input),
+        Layer::AsMap | Layer::Relu | Layer::Dropout { .. } => Ok(input),
     }
 }
 
