@@ -5,6 +5,14 @@ use std::path::{Path, PathBuf};
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
+    /// A choice of classes that the set does not have.
+    #[error("{set} {what}")]
+    Classes {
+        /// The source's string.
+        set: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
     /// A source string that names no kind of source, or misses a part.
     #[error(
         "data source `{given}`: {what}; write `digits`, `hub:OWNER/NAME[/CONFIG][@REVISION]`, \

@@ -86,6 +86,12 @@ impl Images {
         let labels = indices.iter().map(|&i| self.labels[i as usize]).collect();
         Self { pixels: Arc::new(pixels), labels: Arc::new(labels), ..*self }
     }
+
+    /// The same images with other labels, one each.
+    pub(crate) fn labelled(self, labels: Vec<u32>) -> Self {
+        debug_assert_eq!(labels.len(), self.len());
+        Self { labels: Arc::new(labels), ..self }
+    }
 }
 
 #[cfg(test)]

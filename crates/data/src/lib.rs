@@ -30,6 +30,6 @@ pub use error::DataError;
 pub use images::Images;
 pub use loader::{Batch, Epoch, Loader, LoaderOptions};
 pub use prepare::{Prepared, open, prepare};
-pub use sheet::contact_sheet;
+pub use sheet::{contact_sheet, picture_rows};
 pub use source::Source;
 pub use split::{Splits, split};

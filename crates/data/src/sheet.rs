@@ -1,4 +1,5 @@
-//! A picture of a data set to look at: [`contact_sheet`], one row a class, with its name and some training images.
+//! Pictures to look at: [`contact_sheet`] of a data set, one row a class, with its name and some training images;
+//! [`picture_rows`] of any images.
 
 use crate::{DataError, Dataset};
 use image::imageops::{self, FilterType};
@@ -6,7 +7,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use std::path::Path;
 
 /// Images of each class.
-const COLUMNS: u32 = 10;
+const COLUMNS: usize = 10;
 /// Most classes that are drawn.
 const ROWS: usize = 100;
 /// Smaller images are enlarged by a whole factor, without smoothing, to at least this side.
@@ -25,31 +26,47 @@ const NAME: usize = 14;
 /// # Errors
 /// The file cannot be written.
 pub fn contact_sheet(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
-    draw(dataset)
+    let images = &dataset.train;
+    let row = |(class, name): (usize, &String)| {
+        let members = (0..images.len()).filter(|&i| images.labels()[i] as usize == class);
+        (name.clone(), members.take(COLUMNS).map(|i| images.image(i).to_vec()).collect())
+    };
+    let rows: Vec<_> = dataset.classes.iter().take(ROWS).enumerate().map(row).collect();
+    picture_rows(&rows, (images.height(), images.width()), path)
+}
+
+/// Writes a PNG of rows of images of one size (height, width), each row with its name before it; an image is
+/// `[height, width, 3]`. Names are drawn in capitals and cut after fourteen characters.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn picture_rows(
+    rows: &[(String, Vec<Vec<u8>>)],
+    size: (usize, usize),
+    path: &Path,
+) -> Result<(), DataError> {
+    draw(rows, size)
         .save_with_format(path, ImageFormat::Png)
         .map_err(|error| DataError::io(path, std::io::Error::other(error)))
 }
 
-fn draw(dataset: &Dataset) -> RgbImage {
-    let images = &dataset.train;
-    let (native_height, native_width) = (images.height() as u32, images.width() as u32);
-    let side = native_height.max(native_width);
+fn draw(rows: &[(String, Vec<Vec<u8>>)], size: (usize, usize)) -> RgbImage {
+    let (native_height, native_width) = (size.0 as u32, size.1 as u32);
+    let side = native_height.max(native_width).max(1);
     let (scale, divisor) = if side > MOST { (MOST, side) } else { (LEAST.div_ceil(side), 1) };
     let sized = |pixels: u32| (pixels * scale / divisor).max(1);
     let (height, width) = (sized(native_height), sized(native_width));
     let filter = if side > MOST { FilterType::Triangle } else { FilterType::Nearest };
     let margin = (NAME as u32 * 4 + 1) * DOT + GAP;
-    let classes = &dataset.classes[..dataset.classes.len().min(ROWS)];
     let (row, column) = (height + GAP, width + GAP);
-    let size = (margin + COLUMNS * column, GAP + classes.len() as u32 * row);
+    let columns = rows.iter().map(|(_, images)| images.len()).max().unwrap_or(0) as u32;
+    let size = (margin + columns * column, GAP + rows.len() as u32 * row);
     let mut sheet = RgbImage::from_pixel(size.0, size.1, Rgb([255; 3]));
-    for (class, name) in classes.iter().enumerate() {
-        let top = GAP + class as u32 * row;
+    for (index, (name, images)) in rows.iter().enumerate() {
+        let top = GAP + index as u32 * row;
         write_name(&mut sheet, name, GAP, top + height.saturating_sub(5 * DOT) / 2);
-        let members = (0..images.len()).filter(|&i| images.labels()[i] as usize == class);
-        for (position, i) in members.take(COLUMNS as usize).enumerate() {
-            let pixels = images.image(i).to_vec();
-            if let Some(image) = RgbImage::from_raw(native_width, native_height, pixels) {
+        for (position, pixels) in images.iter().enumerate() {
+            if let Some(image) = RgbImage::from_raw(native_width, native_height, pixels.clone()) {
                 let cell = imageops::resize(&image, width, height, filter);
                 imageops::replace(&mut sheet, &cell, (margin + position as u32 * column).into(), top.into());
             }

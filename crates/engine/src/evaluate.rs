@@ -3,8 +3,9 @@
 use frostline_data::{Augment, Images, Loader, LoaderOptions};
 use frostline_kernels::Hwnc;
 use frostline_models::{Model, Pass};
+use frostline_streams::Streams;
 
-use crate::EngineError;
+use crate::{EngineError, Objective};
 
 /// What the model says of one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,10 +42,7 @@ pub fn evaluate(
     mean: [f32; 3],
     std: [f32; 3],
 ) -> Result<Evaluation, EngineError> {
-    let batch = batch_size(images.height(), images.width());
-    let augment = Augment::default();
-    let options = LoaderOptions { batch, augment, mean, std, seed: 0, shuffle: false, drop_last: false };
-    let loader = Loader::new(images, indices.to_vec(), options)?;
+    let loader = loader(images, indices, mean, std)?;
     let mut predictions = Vec::with_capacity(indices.len());
     let mut loss = 0.0;
     for batch in loader.epoch(0) {
@@ -61,6 +59,69 @@ pub fn evaluate(
     let count = predictions.len() as f64;
     let right = predictions.iter().filter(|p| p.predicted == p.label).count() as f64;
     Ok(Evaluation { loss: loss / count, accuracy: right / count, predictions })
+}
+
+/// How well `model` does what `objective` asks, on the images of `indices`, without label smoothing. Noise is that of
+/// epoch 0, so that it is the same at every call.
+pub(crate) fn review(
+    model: &Model,
+    images: &Images,
+    indices: &[u32],
+    (mean, std): ([f32; 3], [f32; 3]),
+    objective: Objective,
+    streams: &Streams,
+) -> Result<Sums, EngineError> {
+    let mut sums = Sums::default();
+    for batch in loader(images, indices, mean, std)?.epoch(0) {
+        let lesson = objective.lesson(batch, streams, 0, model.device())?;
+        let answer = model.forward_range(0..model.stages().len(), lesson.input.clone(), &Pass::Evaluate)?;
+        let answer = lesson.answered(answer, 0.0)?;
+        let examples = lesson.examples.len();
+        let loss = f64::from(answer.loss.to_scalar::<f32>()?) * examples as f64;
+        sums.add(&Sums { loss, right: answer.right, examples });
+    }
+    Ok(sums)
+}
+
+/// Sums over examples.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) loss: f64,
+    /// None where nothing is right or wrong.
+    pub(crate) right: Option<usize>,
+    pub(crate) examples: usize,
+}
+
+impl Sums {
+    pub(crate) fn of(evaluation: Evaluation) -> Self {
+        let examples = evaluation.predictions.len();
+        let right = evaluation.predictions.iter().filter(|p| p.predicted == p.label).count();
+        Self { loss: evaluation.loss * examples as f64, right: Some(right), examples }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.right = match (self.right, other.right) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(0) + b.unwrap_or(0)),
+        };
+        self.examples += other.examples;
+    }
+
+    pub(crate) fn mean_loss(&self) -> f64 {
+        self.loss / self.examples as f64
+    }
+
+    pub(crate) fn accuracy(&self) -> Option<f64> {
+        self.right.map(|right| right as f64 / self.examples as f64)
+    }
+}
+
+fn loader(images: &Images, indices: &[u32], mean: [f32; 3], std: [f32; 3]) -> Result<Loader, EngineError> {
+    let batch = batch_size(images.height(), images.width());
+    let augment = Augment::default();
+    let options = LoaderOptions { batch, augment, mean, std, seed: 0, shuffle: false, drop_last: false };
+    Ok(Loader::new(images, indices.to_vec(), options)?)
 }
 
 /// Images a forward pass: as many as keep the activations of one in proportion, whatever the training batch is, so

@@ -1,11 +1,13 @@
 //! Training: freeze strategies, optimizers, schedules, the loop over epochs, and evaluation.
 //!
-//! [`train`] runs one trial: a [`Task`] (model, data, [`Recipe`], [`Strategy`]) in, a [`Trained`] out. What happens
+//! [`train`] runs one trial: a [`Task`] (model, data, [`Recipe`], [`Strategy`]) in, a [`Trained`] out; [`pretrain`] does it
+//! for another [`Objective`] than the labels. What happens
 //! on the way is told to an [`Observer`]; this crate neither prints, nor reads a clock, nor knows where results live.
 
 mod audit;
 mod evaluate;
 mod freeze;
+mod objective;
 mod observer;
 mod optimizer;
 mod recipe;
@@ -16,9 +18,10 @@ mod train;
 
 pub use evaluate::{Evaluation, Prediction, evaluate};
 pub use freeze::freeze;
+pub use objective::{Objective, ROTATIONS};
 pub use observer::{EpochReport, Event, Observer, PartRate, Section, Silent};
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use recipe::{BatchNormPolicy, Keep, Recipe, RecipeError, ScheduleOver};
 pub use schedule::{Schedule, Timetable};
 pub use strategy::{Length, Part, Parts, Phase, PhaseSpec, Rule, StateOnStart, Strategy, StrategyError};
-pub use train::{EngineError, Task, Trained, train};
+pub use train::{EngineError, Pretrained, Task, Trained, pretrain, train};

@@ -40,11 +40,11 @@ pub struct EpochReport {
     pub rates: Vec<PartRate>,
     /// Mean over the examples of the loss at the step that used them.
     pub train_loss: f64,
-    /// Share of the examples that were right at the step that used them, in [0, 1].
-    pub train_accuracy: f64,
-    /// Mean cross-entropy over the validation split, without label smoothing; none without a validation split.
+    /// Share of the examples that were right at the step that used them, in [0, 1]; none where the objective has no classes.
+    pub train_accuracy: Option<f64>,
+    /// Mean loss over the validation split, without label smoothing; none without a validation split.
     pub validation_loss: Option<f64>,
-    /// In [0, 1]; none without a validation split.
+    /// In [0, 1]; none without a validation split or without classes.
     pub validation_accuracy: Option<f64>,
 }
 

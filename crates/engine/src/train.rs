@@ -1,4 +1,5 @@
 //! The training of one trial: [`train`] takes a [`Task`] through the phases of its strategy and gives a [`Trained`].
+//! [`pretrain`] does the same for another [`Objective`], and opens no test split.
 //!
 //! One screen a level: a trial is phases, a phase is epochs, an epoch is steps. The test split is opened once, at the
 //! end; whatever is chosen is chosen on validation.
@@ -7,17 +8,17 @@ use std::ops::ControlFlow;
 use std::sync::mpsc;
 
 use frostline_data::{Augment, Batch, DataError, Dataset, Loader, LoaderOptions, Splits};
-use frostline_kernels::{Hwnc, Tape, cross_entropy};
-use frostline_models::{Model, ModelError, Pass};
+use frostline_kernels::{Hwnc, Tape};
+use frostline_models::{Activation, Model, ModelError, Pass};
 use frostline_streams::Streams;
 
 use crate::audit::Audit;
-use crate::evaluate::most_likely;
+use crate::evaluate::{Sums, review};
 use crate::freeze::{self, Movable, freeze};
 use crate::snapshot::Snapshot;
 use crate::{
-    BatchNormPolicy, EpochReport, Evaluation, Event, Keep, Observer, Optimizer, PartRate, Parts, Phase,
-    Recipe, RecipeError, Rule, ScheduleOver, Section, Strategy, StrategyError, Timetable, evaluate,
+    BatchNormPolicy, EpochReport, Evaluation, Event, Keep, Objective, Observer, Optimizer, PartRate, Parts,
+    Phase, Recipe, RecipeError, Rule, ScheduleOver, Section, Strategy, StrategyError, Timetable, evaluate,
 };
 
 /// One trial's work, with everything resolved.
@@ -54,6 +55,15 @@ pub struct Trained {
     pub test: Evaluation,
     /// The most parameters that a phase trained.
     pub trainable_parameters: usize,
+}
+
+/// What came of a pretraining. The model holds the weights of the chosen epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pretrained {
+    /// Every epoch, in order.
+    pub epochs: Vec<EpochReport>,
+    /// The epoch whose weights the model holds, counted from 1.
+    pub chosen_epoch: usize,
 }
 
 /// Why a trial did not finish.
@@ -111,24 +121,46 @@ pub enum EngineError {
 /// # Errors
 /// [`EngineError`]; the model is then in an unspecified state between two steps.
 pub fn train(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Trained, EngineError> {
-    task.recipe.check()?;
     // On a thread of the pool: handing each operation over to it, and waiting for it, would cost more than some take.
-    rayon::scope(|_| train_here(task, observer))
+    rayon::scope(|_| fit(task, Objective::Labels, observer)?.test())
 }
 
-fn train_here(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Trained, EngineError> {
+/// Trains `task.model` for `objective`; no image of the test split is looked at.
+///
+/// # Errors
+/// As [`train`]; [`EngineError::Unfit`] where an epoch shall be chosen by an accuracy that the objective does not have.
+pub fn pretrain(
+    task: &Task<'_>,
+    objective: Objective,
+    observer: &mut dyn Observer,
+) -> Result<Pretrained, EngineError> {
+    rayon::scope(|_| {
+        let run = fit(task, objective, observer)?;
+        Ok(Pretrained { chosen_epoch: run.chosen_epoch, epochs: run.epochs })
+    })
+}
+
+/// A run with all its epochs behind it and the chosen weights in the model.
+fn fit<'a>(
+    task: &Task<'a>,
+    objective: Objective,
+    observer: &'a mut dyn Observer,
+) -> Result<Run<'a>, EngineError> {
+    task.recipe.check()?;
     let phases = task.strategy.phases(&Parts::of(task.model), task.recipe.epochs)?;
-    let mut run = Run::new(*task, &phases, observer)?;
+    let mut run = Run::new(*task, objective, &phases, observer)?;
     let mut optimizer = Optimizer::new(task.recipe, task.model.parameters(), &phases)?;
     for phase in &phases {
         run.phase(phase, &mut optimizer)?;
     }
-    run.finish()
+    run.choose()?;
+    Ok(run)
 }
 
 /// A trial under way.
 struct Run<'a> {
     task: Task<'a>,
+    objective: Objective,
     observer: &'a mut dyn Observer,
     loader: Loader,
     /// Of the trial, or of the phase under way.
@@ -139,6 +171,8 @@ struct Run<'a> {
     movable: Movable,
     epochs: Vec<EpochReport>,
     best: Option<Best>,
+    /// The epoch whose weights the model holds at the end.
+    chosen_epoch: usize,
     trainable: usize,
 }
 
@@ -150,8 +184,17 @@ struct Best {
 }
 
 impl<'a> Run<'a> {
-    fn new(task: Task<'a>, phases: &[Phase], observer: &'a mut dyn Observer) -> Result<Self, EngineError> {
+    fn new(
+        task: Task<'a>,
+        objective: Objective,
+        phases: &[Phase],
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, EngineError> {
         let (recipe, splits) = (task.recipe, task.splits);
+        if recipe.keep == Keep::Best && matches!(objective, Objective::Reconstruction { .. }) {
+            let problem = "keep = \"best\" chooses by accuracy, which a reconstruction does not have; set keep = \"last\"";
+            return Err(EngineError::Unfit(problem.to_owned()));
+        }
         if recipe.keep == Keep::Best && splits.validation.is_empty() {
             let problem = "keep = \"best\" chooses on validation, and there is no validation split; set \
                            validation above 0, or keep = \"last\"";
@@ -170,6 +213,7 @@ impl<'a> Run<'a> {
         let timetable = Timetable::new(recipe.schedule, recipe.epochs, loader.batches(), recipe.warmup);
         Ok(Self {
             task,
+            objective,
             observer,
             loader,
             timetable,
@@ -178,6 +222,7 @@ impl<'a> Run<'a> {
             movable: Movable::of(task.model, phases, recipe),
             epochs: Vec::new(),
             best: None,
+            chosen_epoch: 0,
             trainable: 0,
         })
     }
@@ -213,10 +258,10 @@ impl<'a> Run<'a> {
             phase: phase.name.clone(),
             learning_rate,
             rates: phase.rules.iter().map(rate).collect(),
-            train_loss: sums.loss / sums.examples as f64,
-            train_accuracy: sums.right as f64 / sums.examples as f64,
-            validation_loss: validation.as_ref().map(|v| v.loss),
-            validation_accuracy: validation.as_ref().map(|v| v.accuracy),
+            train_loss: sums.mean_loss(),
+            train_accuracy: sums.accuracy(),
+            validation_loss: validation.as_ref().map(Sums::mean_loss),
+            validation_accuracy: validation.as_ref().and_then(Sums::accuracy),
         };
         self.keep_best(&report)?;
         self.tell(Event::Epoch(&report))?;
@@ -239,8 +284,8 @@ impl<'a> Run<'a> {
                 let done =
                     self.timed(Section::Train, |run| run.step(epoch, step, phase, optimizer, batch))?;
                 sums.add(&done);
-                let loss = done.loss / done.examples as f64;
-                self.tell(Event::Step { epoch, step, steps, examples: done.examples, loss })?;
+                let (examples, loss) = (done.examples, done.mean_loss());
+                self.tell(Event::Step { epoch, step, steps, examples, loss })?;
             }
             Ok(sums)
         })
@@ -256,33 +301,36 @@ impl<'a> Run<'a> {
         batch: Batch,
     ) -> Result<Sums, EngineError> {
         let (model, recipe) = (self.task.model, self.task.recipe);
-        let examples = batch.labels.len();
-        let input = Hwnc::from_vec(batch.pixels, (batch.height, batch.width, examples, 3), model.device())?;
-        let pass = Pass::Train { streams: self.streams, epoch: epoch as u64, examples: &batch.examples };
-        let ((logits, loss), tape) = Tape::record(|| {
-            let logits = forward(model, input, phase.frozen_prefix, freeze::policy(phase, recipe), &pass)?;
-            let loss = cross_entropy(&logits, &batch.labels, recipe.label_smoothing)?;
-            Ok::<_, EngineError>((logits, loss))
+        let lesson = self.objective.lesson(batch, &self.streams, epoch as u64, model.device())?;
+        let pass = Pass::Train { streams: self.streams, epoch: epoch as u64, examples: &lesson.examples };
+        let (answer, tape) = Tape::record(|| {
+            let input = lesson.input.clone();
+            let answer = forward(model, input, phase.frozen_prefix, freeze::policy(phase, recipe), &pass)?;
+            lesson.answered(answer, recipe.label_smoothing)
         })?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        if !value.is_finite() {
-            return Err(EngineError::Diverged { epoch, step, loss: value });
+        let loss = f64::from(answer.loss.to_scalar::<f32>()?);
+        if !loss.is_finite() {
+            return Err(EngineError::Diverged { epoch, step, loss });
         }
         let rate = self.learning_rate((epoch - 1) * self.loader.batches() + step - 1);
-        optimizer.step(&tape.backward(&loss)?, rate)?;
-        let logits = logits.to_vec2::<f32>()?;
-        let right =
-            logits.iter().zip(&batch.labels).filter(|(row, label)| most_likely(row).0 == **label).count();
-        Ok(Sums { loss: value * examples as f64, right, examples })
+        optimizer.step(&tape.backward(&answer.loss)?, rate)?;
+        let examples = lesson.examples.len();
+        Ok(Sums { loss: loss * examples as f64, right: answer.right, examples })
     }
 
-    fn validate(&mut self) -> Result<Option<Evaluation>, EngineError> {
+    fn validate(&mut self) -> Result<Option<Sums>, EngineError> {
         if self.task.splits.validation.is_empty() {
             return Ok(None);
         }
-        let task = self.task;
+        let Task { model, dataset, splits, mean, std, .. } = self.task;
+        let (objective, streams) = (self.objective, self.streams);
         self.timed(Section::Evaluation, |_| {
-            evaluate(task.model, &task.dataset.train, &task.splits.validation, task.mean, task.std).map(Some)
+            let images = &dataset.train;
+            match objective {
+                Objective::Labels => evaluate(model, images, &splits.validation, mean, std).map(Sums::of),
+                _ => review(model, images, &splits.validation, (mean, std), objective, &streams),
+            }
+            .map(Some)
         })
     }
 
@@ -298,21 +346,26 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Brings the chosen epoch back, and opens the test split.
-    fn finish(mut self) -> Result<Trained, EngineError> {
-        let task = self.task;
-        let mut chosen_epoch = self.epochs.len();
+    /// Brings the chosen epoch back.
+    fn choose(&mut self) -> Result<(), EngineError> {
+        self.chosen_epoch = self.epochs.len();
         if let Some(best) = self.best.take()
-            && best.epoch != chosen_epoch
+            && best.epoch != self.chosen_epoch
         {
-            chosen_epoch = best.epoch;
-            self.timed(Section::Checkpoint, |_| best.snapshot.restore(task.model))?;
+            self.chosen_epoch = best.epoch;
+            let model = self.task.model;
+            self.timed(Section::Checkpoint, |_| best.snapshot.restore(model))?;
         }
-        let all: Vec<u32> = (0..task.dataset.test.len() as u32).collect();
-        let test = self.timed(Section::Evaluation, |_| {
-            evaluate(task.model, &task.dataset.test, &all, task.mean, task.std)
-        })?;
-        Ok(Trained { epochs: self.epochs, chosen_epoch, test, trainable_parameters: self.trainable })
+        Ok(())
+    }
+
+    /// Opens the test split.
+    fn test(mut self) -> Result<Trained, EngineError> {
+        let Task { model, dataset, mean, std, .. } = self.task;
+        let all: Vec<u32> = (0..dataset.test.len() as u32).collect();
+        let test = self.timed(Section::Evaluation, |_| evaluate(model, &dataset.test, &all, mean, std))?;
+        let (epochs, chosen_epoch) = (self.epochs, self.chosen_epoch);
+        Ok(Trained { epochs, chosen_epoch, test, trainable_parameters: self.trainable })
     }
 
     fn learning_rate(&self, step: usize) -> f64 {
@@ -338,23 +391,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Sums over examples.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    loss: f64,
-    right: usize,
-    examples: usize,
-}
-
-impl Sums {
-    fn add(&mut self, other: &Self) {
-        self.loss += other.loss;
-        self.right += other.right;
-        self.examples += other.examples;
-    }
-}
-
-/// Logits `[N, classes]`. The frozen prefix has no tape, as none of its parameters is tracked; unless the policy keeps
+/// What the last stage gives. The frozen prefix has no tape, as none of its parameters is tracked; unless the policy keeps
 /// BatchNorm training everywhere, it runs as in evaluation (no dropout), so that it is a fixed function of the image.
 fn forward(
     model: &Model,
@@ -362,8 +399,8 @@ fn forward(
     prefix: usize,
     policy: BatchNormPolicy,
     pass: &Pass<'_>,
-) -> Result<candle_core::Tensor, EngineError> {
+) -> Result<Activation, EngineError> {
     let prefix_pass = if policy == BatchNormPolicy::Train { pass } else { &Pass::Evaluate };
     let features = model.forward_range(0..prefix, input, prefix_pass)?;
-    Ok(model.forward_range(prefix..model.stages().len(), features, pass)?.into_tensor()?)
+    Ok(model.forward_range(prefix..model.stages().len(), features, pass)?)
 }

@@ -1,0 +1,200 @@
+//! What a model learns of its images: an [`Objective`] makes a [`Lesson`] of a batch and a loss of the model's answer.
+//! Labels are what trials learn; the others need none, and are for pretraining.
+
+use candle_core::{Device, Tensor};
+use frostline_data::Batch;
+use frostline_kernels::{Hwnc, cross_entropy, mean_squared_error};
+use frostline_models::Activation;
+use frostline_streams::{Purpose, Streams};
+use rayon::prelude::*;
+
+use crate::EngineError;
+use crate::evaluate::most_likely;
+
+/// What a model learns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Objective {
+    /// The label of an image, by cross-entropy.
+    Labels,
+    /// By how many quarter turns an image was rotated (Gidaris, Singh and Komodakis 2018). A step learns all four turns of
+    /// each image of its batch, so it has four times as many images; the model has four classes.
+    Rotations,
+    /// The image itself, by the mean squared error of its normalised values. The model is an autoencoder.
+    Reconstruction {
+        /// The standard deviation of the Gaussian noise that is added to the normalised image before it is encoded; 0 for
+        /// none. Above 0 this is a denoising autoencoder (Vincent et al. 2008).
+        noise: f32,
+    },
+}
+
+/// The turns of [`Objective::Rotations`].
+pub const ROTATIONS: usize = 4;
+
+/// A batch as a model sees it, and what it should answer.
+pub(crate) struct Lesson {
+    pub(crate) input: Hwnc,
+    /// The number of each image, the key of its dropout masks.
+    pub(crate) examples: Vec<u32>,
+    target: Target,
+}
+
+enum Target {
+    Classes(Vec<u32>),
+    Image(Tensor),
+}
+
+/// How far a model's answer is from the target.
+pub(crate) struct Answer {
+    /// A scalar, on the tape where there is one.
+    pub(crate) loss: Tensor,
+    /// How many images were classified rightly; none where there are no classes.
+    pub(crate) right: Option<usize>,
+}
+
+impl Objective {
+    /// Makes a lesson of a batch. Noise is drawn by (epoch, example).
+    pub(crate) fn lesson(
+        self,
+        batch: Batch,
+        streams: &Streams,
+        epoch: u64,
+        device: &Device,
+    ) -> Result<Lesson, EngineError> {
+        let dims = (batch.height, batch.width, batch.labels.len(), 3);
+        match self {
+            Self::Labels => {
+                let input = Hwnc::from_vec(batch.pixels, dims, device)?;
+                Ok(Lesson { input, examples: batch.examples, target: Target::Classes(batch.labels) })
+            }
+            Self::Rotations => rotations(&batch, device),
+            Self::Reconstruction { noise } => {
+                let clean = Hwnc::from_vec(batch.pixels.clone(), dims, device)?;
+                let input = if noise > 0.0 {
+                    let mut pixels = batch.pixels;
+                    add_noise(&mut pixels, &batch.examples, noise, streams, epoch);
+                    Hwnc::from_vec(pixels, dims, device)?
+                } else {
+                    clean.clone()
+                };
+                Ok(Lesson { input, examples: batch.examples, target: Target::Image(clean.into_tensor()) })
+            }
+        }
+    }
+}
+
+impl Lesson {
+    /// The loss of the model's answer, classes with label smoothing.
+    pub(crate) fn answered(&self, answer: Activation, smoothing: f64) -> Result<Answer, EngineError> {
+        match &self.target {
+            Target::Classes(labels) => {
+                let logits = answer.into_tensor()?;
+                let loss = cross_entropy(&logits, labels, smoothing)?;
+                let rows = logits.to_vec2::<f32>()?;
+                let right = rows.iter().zip(labels).filter(|(row, label)| most_likely(row).0 == **label);
+                Ok(Answer { loss, right: Some(right.count()) })
+            }
+            Target::Image(image) => {
+                let loss = mean_squared_error(answer.into_map()?.tensor(), image)?;
+                Ok(Answer { loss, right: None })
+            }
+        }
+    }
+}
+
+/// All four turns of each image: the images of a turn together, in the order of the batch.
+fn rotations(batch: &Batch, device: &Device) -> Result<Lesson, EngineError> {
+    let (side, n) = (batch.height, batch.labels.len());
+    if batch.width != side {
+        let problem = format!("rotations need square images, not {side}x{}", batch.width);
+        return Err(EngineError::Unfit(problem));
+    }
+    let last = side - 1;
+    let mut pixels = Vec::with_capacity(ROTATIONS * batch.pixels.len());
+    for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
+        // Counter-clockwise, as PyTorch's `rot90` turns.
+        for (from_y, from_x) in [(y, x), (x, last - y), (last - y, last - x), (last - x, y)] {
+            pixels.extend_from_slice(&batch.pixels[(from_y * side + from_x) * n * 3..][..n * 3]);
+        }
+    }
+    let turns = 0..ROTATIONS as u32;
+    let labels = turns.clone().flat_map(|turn| std::iter::repeat_n(turn, n)).collect();
+    let number = |turn: u32| {
+        batch.examples.iter().map(move |example| example.wrapping_mul(ROTATIONS as u32).wrapping_add(turn))
+    };
+    let examples = turns.flat_map(number).collect();
+    let input = Hwnc::from_vec(pixels, (side, side, ROTATIONS * n, 3), device)?;
+    Ok(Lesson { input, examples, target: Target::Classes(labels) })
+}
+
+/// Adds noise to pixels `[H, W, N, 3]`, each image's from its own stream, by rows, then columns, then channels.
+fn add_noise(pixels: &mut [f32], examples: &[u32], deviation: f32, streams: &Streams, epoch: u64) {
+    let n = examples.len();
+    let values = pixels.len() / n;
+    let noise: Vec<Vec<f32>> = examples
+        .par_iter()
+        .map(|&example| {
+            let mut draws = streams.draws(Purpose::Noise, epoch, u64::from(example));
+            (0..values).map(|_| deviation * draws.normal()).collect()
+        })
+        .collect();
+    for (place, block) in pixels.chunks_exact_mut(3 * n).enumerate() {
+        for (image, pixel) in block.chunks_exact_mut(3).enumerate() {
+            for (value, noise) in pixel.iter_mut().zip(&noise[image][3 * place..]) {
+                *value += noise;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Images of which pixel (y, x, channel) of image i is 1000 i + 100 y + 10 x + channel.
+    fn batch(height: usize, width: usize, n: usize) -> Batch {
+        let value = |y, x, i, c| (1000 * i + 100 * y + 10 * x + c) as f32;
+        let mut pixels = Vec::new();
+        for (y, x, i) in
+            (0..height).flat_map(|y| (0..width).flat_map(move |x| (0..n).map(move |i| (y, x, i))))
+        {
+            pixels.extend((0..3).map(|c| value(y, x, i, c)));
+        }
+        let examples = (0..n as u32).map(|i| 10 + i).collect();
+        Batch { height, width, pixels, labels: vec![0; n], examples }
+    }
+
+    #[test]
+    fn an_image_is_turned_counter_clockwise() {
+        let lesson = Objective::Rotations.lesson(batch(3, 3, 2), &Streams::new(0), 1, &Device::Cpu).unwrap();
+        assert_eq!(lesson.input.dims(), (3, 3, 8, 3));
+        assert_eq!(lesson.examples, [40, 44, 41, 45, 42, 46, 43, 47]);
+        let values = lesson.input.tensor().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let at = |y: usize, x: usize, image: usize| values[((y * 3 + x) * 8 + image) * 3];
+        // The upper right corner (0, 2) of image 1 comes to the upper left, the lower left and the lower right.
+        assert_eq!([at(0, 2, 1), at(0, 0, 3), at(2, 0, 5), at(2, 2, 7)], [1020.0; 4]);
+        // (0, 1) goes the same way around.
+        assert_eq!([at(0, 1, 1), at(1, 0, 3), at(2, 1, 5), at(1, 2, 7)], [1010.0; 4]);
+        let Target::Classes(labels) = lesson.target else { panic!() };
+        assert_eq!(labels, [0, 0, 1, 1, 2, 2, 3, 3]);
+        assert!(Objective::Rotations.lesson(batch(2, 3, 1), &Streams::new(0), 1, &Device::Cpu).is_err());
+    }
+
+    #[test]
+    fn noise_is_an_images_own_and_the_target_has_none() {
+        let objective = Objective::Reconstruction { noise: 0.5 };
+        let lesson = |n, epoch| {
+            let lesson = objective.lesson(batch(16, 16, n), &Streams::new(3), epoch, &Device::Cpu).unwrap();
+            let Target::Image(target) = lesson.target else { panic!() };
+            let noise = (lesson.input.tensor() - &target).unwrap();
+            assert_eq!(target.flatten_all().unwrap().to_vec1::<f32>().unwrap(), batch(16, 16, n).pixels);
+            noise.permute((2, 0, 1, 3)).unwrap().contiguous().unwrap().get(0).unwrap()
+        };
+        let first = |n, epoch| lesson(n, epoch).flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let noise = first(1, 1);
+        let deviation = (noise.iter().map(|x| x * x).sum::<f32>() / noise.len() as f32).sqrt();
+        assert!((deviation - 0.5).abs() < 0.05, "{deviation}");
+        // Image 0 has the values 0 to 1502 alone or with others; its noise is the same but for rounding.
+        assert!(noise.iter().zip(first(3, 1)).all(|(a, b)| (a - b).abs() < 1e-3));
+        assert!(noise.iter().zip(first(1, 2)).any(|(a, b)| (a - b).abs() > 0.1));
+    }
+}
