@@ -30,5 +30,5 @@ pub use model::{BuildSpec, Model, StageInfo, StageSummary, build, build_on, buil
 pub use norm::{BatchNorm, BatchNormMode};
 pub use parameter::{Parameter, ParameterInfo, Role};
 pub use state_dict::{StateDict, read_header, read_safetensors};
-pub use weights::{Lineage, ParseWeightsError, Resolved, WeightsSource, resolve};
+pub use weights::{Lineage, ParseWeightsError, Resolved, WeightsSource, resolve, resolve_file};
 pub use zoo::{ModelCard, Normalisation, PinnedWeights, UnknownModel, card, zoo};

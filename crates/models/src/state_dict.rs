@@ -72,6 +72,20 @@ impl StateDict {
     }
 }
 
+impl StateDict {
+    /// The bytes of a safetensors file.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] where a tensor cannot be read.
+    pub fn to_safetensors(&self) -> Result<Vec<u8>, ModelError> {
+        let views = self.tensors.iter().map(|(name, tensor)| Ok((name, Stored::new(tensor)?)));
+        let views = views.collect::<candle_core::Result<Vec<_>>>()?;
+        safetensors::serialize(views, None).map_err(|error| {
+            ModelError::Input(format!("the tensors of {} make no safetensors file: {error}", self.origin))
+        })
+    }
+}
+
 /// A tensor as little-endian bytes.
 struct Stored {
     dtype: Dtype,

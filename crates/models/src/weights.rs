@@ -198,7 +198,11 @@ pub fn resolve(
     Ok(Some(Resolved { path: fetched.path, lineage }))
 }
 
-fn resolve_file(card: &ModelCard, source: &WeightsSource, path: &Path) -> Result<Resolved, ModelError> {
+/// A file that lies here, checked as by [`resolve`].
+///
+/// # Errors
+/// [`ModelError::File`] where it cannot be read; [`ModelError::Mismatch`] where it is not the model's.
+pub fn resolve_file(card: &ModelCard, source: &WeightsSource, path: &Path) -> Result<Resolved, ModelError> {
     check(card, path, &source.to_string())?;
     let (sha256, size) = digest(path)
         .map_err(|error| file_error(path, format!("cannot be read: {error}"), "check the path"))?;

@@ -30,6 +30,9 @@ pub enum Command {
     /// Trains the trials of an experiment that have no result yet, and writes the report
     #[command(after_help = short_help(SWEEP_EXAMPLES), after_long_help = long_help(SWEEP_EXAMPLES))]
     Sweep(SweepArgs),
+    /// Makes the weights of one [pretrain.NAME] of an experiment, and trains no trial
+    #[command(after_help = PRETRAIN_EXAMPLES)]
+    Pretrain(PretrainArgs),
     /// Shows the trials of an experiment in the order in which they would run, and runs nothing
     #[command(after_help = short_help(PLAN_EXAMPLES), after_long_help = long_help(PLAN_EXAMPLES))]
     Plan(PlanCommandArgs),
@@ -76,6 +79,14 @@ pub struct SweepArgs {
     /// Which trials.
     #[command(flatten)]
     pub plan: PlanArgs,
+    /// How they run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// How something is trained, and where it goes.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
     /// Where results go [default: results/ and the file's name without .toml]
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
@@ -85,9 +96,32 @@ pub struct SweepArgs {
     /// Uses what was downloaded before, and asks no server
     #[arg(long)]
     pub offline: bool,
-    /// Trains finished trials again and replaces their results
+    /// Trains anew what is finished, and replaces its results
     #[arg(long)]
     pub force: bool,
+}
+
+/// A pretraining.
+#[derive(Args, Clone, Debug)]
+pub struct PretrainArgs {
+    /// The experiment file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The NAME of a [pretrain.NAME]
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Changes a value of the file, as in `frostline sweep`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Keeps only the weights of trials with this value
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub only: Vec<String>,
+    /// Copies the weights to this file, which `weights = "file:…"` takes; where there is one file of them
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub output: Option<PathBuf>,
+    /// How it runs.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// A report.
@@ -139,6 +173,13 @@ Examples:
 
 Finished trials are kept: the same command goes on where an earlier one stopped.";
 
+const PRETRAIN_EXAMPLES: &str = "\
+Examples:
+  frostline pretrain experiments/pretraining.toml rotation --only seed=0 --output rotation.safetensors
+  frostline pretrain experiments/quickstart.toml half-the-digits
+
+The weights of each model and seed are kept in the results folder, where `frostline sweep` finds them.";
+
 const PLAN_EXAMPLES: &str = "\
 Examples:
   frostline plan experiments/article.toml
@@ -165,7 +206,9 @@ fn keys_help() -> String {
         "Keys of an experiment file. Any of them may be an axis of [grid], with a list of values; the first four are\n\
          written there only. [[override]] (when = { AXIS = VALUE }, then keys) changes them for some trials, the last\n\
          that applies wins. [[claim]] (when, test-accuracy, minutes, source) is held against the results. [strategy.NAME]\n\
-         (phases: a list of tables) spells out a strategy; `frostline plan --explain` shows what each one does.\n",
+         (phases: a list of tables) spells out a strategy; `frostline plan --explain` shows what each one does.\n\
+         [pretrain.NAME] (method: supervised, autoencoder or rotation; denoise; seed; keys of [data] and [train]) makes the\n\
+         weights `pretrain:NAME`.\n",
     );
     let defaults = Trial::default();
     for section in [Section::Grid, Section::Data, Section::Train] {
@@ -213,10 +256,11 @@ mod tests {
     fn a_sweep_has_its_defaults_and_takes_flags_several_times() {
         let Command::Sweep(args) = Cli::parse_from(["frostline", "sweep"]).command else { panic!() };
         assert_eq!(args.plan.file, PathBuf::from("experiments/quickstart.toml"));
-        assert!(args.results.is_none() && args.threads.is_none() && !args.offline && !args.force);
+        let RunArgs { results, threads, offline, force } = args.run;
+        assert!(results.is_none() && threads.is_none() && !offline && !force);
         let line = ["frostline", "sweep", "x.toml", "--set", "a=1", "--set", "b=2", "--threads", "2"];
         let Command::Sweep(args) = Cli::parse_from(line).command else { panic!() };
-        assert_eq!((args.plan.set.len(), args.threads), (2, Some(2)));
+        assert_eq!((args.plan.set.len(), args.run.threads), (2, Some(2)));
         assert!(Cli::try_parse_from(["frostline", "sweep", "--threads", "0"]).is_err());
     }
 }

@@ -50,7 +50,10 @@ pub fn main() -> ExitCode {
 pub fn run(command: &Command) -> Result<(String, Ending), Error> {
     let done = |text| (text, Ending::Done);
     match command {
-        Command::Sweep(args) => commands::sweep::sweep(args, settings::hub_options(args.offline)?),
+        Command::Sweep(args) => commands::sweep::sweep(args, settings::hub_options(args.run.offline)?),
+        Command::Pretrain(args) => {
+            commands::pretrain::pretrain(args, settings::hub_options(args.run.offline)?)
+        }
         Command::Plan(args) => commands::plan::plan(args).map(done),
         Command::Report(args) => {
             Ok(done(format!("{}\n", report::rewrite_report(&args.folder)?.path.display())))

@@ -7,7 +7,8 @@ use frostline_engine::EpochReport;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::plan::Trial;
-use crate::results::{Outcome, Status};
+use crate::results::{Outcome, Status, TrunkOutcome};
+use crate::trial::Trunk;
 
 /// The bars of a sweep, on standard error.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct Progress {
 #[derive(Debug, Default)]
 struct Bars {
     sweep: Option<ProgressBar>,
-    trial: Option<ProgressBar>,
+    training: Option<ProgressBar>,
     download: Option<ProgressBar>,
     epochs: usize,
     done: usize,
@@ -51,10 +52,10 @@ impl Progress {
         self.with(|bars| bars.due = due);
     }
 
-    /// A trial begins.
-    pub fn trial_begins(&self, trial: &Trial) {
+    /// A training of so many epochs begins.
+    pub fn training_begins(&self, label: &str, epochs: usize) {
         self.with(|bars| {
-            bars.epochs = trial.train.epochs;
+            bars.epochs = epochs;
             if self.live {
                 let sweep = bars.sweep.get_or_insert_with(|| {
                     let style =
@@ -64,8 +65,8 @@ impl Progress {
                 });
                 sweep.tick();
                 let style = style("{prefix} {wide_bar} {msg}");
-                bars.trial =
-                    Some(self.bars.add(ProgressBar::new(1).with_style(style).with_prefix(label(trial))));
+                let bar = ProgressBar::new(1).with_style(style).with_prefix(label.to_owned());
+                bars.training = Some(self.bars.add(bar));
             }
         });
     }
@@ -73,7 +74,7 @@ impl Progress {
     /// A step is done; all counts from 1.
     pub fn step(&self, epoch: usize, step: usize, steps: usize, loss: f64) {
         self.with(|bars| {
-            if let Some(bar) = &bars.trial {
+            if let Some(bar) = &bars.training {
                 bar.set_length((bars.epochs * steps) as u64);
                 bar.set_position(((epoch - 1) * steps + step) as u64);
                 bar.set_message(format!("epoch {epoch}/{}, loss {loss:.3}", bars.epochs));
@@ -84,7 +85,7 @@ impl Progress {
     /// An epoch is done and evaluated.
     pub fn epoch(&self, report: &EpochReport) {
         self.with(|bars| {
-            if let (Some(bar), Some(accuracy)) = (&bars.trial, report.validation_accuracy) {
+            if let (Some(bar), Some(accuracy)) = (&bars.training, report.validation_accuracy) {
                 bar.set_message(format!("epoch {}, validation {:.1} %", report.epoch, 100.0 * accuracy));
             }
         });
@@ -94,7 +95,7 @@ impl Progress {
     pub fn trial_ends(&self, trial: &Trial, outcome: &Outcome) {
         let (done, due) = self.with(|bars| {
             bars.done += 1;
-            if let Some(bar) = bars.trial.take() {
+            if let Some(bar) = bars.training.take() {
                 bar.finish_and_clear();
             }
             if let Some(bar) = &bars.sweep {
@@ -109,13 +110,27 @@ impl Progress {
             (Status::Failed { reason }, _) => format!("failed: {reason}"),
             (Status::Finished, None) => "finished".to_owned(),
         };
-        self.say(&format!("{done:>3}/{due} {}  {what}", label(trial)));
+        self.say(&format!("{done:>3}/{due} {}  {what}", trial.label()));
+    }
+
+    /// A trunk is stored.
+    pub fn pretraining_ends(&self, trunk: &Trunk, outcome: &TrunkOutcome) {
+        self.with(|bars| {
+            if let Some(bar) = bars.training.take() {
+                bar.finish_and_clear();
+            }
+        });
+        let what = match &outcome.status {
+            Status::Finished => format!("in {:.1} s", outcome.seconds.wall),
+            Status::Failed { reason } => format!("failed: {reason}"),
+        };
+        self.say(&format!("pretrained {}  {what}", trunk.label()));
     }
 
     /// Takes the bars away.
     pub fn sweep_ends(&self) {
         self.with(|bars| {
-            for bar in [bars.trial.take(), bars.sweep.take(), bars.download.take()].into_iter().flatten() {
+            for bar in [bars.training.take(), bars.sweep.take(), bars.download.take()].into_iter().flatten() {
                 bar.finish_and_clear();
             }
         });
@@ -158,10 +173,6 @@ impl frostline_hub::Progress for Progress {
             }
         });
     }
-}
-
-fn label(trial: &Trial) -> String {
-    format!("{} {} {} px seed {}", trial.model, trial.strategy, trial.resolution, trial.seed)
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -1,9 +1,13 @@
-//! From an experiment's words to the engine's types: [`recipe_of`] and [`strategy_of`]. They are called when a plan is made, so that a word
+//! From an experiment's words to the engine's types: [`recipe_of`], [`strategy_of`]
+//! and [`objective_of`]. They are called when a plan is made, so that a word
 //! the engine does not take is an error before anything runs, and again when the trial runs.
 
-use frostline_engine::{BatchNormPolicy, Keep, OptimizerKind, Recipe, Schedule, ScheduleOver, Strategy};
+use frostline_engine::{
+    BatchNormPolicy, Keep, Objective, OptimizerKind, Recipe, Schedule, ScheduleOver, Strategy,
+};
 
-use crate::trial::{TrainSpec, Trial};
+use crate::checks::METHODS;
+use crate::trial::{Pretraining, TrainSpec, Trial};
 
 /// The recipe that `spec` words.
 ///
@@ -53,6 +57,19 @@ pub fn strategy_of(trial: &Trial) -> Result<Strategy, String> {
     let phases =
         phases.iter().map(|words| words.spec().map_err(|(key, problem)| format!("{key}: {problem}")));
     Ok(Strategy::Own { name: trial.strategy.clone(), phases: phases.collect::<Result<_, _>>()? })
+}
+
+/// What a pretraining learns.
+///
+/// # Errors
+/// A method that the engine does not know.
+pub fn objective_of(pretraining: &Pretraining) -> Result<Objective, String> {
+    match pretraining.method.as_str() {
+        "supervised" => Ok(Objective::Labels),
+        "rotation" => Ok(Objective::Rotations),
+        "autoencoder" => Ok(Objective::Reconstruction { noise: pretraining.denoise as f32 }),
+        other => Err(format!("method: unknown method `{other}`; one of {}", METHODS.join(", "))),
+    }
 }
 
 #[cfg(test)]

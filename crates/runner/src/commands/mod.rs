@@ -5,6 +5,7 @@ pub mod data;
 pub mod explain;
 pub mod models;
 pub mod plan;
+pub mod pretrain;
 pub mod sweep;
 
 use std::path::Path;

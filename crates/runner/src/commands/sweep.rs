@@ -1,17 +1,18 @@
 //! `frostline sweep`: from the command line to a results folder with a report. The work is [`crate::execute`]'s; this
 //! module opens what it needs, and says at the end how it went and how to go on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostline_hub::{Hub, HubOptions};
 
 use super::planned;
-use crate::cli::SweepArgs;
+use crate::cli::{RunArgs, SweepArgs};
 use crate::environment::Environment;
 use crate::error::{Ending, Error};
 use crate::execute::{Settings, Sweep, Tally};
+use crate::experiment::Experiment;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::{Report, write_report};
@@ -24,17 +25,41 @@ use crate::results::Store;
 pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Error> {
     let (experiment, whole) = planned(&args.plan)?;
     let plan = whole.only(&args.plan.only)?;
-    let folder = args.results.clone().unwrap_or_else(|| Path::new("results").join(&whole.experiment));
-    let mut store = Store::open(&folder)?;
-    let threads = install_threads(args.threads)?;
-    store.record_plan(&whole, &experiment.text, &args.plan.set)?;
-    let environment = store.record_environment(&Environment::detect(threads, "cpu"))?;
-    let (progress, interrupted) = (Progress::new(), on_interrupt()?);
-    let settings = Settings { environment, threads, force: args.force };
-    let swept = Sweep::new(&plan, &mut store, &progress, &interrupted, settings).run(&Hub::new(hub)?);
-    let tally = swept?;
+    let mut run = Run::open(&experiment, &whole, &args.plan.set, &args.run)?;
+    let folder = run.store.folder().to_owned();
+    let tally = run.sweep(&plan).run(&Hub::new(hub)?)?;
     let report = write_report(&folder)?;
     Ok((summary(&tally, &plan, &report, &again(args, &folder)), ending(&tally)))
+}
+
+/// What a command that trains has open.
+pub(super) struct Run {
+    pub(super) store: Store,
+    progress: Progress,
+    interrupted: Arc<AtomicBool>,
+    settings: Settings,
+}
+
+impl Run {
+    /// Opens the results folder and notes the plan in it.
+    pub(super) fn open(
+        experiment: &Experiment,
+        whole: &Plan,
+        set: &[String],
+        args: &RunArgs,
+    ) -> Result<Self, Error> {
+        let folder = args.results.clone().unwrap_or_else(|| Path::new("results").join(&whole.experiment));
+        let store = Store::open(&folder)?;
+        let threads = install_threads(args.threads)?;
+        store.record_plan(whole, &experiment.text, set)?;
+        let environment = store.record_environment(&Environment::detect(threads, "cpu"))?;
+        let settings = Settings { environment, threads, force: args.force };
+        Ok(Self { store, progress: Progress::new(), interrupted: on_interrupt()?, settings })
+    }
+
+    pub(super) fn sweep<'a>(&'a mut self, plan: &'a Plan) -> Sweep<'a> {
+        Sweep::new(plan, &mut self.store, &self.progress, &self.interrupted, self.settings.clone())
+    }
 }
 
 /// Gives rayon its threads; the number that compute.
@@ -60,7 +85,7 @@ fn on_interrupt() -> Result<Arc<AtomicBool>, Error> {
     Ok(flag)
 }
 
-fn ending(tally: &Tally) -> Ending {
+pub(super) fn ending(tally: &Tally) -> Ending {
     match tally {
         Tally { left: 1.., .. } => Ending::Interrupted,
         Tally { failed: 1.., .. } => Ending::SomeFailed,
@@ -92,10 +117,10 @@ fn again(args: &SweepArgs, folder: &Path) -> String {
         vec!["frostline".to_owned(), "sweep".to_owned(), quoted(&args.plan.file.display().to_string())];
     words.extend(args.plan.set.iter().map(|set| format!("--set {}", quoted(set))));
     words.extend(args.plan.only.iter().map(|only| format!("--only {}", quoted(only))));
-    let results: Option<&PathBuf> = args.results.as_ref();
-    words.extend(results.map(|_| format!("--results {}", quoted(&folder.display().to_string()))));
-    words.extend(args.threads.map(|threads| format!("--threads {threads}")));
-    words.extend(args.offline.then(|| "--offline".to_owned()));
+    let RunArgs { results, threads, offline, .. } = &args.run;
+    words.extend(results.as_ref().map(|_| format!("--results {}", quoted(&folder.display().to_string()))));
+    words.extend(threads.map(|threads| format!("--threads {threads}")));
+    words.extend(offline.then(|| "--offline".to_owned()));
     words.join(" ")
 }
 

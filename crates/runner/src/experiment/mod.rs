@@ -4,6 +4,7 @@
 mod amend;
 mod conditions;
 mod flags;
+mod pretraining;
 mod problem;
 mod read;
 mod spell;
@@ -13,6 +14,7 @@ mod suggest;
 mod tests;
 mod tree;
 
+pub(crate) use pretraining::PretrainingEntry;
 pub use problem::{Problem, Problems};
 pub(crate) use suggest::did_you_mean;
 pub(crate) use tree::Place;
@@ -41,6 +43,8 @@ pub struct Experiment {
     pub(crate) axes: Vec<GridAxis>,
     /// The strategies of `[strategy.NAME]`.
     pub(crate) strategies: Vec<(String, Vec<PhaseWords>)>,
+    /// The pretrainings of `[pretrain.NAME]`.
+    pub(crate) pretrainings: Vec<PretrainingEntry>,
     pub(crate) overrides: Vec<Override>,
     pub(crate) claims: Vec<ClaimEntry>,
 }

@@ -14,7 +14,7 @@ use crate::trial::keys::{Key, Section, key, keys};
 
 pub(crate) type Entries = Vec<(Name, Node)>;
 
-const ROOT: [&str; 7] = ["question", "data", "train", "grid", "strategy", "override", "claim"];
+const ROOT: [&str; 8] = ["question", "data", "train", "grid", "strategy", "pretrain", "override", "claim"];
 
 /// Reads a file's text with flags on top; see [`Experiment::read`].
 pub(crate) fn experiment(path: &Path, text: &str, flags: &[String]) -> Result<Experiment, Vec<Problem>> {
@@ -62,6 +62,7 @@ impl Reader {
             fixed: Vec::new(),
             axes: Vec::new(),
             strategies: Vec::new(),
+            pretrainings: Vec::new(),
             overrides: Vec::new(),
             claims: Vec::new(),
         };
@@ -73,6 +74,7 @@ impl Reader {
                 "train" => experiment.fixed.extend(self.section(&name, node, Section::Train)),
                 "grid" => experiment.axes = self.grid(&name, node),
                 "strategy" => experiment.strategies = self.strategies(&name, node),
+                "pretrain" => experiment.pretrainings = self.pretrainings(&name, node),
                 "override" => overrides = self.tables(&name, node),
                 "claim" => claims = self.tables(&name, node),
                 _ => self.unknown_root(&name),

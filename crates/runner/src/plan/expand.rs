@@ -8,8 +8,8 @@ use frostline_streams::{Purpose, Streams};
 use super::{Axis, Claim, Plan};
 use crate::checks;
 use crate::experiment::{Experiment, Place, Problem, Problems};
-use crate::trial::Trial;
 use crate::trial::keys::Key;
+use crate::trial::{Trial, pretraining_name};
 
 /// More cells than this are taken for a mistake.
 const MOST_CELLS: usize = 100_000;
@@ -84,6 +84,9 @@ impl Cell {
         }
         let own = experiment.strategies.iter().find(|(name, _)| *name == cell.trial.strategy);
         cell.trial.phases = own.map(|(_, phases)| phases.clone());
+        let before = pretraining_name(&cell.trial.weights)
+            .and_then(|name| experiment.pretrainings.iter().find(|entry| entry.name == name));
+        cell.trial.pretraining = before.map(|entry| entry.resolved(&cell.trial));
         cell
     }
 

@@ -9,6 +9,7 @@ mod tests;
 pub use expand::expand;
 pub use select::SelectError;
 
+use crate::trial::Trunk;
 pub use crate::trial::{DataSpec, TrainSpec, Trial};
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,19 @@ pub struct Plan {
     pub trials: Vec<Trial>,
     /// The claims that results are checked against, in the order of the file.
     pub claims: Vec<Claim>,
+}
+
+impl Plan {
+    /// What the trials start from, where that is pretrained: each trunk once, in the order of the trials.
+    pub fn trunks(&self) -> Vec<Trunk> {
+        let mut trunks: Vec<Trunk> = Vec::new();
+        for trunk in self.trials.iter().filter_map(Trial::trunk) {
+            if trunks.iter().all(|known| known.id != trunk.id) {
+                trunks.push(trunk);
+            }
+        }
+        trunks
+    }
 }
 
 /// One key of the grid and its values, as [`Trial::value_of`] writes them.

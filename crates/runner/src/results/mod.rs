@@ -4,6 +4,7 @@
 //! ```text
 //! results/<experiment>/
 //!   experiment.toml  plan.json  environment.json
+//!   pretrained/<id>/ trunk.json  outcome.json  epochs.json  model.safetensors  reconstructions.png
 //!   trials/<id>/     trial.json  outcome.json  epochs.json  predictions.parquet
 //!   trials.parquet   epochs.parquet  predictions.parquet
 //!   report.md        plots/*.svg
@@ -25,9 +26,10 @@ use std::path::{Path, PathBuf};
 
 pub use atomic::write_file;
 pub use json::FORMAT;
-pub use read::{Broken, Results};
+pub use read::{Broken, Results, trunk_pictures};
 pub use records::{
-    DataRecord, EpochRecord, FileRecord, Outcome, Seconds, Status, StoredTrial, TrialResult, WeightsRecord,
+    DataRecord, EpochRecord, FileRecord, Outcome, Pictures, PretrainingRecord, Seconds, Status, StoredTrial,
+    StoredTrunk, TrialResult, TrunkOutcome, TrunkResult, WeightsRecord,
 };
 pub use store::{State, Store};
 pub use tables::gather;

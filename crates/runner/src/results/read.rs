@@ -7,7 +7,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::records::PlanRecord;
-use super::{StoreError, StoredTrial, json};
+use super::store::PICTURES;
+use super::{StoreError, StoredTrial, StoredTrunk, json};
 use crate::environment::Environment;
 use crate::plan::Plan;
 
@@ -22,6 +23,8 @@ pub struct Results {
     pub trials: Vec<StoredTrial>,
     /// What is there but cannot be used, in the order of the ids.
     pub broken: Vec<Broken>,
+    /// The trunks that are there, in the order of the ids; damaged ones, which a sweep makes again, are left out.
+    pub trunks: Vec<StoredTrunk>,
     /// Where trials ran, by id.
     pub environments: BTreeMap<String, Environment>,
 }
@@ -47,7 +50,8 @@ impl Results {
         }
         let (trials, broken) = trials(&folder.join("trials"))?;
         let PlanRecord { settings, plan } = json::read(&plan, "sweep")?;
-        Ok(Self { plan, settings, trials, broken, environments: environments(folder)? })
+        let trunks = trunks(&folder.join("pretrained"))?;
+        Ok(Self { plan, settings, trials, broken, trunks, environments: environments(folder)? })
     }
 }
 
@@ -60,7 +64,7 @@ pub(super) fn environments(folder: &Path) -> Result<BTreeMap<String, Environment
 /// All trials under `trials/`, whole and broken ones, each in the order of their ids.
 pub(super) fn trials(folder: &Path) -> Result<(Vec<StoredTrial>, Vec<Broken>), StoreError> {
     let (mut stored, mut broken) = (Vec::new(), Vec::new());
-    for path in trial_folders(folder)? {
+    for path in folders_in(folder)? {
         match trial(&path) {
             Ok(trial) => stored.push(trial),
             Err(error @ StoreError::Newer { .. }) => return Err(error),
@@ -73,7 +77,7 @@ pub(super) fn trials(folder: &Path) -> Result<(Vec<StoredTrial>, Vec<Broken>), S
     Ok((stored, broken))
 }
 
-fn trial_folders(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
@@ -105,6 +109,32 @@ fn trial(folder: &Path) -> Result<StoredTrial, StoreError> {
     }
     whole_parquet(&folder.join("predictions.parquet"))?;
     Ok(stored)
+}
+
+fn trunks(folder: &Path) -> Result<Vec<StoredTrunk>, StoreError> {
+    let mut trunks = Vec::new();
+    for path in folders_in(folder)? {
+        match trunk(&path) {
+            Ok(trunk) => trunks.push(trunk),
+            Err(error @ StoreError::Newer { .. }) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(trunks)
+}
+
+/// What is in a trunk's folder, but for the weights.
+pub(super) fn trunk(folder: &Path) -> Result<StoredTrunk, StoreError> {
+    Ok(StoredTrunk {
+        trunk: json::read(&folder.join("trunk.json"), "trunk")?,
+        outcome: json::read(&folder.join("outcome.json"), "outcome")?,
+        epochs: json::read(&folder.join("epochs.json"), "epochs")?,
+    })
+}
+
+/// The picture of what a trunk's autoencoder gives back, where there is one.
+pub fn trunk_pictures(folder: &Path, id: &str) -> Option<PathBuf> {
+    Some(folder.join("pretrained").join(id).join(PICTURES)).filter(|path| path.exists())
 }
 
 /// A parquet file ends as it begins, so a cut one is found without decoding it.

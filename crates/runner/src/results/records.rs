@@ -5,6 +5,7 @@ use frostline_engine::Prediction;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Plan, Trial};
+use crate::trial::Trunk;
 
 /// Everything that a trial leaves behind.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +74,9 @@ pub struct Outcome {
     pub multiply_adds: Option<u64>,
     /// Where the initial weights came from; none when they were drawn from the seed.
     pub weights: Option<WeightsRecord>,
+    /// The pretraining that its experiment made them with; its time is no part of the trial's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretraining: Option<PretrainingRecord>,
     /// The images that were used.
     pub data: Option<DataRecord>,
     /// Threads that computed.
@@ -81,6 +85,16 @@ pub struct Outcome {
     pub started_at: String,
     /// The id of the environment it ran in, a key of `environment.json`.
     pub environment: String,
+}
+
+/// The trunk that a trial started from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PretrainingRecord {
+    /// Its id.
+    pub trunk: String,
+    /// What making it took by the clock, in full: trials that share it took it once.
+    pub wall_seconds: f64,
 }
 
 impl Outcome {
@@ -100,12 +114,68 @@ impl Outcome {
             trainable_parameters: None,
             multiply_adds: None,
             weights: None,
+            pretraining: None,
             data: None,
             threads,
             started_at,
             environment,
         }
     }
+}
+
+/// Everything that a pretraining leaves behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrunkResult {
+    /// What it came to.
+    pub outcome: TrunkOutcome,
+    /// One record per epoch that was completed.
+    pub epochs: Vec<EpochRecord>,
+    /// A safetensors file; none where the pretraining failed.
+    pub weights: Option<Vec<u8>>,
+    /// Rows of images with their names, and the size (height, width) of each; of an autoencoder.
+    pub pictures: Option<Pictures>,
+}
+
+/// Rows of images, each with its name, and their size (height, width).
+pub type Pictures = (Vec<(String, Vec<Vec<u8>>)>, (usize, usize));
+
+/// A stored trunk as the tables and the report read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredTrunk {
+    /// How it was made.
+    pub trunk: Trunk,
+    /// What it came to.
+    pub outcome: TrunkOutcome,
+    /// One record per epoch.
+    pub epochs: Vec<EpochRecord>,
+}
+
+/// What a pretraining came to. What is not known is `None`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrunkOutcome {
+    /// The trunk's id.
+    pub trunk: String,
+    /// How it ended.
+    pub status: Status,
+    /// The epoch whose weights are kept, counted from 1.
+    pub chosen_epoch: Option<usize>,
+    /// Where the time went.
+    pub seconds: Seconds,
+    /// The largest resident memory of the process meanwhile.
+    pub peak_memory_bytes: Option<u64>,
+    /// Of the trained model: the trunk with what was trained on top of it.
+    pub parameters: Option<u64>,
+    /// The images; none of the test split was looked at.
+    pub data: Option<DataRecord>,
+    /// The file of the weights, with the normalisation that belongs to them.
+    pub weights: Option<WeightsRecord>,
+    /// Threads that computed.
+    pub threads: usize,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// The id of the environment it ran in, a key of `environment.json`.
+    pub environment: String,
 }
 
 /// Seconds by what they were spent on. Sections do not overlap, so they add up to `wall` but for the time between them.

@@ -61,7 +61,7 @@ pub(crate) fn results(plan: Plan, measure: impl Fn(&Trial) -> (f64, f64)) -> Res
     };
     let trials = plan.trials.iter().map(stored).collect();
     let environments = BTreeMap::from([(environment.id(), environment)]);
-    Results { plan, settings: Vec::new(), trials, broken: Vec::new(), environments }
+    Results { plan, settings: Vec::new(), trials, broken: Vec::new(), trunks: Vec::new(), environments }
 }
 
 /// A finished trial of ten test images.

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::atomic::{publish_folder, tidy, write_file, write_through};
 use super::records::PlanRecord;
-use super::{Status, StoreError, TrialResult, json, read, tables};
+use super::{Status, StoreError, StoredTrunk, TrialResult, TrunkResult, json, read, tables};
 use crate::environment::Environment;
 use crate::plan::{Plan, Trial};
+use crate::trial::Trunk;
 
 /// What must fit on the disk before a sweep starts: several trials' worth of results.
 const PROBE_BYTES: usize = 4 << 20;
@@ -32,6 +33,11 @@ pub enum State {
     },
 }
 
+/// The file of a trunk's weights in its folder.
+const WEIGHTS: &str = "model.safetensors";
+/// The picture of what an autoencoder gives back, likewise.
+pub(super) const PICTURES: &str = "reconstructions.png";
+
 /// An experiment's results folder, open for writing and locked until this value is dropped.
 #[derive(Debug)]
 pub struct Store {
@@ -52,6 +58,10 @@ impl Store {
         let lock = lock(folder)?;
         tidy(folder)?;
         tidy(&trials)?;
+        let pretrained = folder.join("pretrained");
+        if pretrained.exists() {
+            tidy(&pretrained)?;
+        }
         let probe = folder.join(".probe.partial");
         let probed = write_through(&probe, &vec![0; PROBE_BYTES]);
         let _ = fs::remove_file(&probe); // whether the probe fitted is what matters
@@ -126,6 +136,49 @@ impl Store {
         })?;
         self.states.insert(id.clone(), state_of(&result.outcome.status));
         Ok(())
+    }
+}
+
+impl Store {
+    /// Where a trunk's weights are, or will be.
+    pub fn trunk_weights(&self, id: &str) -> PathBuf {
+        self.folder.join("pretrained").join(id).join(WEIGHTS)
+    }
+
+    /// What is stored of a trunk; `None` where there is nothing or nothing whole.
+    ///
+    /// # Errors
+    /// It is of a newer format.
+    pub fn trunk(&self, id: &str) -> Result<Option<StoredTrunk>, StoreError> {
+        match read::trunk(&self.folder.join("pretrained").join(id)) {
+            Ok(stored) => Ok(Some(stored)),
+            Err(error @ StoreError::Newer { .. }) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Stores what a pretraining came to, in place of what was there; that is kept until the new one is whole.
+    ///
+    /// # Errors
+    /// A failed write; nothing that was stored is lost then.
+    pub fn save_trunk(&mut self, trunk: &Trunk, result: &TrunkResult) -> Result<(), StoreError> {
+        let pretrained = self.folder.join("pretrained");
+        fs::create_dir_all(&pretrained).map_err(|error| StoreError::writing(&pretrained, error))?;
+        publish_folder(&pretrained.join(&trunk.id), |folder| {
+            let put = |name: &str, bytes: &[u8]| write_through(&folder.join(name), bytes);
+            put("trunk.json", &json::to_bytes(folder, "trunk", trunk)?)?;
+            put("outcome.json", &json::to_bytes(folder, "outcome", &result.outcome)?)?;
+            put("epochs.json", &json::to_bytes(folder, "epochs", &result.epochs)?)?;
+            if let Some(weights) = &result.weights {
+                put(WEIGHTS, weights)?;
+            }
+            if let Some((rows, size)) = &result.pictures {
+                let path = folder.join(PICTURES);
+                frostline_data::picture_rows(rows, *size, &path)
+                    .map_err(|error| StoreError::writing(&path, std::io::Error::other(error)))?;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -40,7 +40,7 @@ macro_rules! field {
 enum Kind {
     Name(Field<String>),
     Choice(Field<String>, &'static [&'static str]),
-    List(Field<Vec<String>>),
+    List(Field<Vec<String>>, &'static str),
     Flag(Field<bool>),
     Seed(Field<u64>),
     Count(Field<usize>, Whole),
@@ -153,14 +153,15 @@ use Section::{Data, Grid, Train};
 #[rustfmt::skip]
 static KEYS: &[Key] = &[
     Key { name: "model", section: Grid, kind: Kind::Name(field!(model)), meaning: "a model of the zoo; see `frostline models`" },
-    Key { name: "weights", section: Grid, kind: Kind::Name(field!(weights)), meaning: "none, hub, hub:OWNER/NAME/FILE[@REV], file:PATH" },
+    Key { name: "weights", section: Grid, kind: Kind::Name(field!(weights)), meaning: "none, hub, hub:OWNER/NAME/FILE[@REV], file:PATH, pretrain:NAME" },
     Key { name: "strategy", section: Grid, kind: Kind::Name(field!(strategy)), meaning: "what trains when: full, head, last-K, lp-ft, …; or a [strategy.NAME]" },
     Key { name: "seed", section: Grid, kind: Kind::Seed(field!(seed)), meaning: "seed of every random draw" },
     Key { name: "source", section: Data, kind: Kind::Name(field!(data.source)), meaning: "digits, hub:OWNER/NAME[@REV], cifar:PATH, folder:DIR" },
     Key { name: "resolution", section: Data, kind: Kind::Count(field!(resolution), Whole(1, 4096)), meaning: "height and width that images are resized to" },
     Key { name: "validation", section: Data, kind: Kind::Number(field!(data.validation), Range::Share), meaning: "share of the training split set aside for choosing" },
     Key { name: "per-class", section: Data, kind: Kind::OptionalCount(field!(data.per_class), AT_LEAST_1, "all"), meaning: "training images of each class, for small-data runs" },
-    Key { name: "augment", section: Data, kind: Kind::List(field!(data.augment)), meaning: "flip, crop:PAD" },
+    Key { name: "augment", section: Data, kind: Kind::List(field!(data.augment), "none"), meaning: "flip, crop:PAD" },
+    Key { name: "classes", section: Data, kind: Kind::List(field!(data.classes), "all"), meaning: "the classes that are used, by name" },
     Key { name: "epochs", section: Train, kind: Kind::Count(field!(train.epochs), AT_LEAST_1), meaning: "passes over the training split" },
     Key { name: "batch", section: Train, kind: Kind::Count(field!(train.batch), AT_LEAST_2), meaning: "images a step" },
     Key { name: "optimizer", section: Train, kind: Kind::Choice(field!(train.optimizer), &["sgd", "adam", "adamw"]), meaning: "the rule that updates parameters" },
@@ -184,7 +185,7 @@ impl Key {
     pub fn form(&self) -> Form {
         match &self.kind {
             Kind::Name(_) | Kind::Choice(..) => Form::Text,
-            Kind::List(_) => Form::Texts,
+            Kind::List(..) => Form::Texts,
             Kind::Flag(_) => Form::Flag,
             Kind::Seed(_) | Kind::Count(..) => Form::Integer,
             Kind::OptionalCount(_, _, absent) => Form::IntegerOr(absent),
@@ -202,7 +203,7 @@ impl Key {
     pub fn allowed(&self) -> String {
         match &self.kind {
             Kind::Name(_) => "a text".to_owned(),
-            Kind::List(_) => "a list of texts".to_owned(),
+            Kind::List(..) => "a list of texts".to_owned(),
             Kind::Choice(_, choices) => format!("one of {}", choices.join(", ")),
             Kind::Flag(_) => "true or false".to_owned(),
             Kind::Seed(_) => "a whole number of 0 or more".to_owned(),
@@ -217,8 +218,8 @@ impl Key {
     pub fn show(&self, trial: &Trial) -> String {
         match &self.kind {
             Kind::Name(field) | Kind::Choice(field, _) => (field.get)(trial).clone(),
-            Kind::List(field) => match (field.get)(trial).as_slice() {
-                [] => "none".to_owned(),
+            Kind::List(field, absent) => match (field.get)(trial).as_slice() {
+                [] => (*absent).to_owned(),
                 items => items.join("+"),
             },
             Kind::Flag(field) => (field.get)(trial).to_string(),
@@ -248,8 +249,8 @@ impl Key {
             Kind::Name(field) => *(field.set)(trial) = text.to_owned(),
             Kind::Choice(field, choices) if choices.contains(&text) => *(field.set)(trial) = text.to_owned(),
             Kind::Choice(..) => return Err(refuse()),
-            Kind::List(field) => {
-                let items = if text == "none" { "" } else { text };
+            Kind::List(field, absent) => {
+                let items = if text == *absent { "" } else { text };
                 *(field.set)(trial) =
                     items.split('+').filter(|item| !item.is_empty()).map(str::to_owned).collect();
             }

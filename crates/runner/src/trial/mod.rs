@@ -3,8 +3,10 @@
 
 pub mod keys;
 mod phases;
+mod pretraining;
 
 pub use phases::PhaseWords;
+pub use pretraining::{HeldOut, Pretraining, Trunk, pretraining_name};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -23,7 +25,7 @@ pub struct Trial {
     pub id: String,
     /// The model's name in the zoo.
     pub model: String,
-    /// Where its weights come from: `none`, `hub`, `hub:OWNER/NAME/FILE[@REV]`, `file:PATH`.
+    /// Where its weights come from: `none`, `hub`, `hub:OWNER/NAME/FILE[@REV]`, `file:PATH`, `pretrain:NAME`.
     pub weights: String,
     /// What trains when: a name that the engine knows, or one that the experiment defines as `phases`.
     pub strategy: String,
@@ -38,6 +40,9 @@ pub struct Trial {
     /// What the experiment's own strategy of that name is; none where the engine knows the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phases: Option<Vec<PhaseWords>>,
+    /// What `pretrain:NAME` means for it; none with other weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretraining: Option<Pretraining>,
 }
 
 /// The images of a trial and what is done to them.
@@ -52,6 +57,9 @@ pub struct DataSpec {
     pub per_class: Option<usize>,
     /// `flip`, `crop:PAD`, in the order in which they act.
     pub augment: Vec<String>,
+    /// The classes that are used, labelled in this order; all where none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
 }
 
 /// The recipe of a trial, in the experiment file's words.
@@ -138,6 +146,13 @@ impl Trial {
         digest(&Self { seed: 0, ..self.clone() }.settings())
     }
 
+    /// What a user knows it by while it runs.
+    pub fn label(&self) -> String {
+        let Self { model, strategy, resolution, seed, .. } = self;
+        let trunk = pretraining_name(&self.weights).map_or_else(String::new, |name| format!(" {name}"));
+        format!("{model}{trunk} {strategy} {resolution} px seed {seed}")
+    }
+
     /// The fields that determine the numbers, as JSON in the order of their declaration.
     fn settings(&self) -> String {
         let settings = Self { id: String::new(), ..self.clone() };
@@ -175,7 +190,8 @@ impl Default for TrainSpec {
 
 impl Default for DataSpec {
     fn default() -> Self {
-        Self { source: String::new(), validation: 0.1, per_class: None, augment: Vec::new() }
+        let (augment, classes) = (Vec::new(), Vec::new());
+        Self { source: String::new(), validation: 0.1, per_class: None, augment, classes }
     }
 }
 
@@ -192,6 +208,7 @@ impl Default for Trial {
             data: DataSpec::default(),
             train: TrainSpec::default(),
             phases: None,
+            pretraining: None,
         }
     }
 }

@@ -1,13 +1,17 @@
 //! What the crates below say of an experiment's words and cells before anything is fetched or trained: [`canonical`] for
 //! one name, [`cell`] for a whole trial. It builds no model and opens no file.
 
+mod pretraining;
+
+pub(crate) use pretraining::METHODS;
+
 use frostline_data::{Augment, Source};
 use frostline_engine::{Keep, Parts, Strategy, StrategyError};
 use frostline_models::{ModelCard, WeightsSource, card};
 
 use crate::recipe::{recipe_of, strategy_of};
-use crate::trial::Trial;
 use crate::trial::keys::key;
+use crate::trial::{Trial, pretraining_name};
 
 /// The classes that a shape is tried with, as the true number is known only with the data.
 const ANY_CLASSES: usize = 2;
@@ -39,7 +43,16 @@ impl Refusal {
 pub(crate) fn canonical(name: &'static str, text: &str) -> Result<String, Refusal> {
     match name {
         "model" => card(text).map(|card| card.name.to_owned()).map_err(|error| Refusal::new(&[name], &error)),
-        "weights" => respelt::<WeightsSource>(name, text),
+        "weights" => match pretraining_name(text) {
+            // Whether the experiment has it is known only when its cells are made.
+            Some(pretraining) if plain_name(pretraining) => Ok(text.to_owned()),
+            Some(other) => {
+                let message =
+                    format!("`{other}` names no pretraining; write pretrain:NAME for a [pretrain.NAME]");
+                Err(Refusal::new(&[name], &message))
+            }
+            None => respelt::<WeightsSource>(name, text),
+        },
         "strategy" => match text.parse::<Strategy>() {
             Ok(strategy) => Ok(strategy.to_string()),
             // Perhaps the experiment's own, which is known only when its cells are made.
@@ -57,10 +70,13 @@ pub(crate) fn canonical(name: &'static str, text: &str) -> Result<String, Refusa
 
 /// Whether an experiment may give this name to a strategy of its own.
 pub(crate) fn own_name(text: &str) -> bool {
+    plain_name(text) && text.parse::<Strategy>() == Err(StrategyError::Unknown(text.to_owned()))
+}
+
+/// Small letters, digits and hyphens.
+pub(crate) fn plain_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !text.is_empty()
-        && text.chars().all(plain)
-        && text.parse::<Strategy>() == Err(StrategyError::Unknown(text.to_owned()))
+    !text.is_empty() && text.chars().all(plain)
 }
 
 fn respelt<T>(name: &'static str, text: &str) -> Result<String, Refusal>
@@ -83,8 +99,14 @@ pub(crate) fn cell(trial: &Trial) -> Vec<Refusal> {
     let Ok(card) = card(&trial.model) else {
         return Vec::new(); // Names are checked where they are read.
     };
-    let checks =
-        [resolution(card, trial), strategy(card, trial), weights(card, trial), recipe(trial), keep(trial)];
+    let checks = [
+        resolution(card, trial),
+        strategy(card, trial),
+        weights(card, trial),
+        pretraining::pretraining(trial),
+        recipe(trial),
+        keep(trial),
+    ];
     checks.into_iter().flatten().collect()
 }
 

@@ -3,27 +3,29 @@
 //! Nothing is trained before every data set and every weight file is here and verified. A trial that fails is stored
 //! as failed and the sweep goes on; a result that cannot be stored ends the sweep, with all earlier ones kept.
 
+mod records;
+mod trunks;
+mod witness;
+
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostline_data::{Augment, DataError, Dataset, Prepared, Source, Splits};
-use frostline_engine::{EngineError, EpochReport, Event, Observer, Recipe, Task, Trained, train};
+use frostline_engine::{EngineError, Recipe, Task, Trained, train};
 use frostline_hub::Hub;
-use frostline_models::{
-    BuildSpec, HeadPolicy, Lineage, Model, ModelError, Normalisation, Resolved, WeightsSource, build, card,
-};
+use frostline_models::{BuildSpec, HeadPolicy, Model, ModelError, Resolved, WeightsSource, build, card};
 
-use crate::measure::{Meter, timestamp};
-use crate::plan::{Plan, Trial};
+use crate::measure::timestamp;
+use crate::plan::{DataSpec, Plan, Trial};
 use crate::progress::Progress;
-use crate::recipe::{recipe_of, strategy_of};
-use crate::results::{
-    DataRecord, EpochRecord, FileRecord, Outcome, Seconds, State, Status, Store, StoreError, TrialResult,
-    WeightsRecord,
-};
+use crate::recipe::{objective_of, recipe_of, strategy_of};
+use crate::results::{Outcome, State, Status, Store, StoreError, TrialResult};
+use crate::trial::pretraining_name;
+use records::{data_record, weights_record};
+use trunks::Made;
+use witness::Witness;
 
 /// What a sweep came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,8 +78,12 @@ pub struct Sweep<'a> {
     force: bool,
     prepared: BTreeMap<String, Prepared>,
     weights: BTreeMap<(String, String), Option<Resolved>>,
-    datasets: BTreeMap<(String, usize), Dataset>,
+    datasets: BTreeMap<DatasetKey, Dataset>,
+    trunks: BTreeMap<String, Made>,
 }
+
+/// The source, the chosen classes, and the side in pixels.
+type DatasetKey = (String, Vec<String>, usize);
 
 /// What a sweep runs with.
 #[derive(Clone, Debug)]
@@ -100,8 +106,44 @@ impl<'a> Sweep<'a> {
         settings: Settings,
     ) -> Self {
         let Settings { environment, threads, force } = settings;
-        let (prepared, weights, datasets) = Default::default();
-        Self { plan, store, progress, interrupted, environment, threads, force, prepared, weights, datasets }
+        let (prepared, weights, datasets, trunks) = Default::default();
+        Self {
+            plan,
+            store,
+            progress,
+            interrupted,
+            environment,
+            threads,
+            force,
+            prepared,
+            weights,
+            datasets,
+            trunks,
+        }
+    }
+
+    /// Makes the trunks of a plan's trials that are not stored yet, or all by force, and trains no trial.
+    ///
+    /// # Errors
+    /// As [`Sweep::run`].
+    pub fn pretrain(mut self, hub: &Hub) -> Result<Tally, SweepError> {
+        let trials: Vec<&Trial> = self.plan.trials.iter().collect();
+        let trunks = self.plan.trunks();
+        self.progress.sweep_begins(trunks.len(), 0);
+        self.resolve(&trials, hub)?;
+        let mut tally = Tally::default();
+        for (done, trunk) in trunks.iter().enumerate() {
+            match self.trunk(trunk)? {
+                Made::Ready(..) => tally.finished += 1,
+                Made::Failed(_) => tally.failed += 1,
+                Made::Interrupted => {
+                    tally.left = trunks.len() - done;
+                    break;
+                }
+            }
+        }
+        self.progress.sweep_ends();
+        Ok(tally)
     }
 
     /// Fetches and verifies what the trials need, then trains those that are not stored yet.
@@ -141,13 +183,14 @@ impl<'a> Sweep<'a> {
     fn resolve(&mut self, due: &[&Trial], hub: &Hub) -> Result<(), SweepError> {
         for trial in due {
             let setting = |problem: String| SweepError::Setting { trial: trial.id.clone(), problem };
-            if !self.prepared.contains_key(&trial.data.source) {
-                let source: Source = trial.data.source.parse()?;
-                let prepared = frostline_data::prepare(&source, hub, self.progress)?;
-                self.prepared.insert(trial.data.source.clone(), prepared);
+            self.prepare(&trial.data, hub)?;
+            if let Some(trunk) = trial.trunk() {
+                self.prepare(&trunk.pretraining.data, hub)?;
+                recipe_of(&trunk.pretraining.train).map_err(setting)?;
+                objective_of(&trunk.pretraining).map_err(setting)?;
             }
             let key = (trial.model.clone(), trial.weights.clone());
-            if !self.weights.contains_key(&key) {
+            if !self.weights.contains_key(&key) && pretraining_name(&trial.weights).is_none() {
                 let source: WeightsSource = trial.weights.parse().map_err(|e| setting(format!("{e}")))?;
                 let failed = |source| SweepError::Weights { model: trial.model.clone(), source };
                 let card = card(&trial.model).map_err(|unknown| failed(unknown.into()))?;
@@ -158,60 +201,89 @@ impl<'a> Sweep<'a> {
             recipe_of(&trial.train).map_err(setting)?;
         }
         for trial in due {
-            self.open_dataset(trial)?;
-            split(trial, &self.datasets[&dataset_key(trial)])?;
+            self.open_dataset(&trial.data, trial.resolution)?;
+            split(trial, &self.datasets[&dataset_key(&trial.data, trial.resolution)])?;
+            if let Some(trunk) = trial.trunk() {
+                let data = &trunk.pretraining.data;
+                self.open_dataset(data, trunk.resolution)?;
+                trunks::split(&trunk, &self.datasets[&dataset_key(data, trunk.resolution)])?;
+            }
         }
         Ok(())
     }
 
-    fn open_dataset(&mut self, trial: &Trial) -> Result<(), SweepError> {
-        let key = dataset_key(trial);
+    fn prepare(&mut self, data: &DataSpec, hub: &Hub) -> Result<(), SweepError> {
+        if !self.prepared.contains_key(&data.source) {
+            let source: Source = data.source.parse()?;
+            let prepared = frostline_data::prepare(&source, hub, self.progress)?;
+            self.prepared.insert(data.source.clone(), prepared);
+        }
+        Ok(())
+    }
+
+    fn open_dataset(&mut self, data: &DataSpec, resolution: usize) -> Result<(), SweepError> {
+        let key = dataset_key(data, resolution);
         if !self.datasets.contains_key(&key) {
-            self.progress.say(&format!("decoding {} at {} px", trial.data.source, trial.resolution));
-            let resolution = Some((trial.resolution, trial.resolution));
-            let dataset = frostline_data::open(&self.prepared[&trial.data.source], resolution)?;
+            self.progress.say(&format!("decoding {} at {resolution} px", data.source));
+            let size = Some((resolution, resolution));
+            let mut dataset = frostline_data::open(&self.prepared[&data.source], size)?;
+            if !data.classes.is_empty() {
+                dataset = dataset.of_classes(&data.classes)?;
+            }
             self.datasets.insert(key, dataset);
         }
         Ok(())
     }
 
-    /// Trains and stores one trial; `None` where it was interrupted, and nothing is stored.
+    /// Trains and stores one trial, after the trunk that it starts from; `None` where it was interrupted, and nothing of
+    /// the trial is stored.
     fn trial(&mut self, trial: &Trial) -> Result<Option<Status>, SweepError> {
-        self.progress.trial_begins(trial);
+        let trunk = trial.trunk().map(|trunk| self.trunk(&trunk)).transpose()?;
         let mut outcome = Outcome::started(trial, self.threads, timestamp(), self.environment.clone());
-        let weights =
-            self.weights.get(&(trial.model.clone(), trial.weights.clone())).and_then(Option::as_ref);
-        let dataset = &self.datasets[&dataset_key(trial)];
+        let weights = match trunk {
+            Some(Made::Interrupted) => return Ok(None),
+            Some(Made::Failed(reason)) => {
+                outcome.status = Status::Failed { reason };
+                return self
+                    .store(trial, TrialResult { outcome, epochs: Vec::new(), predictions: Vec::new() });
+            }
+            Some(Made::Ready(resolved, record)) => {
+                outcome.pretraining = Some(record);
+                Some(resolved)
+            }
+            None => self.weights.get(&(trial.model.clone(), trial.weights.clone())).cloned().flatten(),
+        };
+        let dataset = &self.datasets[&dataset_key(&trial.data, trial.resolution)];
+        self.progress.training_begins(&trial.label(), trial.train.epochs);
         let mut witness = Witness::new(self.progress, self.interrupted);
-        let done = attempt(|| run_trial(trial, dataset, weights, &mut outcome, &mut witness));
+        let done = attempt(|| run_trial(trial, dataset, weights.as_ref(), &mut outcome, &mut witness));
         witness.meter.leave();
         outcome.seconds = witness.meter.seconds();
         outcome.peak_memory_bytes = witness.meter.peak_memory_bytes();
         let predictions = match done {
-            Ok(Err(EngineError::Interrupted)) => return Ok(None),
-            Ok(Ok(trained)) => {
+            Err(Attempt::Interrupted) => return Ok(None),
+            Ok(trained) => {
                 record(&mut outcome, &trained);
                 trained.test.predictions
             }
-            Ok(Err(error)) => {
-                outcome.status = Status::Failed { reason: error.to_string() };
-                Vec::new()
-            }
-            Err(panic) => {
-                let reason = format!("a defect of Frostline, please report it: {panic}");
+            Err(Attempt::Failed(reason)) => {
                 outcome.status = Status::Failed { reason };
                 Vec::new()
             }
         };
-        let result = TrialResult { outcome, epochs: witness.epochs, predictions };
+        let epochs = witness.epochs;
+        self.store(trial, TrialResult { outcome, epochs, predictions })
+    }
+
+    fn store(&mut self, trial: &Trial, result: TrialResult) -> Result<Option<Status>, SweepError> {
         self.store.save(trial, &result, self.force)?;
         self.progress.trial_ends(trial, &result.outcome);
         Ok(Some(result.outcome.status))
     }
 }
 
-fn dataset_key(trial: &Trial) -> (String, usize) {
-    (trial.data.source.clone(), trial.resolution)
+fn dataset_key(data: &DataSpec, resolution: usize) -> DatasetKey {
+    (data.source.clone(), data.classes.clone(), resolution)
 }
 
 fn split(trial: &Trial, dataset: &Dataset) -> Result<Splits, DataError> {
@@ -230,10 +302,10 @@ fn run_trial(
     let splits = split(trial, dataset)?;
     outcome.data = Some(data_record(dataset, &splits));
     let model = prepare_model(trial, dataset.classes.len(), weights)?;
-    let (mean, std) = weights.map_or((Normalisation::IMAGENET.mean, Normalisation::IMAGENET.std), |w| {
-        (w.lineage.mean, w.lineage.std)
-    });
-    outcome.weights = weights.map(|w| weights_record(&w.lineage));
+    let scratch = model.card().normalisation;
+    let (mean, std) =
+        weights.map_or((scratch.mean, scratch.std), |weights| (weights.lineage.mean, weights.lineage.std));
+    outcome.weights = weights.map(|weights| weights_record(&weights.lineage));
     outcome.parameters = Some(model.parameters().iter().map(|p| p.elements() as u64).sum());
     outcome.multiply_adds = Some(model.summary().iter().map(|stage| stage.multiply_adds).sum());
     let recipe: Recipe = recipe_of(&trial.train).map_err(unfit)?;
@@ -262,12 +334,28 @@ fn prepare_model(trial: &Trial, classes: usize, weights: Option<&Resolved>) -> R
     Ok(model)
 }
 
-/// Runs `work`; a panic in it becomes its message.
-fn attempt<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic: Box<dyn Any + Send>| {
-        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
-    })
+/// Why a training came to nothing.
+enum Attempt {
+    /// The user asked for the end.
+    Interrupted,
+    /// The reason, in words.
+    Failed(String),
+}
+
+/// Runs `work`; an error or a panic in it becomes its message.
+fn attempt<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Attempt> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(EngineError::Interrupted)) => Err(Attempt::Interrupted),
+        Ok(Err(error)) => Err(Attempt::Failed(error.to_string())),
+        Err(panic) => {
+            let panic: Box<dyn Any + Send> = panic;
+            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            let text = text.unwrap_or_else(|| "a panic".to_owned());
+            Err(Attempt::Failed(format!("a defect of Frostline, please report it: {text}")))
+        }
+    }
 }
 
 fn record(outcome: &mut Outcome, trained: &Trained) {
@@ -279,85 +367,4 @@ fn record(outcome: &mut Outcome, trained: &Trained) {
     outcome.trainable_parameters = Some(trained.trainable_parameters as u64);
     let images = outcome.data.as_ref().map_or(0, |data| data.train) * trained.epochs.len();
     outcome.images_per_second = Some(images as f64 / outcome.seconds.train).filter(|rate| rate.is_finite());
-}
-
-fn data_record(dataset: &Dataset, splits: &Splits) -> DataRecord {
-    let files = dataset.files.iter().map(|file| FileRecord {
-        name: file.name.clone(),
-        revision: file.revision.clone(),
-        sha256: file.sha256.clone(),
-        size: file.size,
-    });
-    DataRecord {
-        source: dataset.source.clone(),
-        digest: dataset.digest.clone(),
-        classes: dataset.classes.len(),
-        train: splits.train.len(),
-        validation: splits.validation.len(),
-        test: dataset.test.len(),
-        licence: dataset.licence.clone(),
-        files: files.collect(),
-    }
-}
-
-fn weights_record(lineage: &Lineage) -> WeightsRecord {
-    let Lineage { source, repo, revision, file, sha256, size, licence, mean, std } = lineage.clone();
-    WeightsRecord { source, repo, revision, file, sha256, size, licence, mean, std }
-}
-
-/// Listens to a trial: takes its times, keeps its epochs, moves the bar, and ends it when the user asks.
-struct Witness<'a> {
-    progress: &'a Progress,
-    interrupted: &'a AtomicBool,
-    meter: Meter,
-    before: Seconds,
-    epochs: Vec<EpochRecord>,
-}
-
-impl<'a> Witness<'a> {
-    fn new(progress: &'a Progress, interrupted: &'a AtomicBool) -> Self {
-        Self { progress, interrupted, meter: Meter::start(), before: Seconds::default(), epochs: Vec::new() }
-    }
-
-    /// Starts the clock: building the model and reading weights are not part of a trial's time.
-    fn restart(&mut self) {
-        (self.meter, self.before) = (Meter::start(), Seconds::default());
-    }
-
-    fn epoch(&mut self, report: &EpochReport) {
-        let now = self.meter.seconds();
-        let number = |x: f64| Some(x).filter(|x| x.is_finite());
-        self.epochs.push(EpochRecord {
-            epoch: report.epoch,
-            phase: report.phase.clone(),
-            learning_rate: report.learning_rate,
-            rates: report.rates.iter().map(|rate| (rate.part.clone(), rate.learning_rate)).collect(),
-            train_loss: number(report.train_loss),
-            train_accuracy: number(report.train_accuracy),
-            validation_loss: report.validation_loss.and_then(number),
-            validation_accuracy: report.validation_accuracy,
-            seconds: now.since(&self.before),
-        });
-        self.before = now;
-    }
-}
-
-impl Observer for Witness<'_> {
-    fn on(&mut self, event: Event<'_>) -> ControlFlow<()> {
-        match event {
-            Event::Enter(section) => self.meter.enter(section),
-            Event::Leave(_) => self.meter.leave(),
-            Event::Step { epoch, step, steps, loss, .. } => self.progress.step(epoch, step, steps, loss),
-            Event::Epoch(report) => {
-                self.epoch(report);
-                self.progress.epoch(report);
-            }
-            Event::Phase { .. } => {}
-        }
-        if self.interrupted.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
 }

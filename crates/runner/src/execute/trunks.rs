@@ -1,0 +1,221 @@
+//! The trunks that trials start from: [`Sweep::trunk`] makes one before the first trial that needs it, and stores it, so
+//! that all others find it.
+
+use frostline_data::{Augment, DataError, Dataset, Splits};
+use frostline_engine::{
+    EngineError, Objective, Pretrained, ROTATIONS, Strategy, Task, pretrain, reconstruct,
+};
+use frostline_models::{
+    BuildSpec, Lineage, Model, ModelError, Resolved, WeightsSource, build, build_autoencoder, card,
+    resolve_file,
+};
+use sha2::{Digest, Sha256};
+
+use super::records::{data_record, weights_record};
+use super::{Attempt, Sweep, SweepError, Witness, attempt, dataset_key};
+use crate::measure::timestamp;
+use crate::recipe::{objective_of, recipe_of};
+use crate::results::{
+    Pictures, PretrainingRecord, Seconds, Status, StoredTrunk, TrunkOutcome, TrunkResult, WeightsRecord,
+};
+use crate::trial::Trunk;
+
+/// Images in the picture of what an autoencoder gives back.
+const PICTURES: usize = 10;
+
+/// What became of a trunk.
+#[derive(Clone, Debug)]
+pub(super) enum Made {
+    /// Its weights lie here.
+    Ready(Resolved, PretrainingRecord),
+    /// It failed, and so do the trials that need it.
+    Failed(String),
+    /// The user asked for the end.
+    Interrupted,
+}
+
+impl Sweep<'_> {
+    /// The trunk, from the store or made now. One that was stored and is damaged is made again.
+    pub(super) fn trunk(&mut self, trunk: &Trunk) -> Result<Made, SweepError> {
+        if let Some(made) = self.trunks.get(&trunk.id) {
+            return Ok(made.clone());
+        }
+        let stored = if self.force { None } else { self.stored(trunk)? };
+        let made = match stored {
+            Some(made) => made,
+            None => self.make(trunk)?,
+        };
+        if !matches!(made, Made::Interrupted) {
+            self.trunks.insert(trunk.id.clone(), made.clone());
+        }
+        Ok(made)
+    }
+
+    /// What an earlier sweep left of it, where that is whole.
+    fn stored(&self, trunk: &Trunk) -> Result<Option<Made>, SweepError> {
+        let Some(StoredTrunk { outcome, .. }) = self.store.trunk(&trunk.id)? else { return Ok(None) };
+        match (&outcome.status, &outcome.weights) {
+            (Status::Failed { reason }, _) => Ok(Some(failed(trunk, reason))),
+            (Status::Finished, Some(weights)) => Ok(self.ready(trunk, weights, &outcome.seconds)),
+            (Status::Finished, None) => Ok(None),
+        }
+    }
+
+    /// The weights of a trunk, if the file is what was written.
+    fn ready(&self, trunk: &Trunk, weights: &WeightsRecord, seconds: &Seconds) -> Option<Made> {
+        let path = self.store.trunk_weights(&trunk.id);
+        let found = resolve_file(card(&trunk.model).ok()?, &WeightsSource::File(path.clone()), &path).ok()?;
+        if found.lineage.sha256 != weights.sha256 {
+            return None;
+        }
+        let (mean, std, source) = (weights.mean, weights.std, weights.source.clone());
+        let file = weights.file.clone();
+        let resolved = Resolved { lineage: Lineage { source, file, mean, std, ..found.lineage }, ..found };
+        let record = PretrainingRecord { trunk: trunk.id.clone(), wall_seconds: seconds.wall };
+        Some(Made::Ready(resolved, record))
+    }
+
+    fn make(&mut self, trunk: &Trunk) -> Result<Made, SweepError> {
+        self.progress.training_begins(&trunk.label(), trunk.pretraining.train.epochs);
+        let dataset = &self.datasets[&dataset_key(&trunk.pretraining.data, trunk.resolution)];
+        let mut outcome = TrunkOutcome {
+            trunk: trunk.id.clone(),
+            status: Status::Finished,
+            chosen_epoch: None,
+            seconds: Seconds::default(),
+            peak_memory_bytes: None,
+            parameters: None,
+            data: None,
+            weights: None,
+            threads: self.threads,
+            started_at: timestamp(),
+            environment: self.environment.clone(),
+        };
+        let mut witness = Witness::new(self.progress, self.interrupted);
+        let done = attempt(|| run(trunk, dataset, &mut outcome, &mut witness));
+        let epochs = std::mem::take(&mut witness.epochs);
+        let (weights, pictures) = match done {
+            Ok((weights, pictures)) => (Some(weights), pictures),
+            Err(Attempt::Interrupted) => return Ok(Made::Interrupted),
+            Err(Attempt::Failed(reason)) => {
+                measured(&mut outcome, &mut witness);
+                outcome.status = Status::Failed { reason };
+                (None, None)
+            }
+        };
+        let result = TrunkResult { outcome, epochs, weights, pictures };
+        self.store.save_trunk(trunk, &result)?;
+        let outcome = result.outcome;
+        self.progress.pretraining_ends(trunk, &outcome);
+        Ok(match (&outcome.status, &outcome.weights) {
+            (Status::Failed { reason }, _) => failed(trunk, reason),
+            (Status::Finished, weights) => weights
+                .as_ref()
+                .and_then(|weights| self.ready(trunk, weights, &outcome.seconds))
+                .unwrap_or_else(|| failed(trunk, "its file cannot be read back")),
+        })
+    }
+}
+
+fn failed(trunk: &Trunk, reason: &str) -> Made {
+    Made::Failed(format!("[pretrain.{}] failed: {reason}", trunk.name))
+}
+
+fn measured(outcome: &mut TrunkOutcome, witness: &mut Witness<'_>) {
+    witness.meter.leave();
+    outcome.seconds = witness.meter.seconds();
+    outcome.peak_memory_bytes = witness.meter.peak_memory_bytes();
+}
+
+/// The images that a trunk learns from and those that its curves are measured on. Where they are the trials' own, the
+/// trials' validation images are those, and are not learnt from.
+pub(super) fn split(trunk: &Trunk, dataset: &Dataset) -> Result<Splits, DataError> {
+    let data = &trunk.pretraining.data;
+    let Some(held_out) = &trunk.held_out else {
+        return frostline_data::split(dataset, data.validation, data.per_class, trunk.seed);
+    };
+    let validation =
+        frostline_data::split(dataset, held_out.validation, held_out.per_class, trunk.seed)?.validation;
+    let mut train = frostline_data::split(dataset, 0.0, data.per_class, trunk.seed)?.train;
+    train.retain(|image| validation.binary_search(image).is_err()); // both are ascending
+    Ok(Splits { train, validation })
+}
+
+/// Builds and trains: the weights as a safetensors file, and what an autoencoder gives back. What is known on the way
+/// goes into `outcome`.
+fn run(
+    trunk: &Trunk,
+    dataset: &Dataset,
+    outcome: &mut TrunkOutcome,
+    witness: &mut Witness<'_>,
+) -> Result<(Vec<u8>, Option<Pictures>), EngineError> {
+    let unfit = |problem: String| EngineError::Unfit(problem);
+    let splits = split(trunk, dataset)?;
+    outcome.data = Some(data_record(dataset, &splits));
+    let objective = objective_of(&trunk.pretraining).map_err(unfit)?;
+    let model = model_for(trunk, objective, dataset.classes.len())?;
+    let (mean, std) = (model.card().normalisation.mean, model.card().normalisation.std);
+    outcome.parameters = Some(model.parameters().iter().map(|p| p.elements() as u64).sum());
+    let recipe = recipe_of(&trunk.pretraining.train).map_err(unfit)?;
+    let task = Task {
+        model: &model,
+        dataset,
+        splits: &splits,
+        augment: Augment::parse_all(&trunk.pretraining.data.augment)?,
+        mean,
+        std,
+        recipe: &recipe,
+        strategy: &Strategy::Full,
+        seed: trunk.seed,
+    };
+    witness.restart();
+    let Pretrained { chosen_epoch, .. } = pretrain(&task, objective, witness)?;
+    measured(outcome, witness);
+    outcome.chosen_epoch = Some(chosen_epoch);
+    let weights = match objective {
+        Objective::Labels => model.state_dict()?,
+        Objective::Rotations | Objective::Reconstruction { .. } => model.trunk_state_dict()?,
+    };
+    let bytes = weights.to_safetensors()?;
+    outcome.weights = Some(weights_record(&Lineage {
+        source: format!("pretrain:{}", trunk.name),
+        repo: None,
+        revision: None,
+        file: format!("pretrained/{}/model.safetensors", trunk.id),
+        sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        size: bytes.len() as u64,
+        licence: None,
+        mean,
+        std,
+    }));
+    let pictures = match objective {
+        Objective::Reconstruction { noise } => Some(pictures(&task, noise)?),
+        _ => None,
+    };
+    Ok((bytes, pictures))
+}
+
+fn model_for(trunk: &Trunk, objective: Objective, classes: usize) -> Result<Model, ModelError> {
+    let (height, width, seed) = (trunk.resolution, trunk.resolution, trunk.seed);
+    let spec = BuildSpec { classes, height, width, seed };
+    match objective {
+        Objective::Labels => build(&trunk.model, &spec),
+        Objective::Rotations => build(&trunk.model, &BuildSpec { classes: ROTATIONS, ..spec }),
+        Objective::Reconstruction { .. } => build_autoencoder(&trunk.model, &spec),
+    }
+}
+
+/// The first images that were not learnt from, or that were, where all were.
+fn pictures(task: &Task<'_>, noise: f32) -> Result<Pictures, EngineError> {
+    let Splits { train, validation } = task.splits;
+    let indices = if validation.is_empty() { train } else { validation };
+    let indices = &indices[..indices.len().min(PICTURES)];
+    let images = &task.dataset.train;
+    let made = reconstruct(task.model, images, indices, (task.mean, task.std), noise, task.seed)?;
+    let mut rows = vec![("image".to_owned(), made.iter().map(|one| one.original.clone()).collect())];
+    if noise > 0.0 {
+        rows.push(("with noise".to_owned(), made.iter().map(|one| one.encoded.clone()).collect()));
+    }
+    rows.push(("decoded".to_owned(), made.into_iter().map(|one| one.decoded).collect()));
+    Ok((rows, (images.height(), images.width())))
+}
