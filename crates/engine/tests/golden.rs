@@ -1,4 +1,4 @@
-//! Losses of strategies across a change of phase, held to PyTorch's (`fixtures/make_fixtures.py`).
+//! Losses of strategies across a change of phase, and of an autoencoder, held to PyTorch's (`fixtures/make_fixtures.py`).
 
 #[path = "../../models/tests/golden/formula.rs"]
 #[expect(dead_code, reason = "digests are for the gradients of the models' own goldens")]
@@ -7,8 +7,8 @@ mod formula;
 use std::collections::BTreeMap;
 
 use frostline_engine::{Optimizer, Parts, Phase, Recipe, StateOnStart, Strategy, freeze};
-use frostline_kernels::{Tape, cross_entropy};
-use frostline_models::{Activation, BuildSpec, Pass, build};
+use frostline_kernels::{Tape, cross_entropy, mean_squared_error};
+use frostline_models::{Activation, BuildSpec, Pass, build, build_autoencoder};
 use frostline_streams::Streams;
 
 const CLASSES: usize = 10;
@@ -56,9 +56,13 @@ fn losses(phases: impl Fn(&Parts) -> Vec<Phase>) -> Vec<f64> {
 }
 
 fn check(name: &str, phases: impl Fn(&Parts) -> Vec<Phase>) {
+    follow(name, &losses(phases));
+}
+
+/// Holds losses to the nearer of PyTorch's two trajectories.
+fn follow(name: &str, ours: &[f64]) {
     let golden: BTreeMap<String, Vec<Vec<f64>>> =
         serde_json::from_str(include_str!("fixtures/strategies.json")).unwrap();
-    let ours = losses(phases);
     assert_eq!(ours.len(), 2 * STEPS);
     let worst = golden[name].iter().map(|theirs| {
         let differences = ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs() / theirs);
@@ -96,4 +100,29 @@ fn l2_sp_is_pytorchs_loss_with_the_penalty() {
 #[test]
 fn bn_only_and_then_all_is_pytorchs() {
     check("bn-only, then all at a tenth, state kept", |parts| phases(parts, "bn-only", Some("full"), 0.1));
+}
+
+#[test]
+fn an_autoencoder_is_pytorchs() {
+    let spec = BuildSpec { classes: 1, height: 32, width: 32, seed: 0 };
+    let model = build_autoencoder("resnet18", &spec).unwrap();
+    formula::fill(&model);
+    let recipe = Recipe { learning_rate: 1e-4, ..Recipe::default() };
+    let phase = Strategy::Full.phases(&Parts::of(&model), 1).unwrap().remove(0);
+    let mut optimizer = Optimizer::new(&recipe, model.parameters(), std::slice::from_ref(&phase)).unwrap();
+    freeze(&model, &phase, &recipe);
+    optimizer.begin(&phase);
+    let examples: Vec<u32> = (0..BATCH as u32).collect();
+    let losses = (0..2 * STEPS).map(|step| {
+        let x = formula::images(&format!("trajectory {}", step % 4), BATCH, 32, 32);
+        let pass = Pass::Train { streams: Streams::new(0), epoch: 1, examples: &examples };
+        let (loss, tape) = Tape::record(|| {
+            let decoded = model.forward_range(0..model.stages().len(), x.clone(), &pass).unwrap();
+            mean_squared_error(decoded.into_map().unwrap().tensor(), x.tensor())
+        })
+        .unwrap();
+        optimizer.step(&tape.backward(&loss).unwrap(), recipe.learning_rate).unwrap();
+        f64::from(loss.to_scalar::<f32>().unwrap())
+    });
+    follow("autoencoder", &losses.collect::<Vec<_>>());
 }

@@ -19,7 +19,17 @@ pub struct Parts {
 impl Parts {
     /// Those of a model that is built.
     pub fn of(model: &Model) -> Self {
-        Self::new(model.card(), model.spec().classes)
+        let parameters = model.parameters().iter().map(|parameter| ParameterInfo {
+            name: parameter.name().to_owned(),
+            stage: parameter.stage(),
+            role: parameter.role(),
+            elements: parameter.elements(),
+        });
+        Self {
+            model: model.name().to_owned(),
+            stages: model.stages().iter().map(|stage| stage.name.clone()).collect(),
+            parameters: parameters.collect(),
+        }
     }
 
     /// Those of a model for a number of classes.

@@ -2,4 +2,5 @@
 
 mod harness;
 mod phases;
+mod pretraining;
 mod training;
