@@ -207,8 +207,8 @@ fn keys_help() -> String {
          written there only. [[override]] (when = { AXIS = VALUE }, then keys) changes them for some trials, the last\n\
          that applies wins. [[claim]] (when, test-accuracy, minutes, source) is held against the results. [strategy.NAME]\n\
          (phases: a list of tables) spells out a strategy; `frostline plan --explain` shows what each one does.\n\
-         [pretrain.NAME] (method: supervised, autoencoder or rotation; denoise; seed; keys of [data] and [train]) makes the\n\
-         weights `pretrain:NAME`.\n",
+         [pretrain.NAME] (method: supervised, autoencoder or rotation; denoise; seed; keys of [data] and [train]) makes\n\
+         what `pretrain:NAME` names.\n",
     );
     let defaults = Trial::default();
     for section in [Section::Grid, Section::Data, Section::Train] {

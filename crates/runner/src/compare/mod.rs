@@ -2,11 +2,13 @@
 //! derives what is said of them. It formats and writes nothing.
 
 mod claims;
+mod reaching;
 mod statistics;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use claims::{Finding, Quantity, Verdict};
+pub use reaching::Reached;
 pub use statistics::{deviation, interval, mean, pareto_front, sampling_error};
 
 use crate::plan::{Plan, Trial};

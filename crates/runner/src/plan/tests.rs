@@ -195,3 +195,70 @@ fn a_strategy_that_will_not_do_is_refused_with_its_place() {
         assert!(lines.contains(part) && lines.starts_with("x.toml:"), "{part}: {lines}");
     }
 }
+
+const PRETRAINED: &str = "model = [\"resnet18\"]\nweights = [\"none\", \"pretrain:first\"]\nstrategy = [\"full\", \"head\"]\n\
+                          seed = [0, 1]";
+
+#[test]
+fn a_pretraining_takes_the_trials_images_unless_it_names_others() {
+    let first = |text: &str| {
+        let trials = plan(&file(PRETRAINED, &format!("[pretrain.first]\n{text}\n"))).unwrap().trials;
+        assert_eq!(trials.len(), 8);
+        let trial = trials.iter().find(|trial| trial.weights == "pretrain:first" && trial.seed == 1).unwrap();
+        (trial.pretraining.clone().unwrap(), trial.trunk().unwrap())
+    };
+    let (own, trunk) = first("method = \"autoencoder\"\ndenoise = 0.3\nepochs = 7\nper-class = \"all\"");
+    assert_eq!((own.method.as_str(), own.denoise, own.data.source.as_str()), ("autoencoder", 0.3, "digits"));
+    assert_eq!((own.train.epochs, own.train.keep.as_str(), own.train.batch), (7, "last", 64));
+    assert_eq!((trunk.seed, trunk.held_out.is_some()), (1, true));
+
+    let (other, trunk) = first(
+        "method = \"supervised\"\nsource = \"folder:shapes\"\nepochs = 2\nseed = 9\noptimizer = \"sgd\"",
+    );
+    assert_eq!((other.data.source.as_str(), other.data.validation), ("folder:shapes", 0.1));
+    assert_eq!((other.train.optimizer.as_str(), other.train.momentum), ("sgd", 0.9));
+    assert_eq!((trunk.seed, trunk.held_out.is_none(), trunk.name.as_str()), (9, true, "first"));
+}
+
+#[test]
+fn trunks_are_shared_by_trials_of_a_seed() {
+    let text = "[pretrain.first]\nmethod = \"rotation\"\nepochs = 1\n";
+    let plan = plan(&file(PRETRAINED, text)).unwrap();
+    let seeds: Vec<u64> = plan.trunks().iter().map(|trunk| trunk.seed).collect();
+    assert_eq!(seeds, [0, 1]);
+}
+
+#[test]
+fn a_pretraining_that_will_not_do_is_refused_with_its_place() {
+    let refused = |data: &str, text: &str| {
+        let grid = format!("{PRETRAINED}\nclasses = {data}");
+        plan(&file(&grid, &format!("[pretrain.first]\n{text}\n"))).unwrap_err().join("\n")
+    };
+    for (data, text, part) in [
+        ("\"all\"", "epochs = 3", "has no `method`"),
+        ("\"all\"", "method = \"rotations\"\nepochs = 3", "did you mean `rotation`?"),
+        ("\"all\"", "method = \"rotation\"", "has no `epochs`"),
+        ("\"all\"", "method = \"rotation\"\nepochs = 3\ndenoise = 1", "no meaning for the method `rotation`"),
+        ("\"all\"", "method = \"autoencoder\"\nepochs = 3\ndenoise = 0", "above 0"),
+        ("\"all\"", "method = \"rotation\"\nepohcs = 3", "did you mean `epochs`?"),
+        ("\"all\"", "method = \"rotation\"\nepochs = 3\nresolution = 64", "unknown key `resolution`"),
+        ("\"all\"", "method = \"supervised\"\nepochs = 3", "learns the labels that the trials learn"),
+        ("\"all\"", "method = \"rotation\"\nepochs = 3\nseed = 4", "remove its seed"),
+        ("\"all\"", "method = \"rotation\"\nepochs = 3\nvalidation = 0.3", "another validation share"),
+        ("\"all\"", "method = \"rotation\"\nepochs = 3\nclasses = [\"1\"]", "share classes of one source"),
+        ("[\"1+2\"]", "method = \"rotation\"\nepochs = 3\nclasses = [\"2\", \"3\"]", "share classes"),
+        (
+            "\"all\"",
+            "method = \"autoencoder\"\nepochs = 3\nkeep = \"best\"",
+            "a reconstruction does not have",
+        ),
+        ("\"all\"", "method = \"rotation\"\nepochs = 3\nwarmup = 5", "[pretrain.first]: "),
+    ] {
+        let lines = refused(data, text);
+        assert!(lines.contains(part) && lines.starts_with("x.toml:"), "{part}: {lines}");
+    }
+    let unknown = plan(&file(PRETRAINED, "")).unwrap_err().join("\n");
+    assert!(unknown.contains("there is no pretraining `first` (write [pretrain.first]"), "{unknown}");
+    let name = plan(&file("model = \"resnet18\"\nweights = \"pretrain:A b\"", "")).unwrap_err().join("\n");
+    assert!(name.contains("names no pretraining"), "{name}");
+}

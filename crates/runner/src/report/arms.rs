@@ -17,6 +17,7 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
         "test accuracy, %>",
         "seeds>",
         "wall time>",
+        "pretraining>",
         "time / full>",
         "images/s>",
         "trained>",
@@ -41,6 +42,7 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
                 format!("{finished} of {}", arm.runs.len())
             },
             average(|outcome| Some(outcome.seconds.wall), duration),
+            average(|outcome| Some(outcome.pretraining.as_ref()?.wall_seconds), duration),
             arm.time_ratio.map_or_else(|| NONE.to_owned(), rate),
             average(|outcome| outcome.images_per_second, rate),
             average(|outcome| outcome.trainable_parameters.map(|n| n as f64), |n| count(n as u64)),

@@ -6,6 +6,7 @@ mod arms;
 mod notes;
 mod numbers;
 pub(crate) mod plots;
+pub(crate) mod pretraining;
 mod provenance;
 mod table;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use numbers::plural;
 pub use plots::PlotError;
 
 use crate::compare::Comparison;
-use crate::results::{Results, StoreError, gather, write_file};
+use crate::results::{Results, StoreError, gather, trunk_pictures, write_file};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,8 @@ pub fn write_report(folder: &Path) -> Result<Report, ReportError> {
     let results = Results::read(folder)?;
     gather(folder, &results)?;
     let comparison = Comparison::of(&results);
-    let plots = write_plots(folder, &comparison)?;
+    let mut plots = write_plots(folder, &comparison, &results)?;
+    plots.extend(copy_pictures(folder, &results)?);
     let path = folder.join("report.md");
     write_file(&path, render(&results, &comparison, &plots).as_bytes())?;
     let answer = answer::answer(&comparison).replace("**", "");
@@ -72,10 +74,14 @@ pub fn write_report(folder: &Path) -> Result<Report, ReportError> {
 }
 
 /// A plot in the report: what it shows, and its file.
-type Plot = (&'static str, &'static str);
+type Plot = (String, String);
 
 /// Writes those plots that there are data for, and removes those that there are no data for any more.
-fn write_plots(folder: &Path, comparison: &Comparison<'_>) -> Result<Vec<Plot>, ReportError> {
+fn write_plots(
+    folder: &Path,
+    comparison: &Comparison<'_>,
+    results: &Results,
+) -> Result<Vec<Plot>, ReportError> {
     let drawn = [
         ("Test accuracy by strategy", "accuracy-by-strategy.svg", plots::accuracy_by_strategy(comparison)?),
         (
@@ -84,6 +90,11 @@ fn write_plots(folder: &Path, comparison: &Comparison<'_>) -> Result<Vec<Plot>, 
             plots::accuracy_against_time(comparison)?,
         ),
         ("Validation accuracy over epochs", "validation-curves.svg", plots::validation_curves(comparison)?),
+        (
+            "Loss of the pretrainings over epochs",
+            "pretraining-curves.svg",
+            plots::pretraining_curves(&pretraining::groups(results))?,
+        ),
     ];
     let plots = folder.join("plots");
     fs::create_dir_all(&plots).map_err(|error| StoreError::writing(&plots, error))?;
@@ -92,12 +103,32 @@ fn write_plots(folder: &Path, comparison: &Comparison<'_>) -> Result<Vec<Plot>, 
         let path = plots.join(name);
         if let Some(svg) = svg {
             write_file(&path, svg.as_bytes())?;
-            written.push((title, name));
+            written.push((title.to_owned(), name.to_owned()));
         } else if path.exists() {
             fs::remove_file(&path).map_err(|error| StoreError::writing(&path, error))?;
         }
     }
     Ok(written)
+}
+
+/// Copies what each autoencoder gives back to the plots: one picture for each pretraining and model, of its first seed.
+fn copy_pictures(folder: &Path, results: &Results) -> Result<Vec<Plot>, ReportError> {
+    let mut copied = Vec::new();
+    for group in pretraining::groups(results) {
+        let picture = group.finished().find_map(|stored| {
+            trunk_pictures(folder, &stored.trunk.id).map(|path| (path, stored.trunk.seed))
+        });
+        let Some((path, seed)) = picture else { continue };
+        let name = format!("reconstructions-{}-{}.png", group.name, group.model);
+        let bytes = fs::read(&path).map_err(|error| StoreError::reading(&path, error))?;
+        write_file(&folder.join("plots").join(&name), &bytes)?;
+        let title = format!(
+            "Images of the validation split as {} of {} gives them back (seed {seed})",
+            group.name, group.model
+        );
+        copied.push((title, name));
+    }
+    Ok(copied)
 }
 
 /// The whole text of `report.md`.
@@ -109,6 +140,8 @@ fn render(results: &Results, comparison: &Comparison<'_>, plots: &[Plot]) -> Str
         progress(comparison)
     );
     section(&mut text, "Arms", &arms_section(results, comparison));
+    section(&mut text, "Time to accuracy", &pretraining::reaching(comparison));
+    section(&mut text, "Pretraining", &pretraining::pretraining(results));
     let pictures = plots.iter().map(|(title, name)| format!("![{title}](plots/{name})\n"));
     section(&mut text, "Plots", &pictures.collect::<Vec<_>>().join("\n"));
     let claims = arms::claims(comparison);

@@ -24,7 +24,8 @@ fn small() -> Results {
 #[test]
 fn a_small_report_reads_as_written_down() {
     let results = small();
-    let plots = [("Test accuracy by strategy", "accuracy-by-strategy.svg")];
+    let plots = [("Test accuracy by strategy", "accuracy-by-strategy.svg")]
+        .map(|(a, b)| (a.to_owned(), b.to_owned()));
     let text = render(&results, &Comparison::of(&results), &plots);
     let expected = include_str!("sample.md");
     for (line, (is, should)) in text.lines().zip(expected.lines()).enumerate() {

@@ -128,7 +128,7 @@ impl StoreError {
         }
     }
 
-    fn reading(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn reading(path: &Path, source: io::Error) -> Self {
         Self::Io { action: "read", path: path.to_owned(), source }
     }
 }

@@ -1,5 +1,5 @@
 //! The tables: [`gather`] puts all stored trials into `trials.parquet`, `epochs.parquet` and `predictions.parquet`,
-//! one row per trial, epoch and test image. Columns are snake_case, accuracies shares in [0, 1], times seconds.
+//! one row per trial, epoch and test image, and the trunks' epochs into `pretraining.parquet`. Columns are snake_case, accuracies shares in [0, 1], times seconds.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,15 +8,18 @@ use frostline_engine::Prediction;
 use polars::prelude::*;
 
 use super::json::FORMAT;
-use super::{EpochRecord, Results, Status, StoreError, StoredTrial, write_file};
+use super::{EpochRecord, Results, Status, StoreError, StoredTrial, StoredTrunk, write_file};
 
-/// Writes the three tables of a results folder, each whole or not at all.
+/// Writes the tables of a results folder, each whole or not at all; that of the pretrainings only where there are some.
 ///
 /// # Errors
 /// A predictions file that is damaged, or a failed write.
 pub fn gather(folder: &Path, results: &Results) -> Result<(), StoreError> {
     write(&folder.join("trials.parquet"), trials(&results.trials))?;
     write(&folder.join("epochs.parquet"), epochs(&results.trials))?;
+    if !results.trunks.is_empty() {
+        write(&folder.join("pretraining.parquet"), pretraining(&results.trunks))?;
+    }
     let mut all = predictions(&[]).and_then(|none| of_trial(none, ""));
     for stored in &results.trials {
         let path = folder.join("trials").join(&stored.trial.id).join("predictions.parquet");
@@ -79,6 +82,8 @@ fn lineage(rows: &Rows<'_>) -> PolarsResult<DataFrame> {
         "weights_revision" => rows.each(|t| t.outcome.weights.as_ref().and_then(|w| w.revision.as_deref())),
         "weights_file" => rows.each(|t| t.outcome.weights.as_ref().map(|w| w.file.as_str())),
         "weights_sha256" => rows.each(|t| t.outcome.weights.as_ref().map(|w| w.sha256.as_str())),
+        "pretrained_trunk" => rows.each(|t| t.outcome.pretraining.as_ref().map(|p| p.trunk.as_str())),
+        "pretraining_wall_seconds" => rows.each(|t| t.outcome.pretraining.as_ref().map(|p| p.wall_seconds)),
         "data_digest" => rows.each(|t| t.outcome.data.as_ref().map(|d| d.digest.as_str())),
         "train_images" => rows.each(|t| t.outcome.data.as_ref().map(|d| d.train as u64)),
         "validation_images" => rows.each(|t| t.outcome.data.as_ref().map(|d| d.validation as u64)),
@@ -92,6 +97,7 @@ fn recipe(rows: &Rows<'_>) -> PolarsResult<DataFrame> {
         "validation" => rows.each(|t| t.trial.data.validation),
         "per_class" => rows.each(|t| t.trial.data.per_class.map(|n| n as u64)),
         "augment" => rows.each(|t| t.trial.data.augment.join(",")),
+        "classes" => rows.each(|t| t.trial.data.classes.join(",")),
         "epochs" => rows.each(|t| t.trial.train.epochs as u64),
         "batch" => rows.each(|t| t.trial.train.batch as u64),
         "optimizer" => rows.each(|t| t.trial.train.optimizer.as_str()),
@@ -108,6 +114,30 @@ fn recipe(rows: &Rows<'_>) -> PolarsResult<DataFrame> {
         "clip_norm" => rows.each(|t| t.trial.train.clip_norm),
         "batch_norm" => rows.each(|t| t.trial.train.batch_norm.as_str()),
         "keep" => rows.each(|t| t.trial.train.keep.as_str()),
+    ]
+}
+
+/// A row for each epoch of each trunk.
+fn pretraining(stored: &[StoredTrunk]) -> PolarsResult<DataFrame> {
+    let rows: Vec<(&StoredTrunk, &EpochRecord)> =
+        stored.iter().flat_map(|t| t.epochs.iter().map(move |e| (t, e))).collect();
+    let trunk = |value: fn(&StoredTrunk) -> String| rows.iter().map(|(t, _)| value(t)).collect::<Vec<_>>();
+    let number =
+        |value: fn(&EpochRecord) -> Option<f64>| rows.iter().map(|(_, e)| value(e)).collect::<Vec<_>>();
+    df![
+        "trunk" => trunk(|t| t.trunk.id.clone()),
+        "pretraining" => trunk(|t| t.trunk.name.clone()),
+        "model" => trunk(|t| t.trunk.model.clone()),
+        "method" => trunk(|t| t.trunk.pretraining.method.clone()),
+        "seed" => rows.iter().map(|(t, _)| t.trunk.seed).collect::<Vec<_>>(),
+        "epoch" => rows.iter().map(|(_, e)| e.epoch as u64).collect::<Vec<_>>(),
+        "learning_rate" => rows.iter().map(|(_, e)| e.learning_rate).collect::<Vec<_>>(),
+        "train_loss" => number(|e| e.train_loss),
+        "train_accuracy" => number(|e| e.train_accuracy),
+        "validation_loss" => number(|e| e.validation_loss),
+        "validation_accuracy" => number(|e| e.validation_accuracy),
+        "wall_seconds" => rows.iter().map(|(_, e)| e.seconds.wall).collect::<Vec<_>>(),
+        "cpu_seconds" => rows.iter().map(|(_, e)| e.seconds.cpu).collect::<Vec<_>>(),
     ]
 }
 

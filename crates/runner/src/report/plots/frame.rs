@@ -70,7 +70,8 @@ pub(crate) struct Look {
     pub(crate) shape: Shape,
 }
 
-const COLOURS: [RGBColor; 8] = [
+/// Of arms and curves, in turn.
+pub(crate) const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 100, 168),
     RGBColor(190, 74, 0),
     RGBColor(0, 116, 86),

@@ -8,6 +8,7 @@ mod curves;
 mod frame;
 mod phases;
 mod placing;
+mod pretraining;
 mod strategies;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod tests;
 pub(crate) use cost::accuracy_against_time;
 pub(crate) use curves::validation_curves;
 pub(crate) use phases::{short, what_trains_when};
+pub(crate) use pretraining::pretraining_curves;
 pub(crate) use strategies::accuracy_by_strategy;
 
 use plotters::drawing::DrawingAreaErrorKind;

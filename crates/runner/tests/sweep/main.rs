@@ -1,5 +1,7 @@
 //! Whole sweeps of the binary on the embedded digits: what is stored, what an interruption leaves, what a second run does.
 
+mod pretraining;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
