@@ -9,6 +9,7 @@ pub mod composed;
 pub mod optim;
 
 mod activation;
+mod concat;
 mod conv;
 mod conv_norm;
 mod gemm;
@@ -24,12 +25,13 @@ mod tape;
 mod tasks;
 
 pub use activation::{dropout, flatten_hwc, relu, relu_2d};
+pub use concat::concat_channels;
 pub use conv::{ConvSpec, conv_output, conv2d};
 pub use conv_norm::{Normalisation, conv_norm};
 pub use gradient::Gradient;
 pub use layout::{Hwnc, oihw_to_tap_major, tap_major_to_oihw};
 pub use linear::linear;
-pub use loss::{cross_entropy, mean_squared_error};
+pub use loss::{add_losses, cross_entropy, mean_squared_error};
 pub use norm::{BatchStatistics, NormSpec, update_running};
 pub use pool::{PoolSpec, adaptive_avg_pool2d, avg_pool2d, global_avg_pool, max_pool2d, pool_output};
 pub use tape::{Gradients, Tape};

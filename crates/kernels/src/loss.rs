@@ -1,4 +1,4 @@
-//! Losses: [`cross_entropy`] of logits with label smoothing, and [`mean_squared_error`].
+//! Losses: [`cross_entropy`] of logits with label smoothing, and [`mean_squared_error`]; and their sum, [`add_losses`].
 //!
 //! Both follow PyTorch's functions with `reduction="mean"`. The gradient of the cross-entropy is computed with the loss,
 //! while the exponentials are at hand.
@@ -9,7 +9,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::storage::Values;
-use crate::{composed, storage, tape, tasks};
+use crate::tape::{self, Backward, wanted};
+use crate::{Gradient, composed, storage, tasks};
 
 /// The mean over a batch of the cross-entropy between logits `[N, K]` and `N` class labels: a scalar.
 ///
@@ -52,6 +53,48 @@ pub fn mean_squared_error(x: &Tensor, target: &Tensor) -> Result<Tensor> {
         return composed::mean_squared_error(x, &target);
     }
     tape::apply1(&x.contiguous()?, SquaredError { target: target.contiguous()? })
+}
+
+/// `loss + Σ weight · other`, of scalars: how a network with auxiliary classifiers is trained (Szegedy et al., 2014, "Going
+/// Deeper with Convolutions"). Without others it is the loss itself.
+///
+/// # Errors
+/// When one of them is not a scalar.
+pub fn add_losses(loss: &Tensor, others: &[(f64, Tensor)]) -> Result<Tensor> {
+    let all = || std::iter::once(loss).chain(others.iter().map(|(_, other)| other));
+    if let Some(other) = all().find(|loss| loss.rank() != 0) {
+        bail!("the sum of losses: each is a scalar, but one is {:?}", other.dims());
+    }
+    if others.is_empty() {
+        return Ok(loss.clone());
+    }
+    if !all().all(storage::runs_here) {
+        return composed::add_losses(loss, others);
+    }
+    let mut sum = f64::from(loss.to_scalar::<f32>()?);
+    for (weight, other) in others {
+        sum += weight * f64::from(other.to_scalar::<f32>()?);
+    }
+    let sum = storage::tensor(vec![sum as f32], ())?;
+    let weights = std::iter::once(1.0).chain(others.iter().map(|(weight, _)| *weight)).collect();
+    tape::note(&all().collect::<Vec<_>>(), &sum, Sum { weights });
+    Ok(sum)
+}
+
+/// The sum on the tape: inputs are the losses.
+struct Sum {
+    weights: Vec<f64>,
+}
+
+impl Backward for Sum {
+    fn backward(&self, inputs: &[Tensor], _: &Tensor, dsum: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        let dsum = f64::from(dsum.to_scalar::<f32>()?);
+        let gradients = inputs.iter().zip(&self.weights).map(|(input, weight)| {
+            let gradient = || storage::tensor(vec![(dsum * weight) as f32], ()).map(Gradient::from);
+            wanted(input).then(gradient).transpose()
+        });
+        gradients.collect()
+    }
 }
 
 struct CrossEntropy {

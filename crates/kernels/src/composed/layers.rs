@@ -1,4 +1,4 @@
-//! Convolution, linear layers, batch norm, ReLU and cross-entropy from candle's operations.
+//! Convolution, linear layers, batch norm, ReLU, concatenation and losses from candle's operations.
 
 use candle_core::{D, Result, Tensor};
 
@@ -132,6 +132,17 @@ fn finish(
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     let zeros = x.zeros_like()?.detach();
     x.detach().le(&zeros)?.where_cond(&zeros, x)
+}
+
+/// As [`crate::concat_channels`].
+pub fn concat_channels(maps: &[Hwnc]) -> Result<Hwnc> {
+    let maps: Vec<&Tensor> = maps.iter().map(Hwnc::tensor).collect();
+    Hwnc::new(Tensor::cat(&maps, 3)?)
+}
+
+/// As [`crate::add_losses`].
+pub fn add_losses(loss: &Tensor, others: &[(f64, Tensor)]) -> Result<Tensor> {
+    others.iter().try_fold(loss.clone(), |sum, (weight, other)| sum + other.affine(*weight, 0.0)?)
 }
 
 /// As [`crate::cross_entropy`].

@@ -60,6 +60,12 @@ fn named_windows() {
         ((8, 9, 2, 5), spec((3, 3), (2, 2), (0, 0), false, true)),
         ((8, 7, 2, 5), spec((3, 3), (2, 2), (0, 0), true, false)),
         ((5, 5, 5, 5), spec((3, 3), (1, 1), (1, 1), false, true)),
+        // Those of GoogLeNet's and Inception's branches, and of Inception's auxiliary head.
+        ((7, 4, 2, 5), spec((3, 3), (1, 1), (1, 1), true, true)),
+        ((6, 5, 2, 5), spec((3, 3), (1, 1), (1, 1), false, true)),
+        ((2, 2, 2, 5), spec((2, 2), (2, 2), (0, 0), true, true)),
+        ((1, 5, 2, 5), spec((2, 2), (2, 2), (0, 0), true, true)),
+        ((9, 12, 2, 3), spec((5, 5), (3, 3), (0, 0), false, true)),
         // Gaps between windows, and windows that differ in both directions.
         ((9, 8, 2, 3), spec((2, 1), (3, 2), (0, 0), false, true)),
         ((6, 9, 1, 4), spec((4, 2), (1, 3), (2, 1), true, true)),

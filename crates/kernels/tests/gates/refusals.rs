@@ -3,8 +3,9 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
-    ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, avg_pool2d, conv2d,
-    cross_entropy, dropout, linear, max_pool2d, mean_squared_error, oihw_to_tap_major, update_running,
+    ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, add_losses, avg_pool2d,
+    concat_channels, conv2d, cross_entropy, dropout, linear, max_pool2d, mean_squared_error,
+    oihw_to_tap_major, update_running,
 };
 
 fn zeros(dims: &[usize]) -> Tensor {
@@ -86,11 +87,20 @@ fn layers_and_layouts_name_their_shapes() {
 }
 
 #[test]
+fn concatenation_names_the_maps_that_differ() {
+    refused(concat_channels(&[]), &["no map"]);
+    refused(concat_channels(&[map(4, 6, 2, 8), map(4, 5, 2, 8)]), &["(4, 5, 2, 8)", "(4, 6, 2, 8)"]);
+    refused(concat_channels(&[map(4, 6, 2, 8), map(4, 6, 2, 1), map(4, 6, 1, 8)]), &["(4, 6, 1, 8)"]);
+}
+
+#[test]
 fn losses_name_the_label() {
     refused(cross_entropy(&zeros(&[2, 3]), &[0, 3], 0.0), &["label 3 of example 1", "3 classes"]);
     refused(cross_entropy(&zeros(&[2, 3]), &[0], 0.0), &["2 rows", "1 labels"]);
     refused(cross_entropy(&zeros(&[0, 3]), &[], 0.0), &["0 rows"]);
     refused(cross_entropy(&zeros(&[1, 3]), &[0], 1.5), &["smoothing of 1.5"]);
+    refused(add_losses(&zeros(&[]), &[(0.3, zeros(&[2]))]), &["scalar", "[2]"]);
+    refused(add_losses(&zeros(&[1]), &[]), &["scalar", "[1]"]);
 }
 
 #[test]
