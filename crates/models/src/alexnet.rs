@@ -27,11 +27,11 @@ pub(crate) const ALEXNET: ModelCard = ModelCard {
 
 /// The five convolutions: index among torchvision's `features`, channels, window, and whether a pool follows.
 const CONVOLUTIONS: [(usize, usize, usize, Window, bool); 5] = [
-    (0, 3, 64, Window { kernel: 11, stride: 4, padding: 2 }, true),
-    (3, 64, 192, Window { kernel: 5, stride: 1, padding: 2 }, true),
-    (6, 192, 384, Window { kernel: 3, stride: 1, padding: 1 }, false),
-    (8, 384, 256, Window { kernel: 3, stride: 1, padding: 1 }, false),
-    (10, 256, 256, Window { kernel: 3, stride: 1, padding: 1 }, true),
+    (0, 3, 64, Window::square(11, 4, 2), true),
+    (3, 64, 192, Window::square(5, 1, 2), true),
+    (6, 192, 384, Window::square(3, 1, 1), false),
+    (8, 384, 256, Window::square(3, 1, 1), false),
+    (10, 256, 256, Window::square(3, 1, 1), true),
 ];
 
 fn alexnet(classes: usize) -> Architecture {
@@ -41,8 +41,8 @@ fn alexnet(classes: usize) -> Architecture {
         let conv = b.conv_with_bias(&format!("features.{index}"), from, to, window);
         b.push([Layer::Conv(conv), Layer::Relu]);
         if pool {
-            let window = Window { kernel: 3, stride: 2, padding: 0 };
-            b.push([Layer::MaxPool { name: format!("features.{}", index + 2), window }]);
+            let (name, window) = (format!("features.{}", index + 2), Window::square(3, 2, 0));
+            b.push([Layer::MaxPool { name, window, ceil: false }]);
         }
     }
 

@@ -6,12 +6,15 @@ use crate::initial::Initial;
 use crate::layout::{Layout, LiveTaps};
 use crate::parameter::Role;
 
-/// A model's stages in order, with its parameters and norms in torchvision's registration order.
+/// A model's stages in order, with its parameters and norms in torchvision's registration order; those of auxiliary heads
+/// are the last.
 #[derive(Debug)]
 pub(crate) struct Architecture {
     pub(crate) stages: Vec<Stage>,
     pub(crate) parameters: Vec<ParameterSpec>,
     pub(crate) norms: Vec<NormSpec>,
+    /// torchvision's module names of the auxiliary heads, also of those that were taken out.
+    pub(crate) auxiliary: Vec<&'static str>,
 }
 
 /// A freezable slice of a model.
@@ -22,6 +25,22 @@ pub(crate) struct Stage {
 }
 
 impl Architecture {
+    /// The same network without its auxiliary heads, as torchvision's is with `aux_logits=False`.
+    pub(crate) fn without_auxiliary(mut self) -> Self {
+        for stage in &mut self.stages {
+            stage.layers.retain(|layer| !matches!(layer, Layer::Auxiliary(_)));
+        }
+        let kept = |name: &str| !within_any(&self.auxiliary, name);
+        self.parameters.retain(|parameter| kept(&parameter.name));
+        self.norms.retain(|norm| kept(&norm.name));
+        self
+    }
+
+    /// Whether a tensor of this name belongs to an auxiliary head, built or not.
+    pub(crate) fn is_auxiliary(&self, name: &str) -> bool {
+        within_any(&self.auxiliary, name)
+    }
+
     /// Keeps the live taps of convolutions alone.
     pub(crate) fn shrink(&mut self, live_taps: &[(ParameterId, LiveTaps)]) {
         for (ParameterId(index), taps) in live_taps {
@@ -44,9 +63,14 @@ impl Architecture {
     pub(crate) fn live_taps(&self, conv: &Conv) -> LiveTaps {
         match self.parameters[conv.weight.0].layout {
             Layout::Matrix { live, .. } => live,
-            Layout::Vector => LiveTaps::all(conv.window.kernel, conv.window.kernel),
+            Layout::Vector => LiveTaps::all(conv.window.kernel.0, conv.window.kernel.1),
         }
     }
+}
+
+/// Whether `name` is that of a part of one of the modules.
+fn within_any(modules: &[&str], name: &str) -> bool {
+    modules.iter().any(|module| name.strip_prefix(module).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// An index into [`Architecture::parameters`], and into the model's parameters.
@@ -75,6 +99,8 @@ pub(crate) struct NormSpec {
     pub(crate) name: String,
     pub(crate) stage: usize,
     pub(crate) channels: usize,
+    /// Added to the variance.
+    pub(crate) epsilon: f64,
     pub(crate) weight: ParameterId,
     pub(crate) bias: ParameterId,
 }
@@ -84,10 +110,21 @@ pub(crate) struct NormSpec {
 pub(crate) enum Layer {
     Conv(Conv),
     ConvNorm(ConvNorm),
-    /// ResNet's basic block: `relu(body(x) + shortcut(x))`; the addition and the last ReLU are fused into the last norm.
-    BasicBlock(Box<BasicBlock>),
+    /// `relu(body(x) + shortcut(x))`; the addition and the last ReLU are fused into the body's last norm.
+    Residual(Box<Residual>),
+    /// Every branch on the same map; what they give stands side by side along the channels.
+    Branches(Vec<Vec<Layer>>),
+    /// A classifier beside the trunk that a training pass runs on a map, which itself goes on as it is.
+    Auxiliary(AuxiliaryHead),
     Relu,
+    /// Under `ceil` a last window that leaves the map is kept.
     MaxPool {
+        name: String,
+        window: Window,
+        ceil: bool,
+    },
+    /// An average over windows, in which padding counts.
+    AvgPool {
         name: String,
         window: Window,
     },
@@ -107,12 +144,29 @@ pub(crate) enum Layer {
     Linear(Linear),
 }
 
-/// A square sliding window, of a convolution or a pool. Kernels that are not square come with the families that have them.
+/// A sliding window, of a convolution or a pool; `(vertical, horizontal)` each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    pub(crate) padding: usize,
+    pub(crate) kernel: (usize, usize),
+    pub(crate) stride: (usize, usize),
+    pub(crate) padding: (usize, usize),
+}
+
+impl Window {
+    /// The same in both directions.
+    pub(crate) const fn square(kernel: usize, stride: usize, padding: usize) -> Self {
+        Self { kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding) }
+    }
+
+    /// A kernel that moves by one pixel and keeps the map's size; its sides are odd.
+    pub(crate) const fn same(height: usize, width: usize) -> Self {
+        Self { kernel: (height, width), stride: (1, 1), padding: (height / 2, width / 2) }
+    }
+
+    /// The taps of the kernel.
+    pub(crate) const fn taps(self) -> usize {
+        self.kernel.0 * self.kernel.1
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -133,11 +187,21 @@ pub(crate) struct ConvNorm {
     pub(crate) relu: bool,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct BasicBlock {
-    pub(crate) first: ConvNorm,
-    pub(crate) second: ConvNorm,
+/// A residual block of ResNet: the body is `first` and then `last`, to which the shortcut is added.
+#[derive(Debug)]
+pub(crate) struct Residual {
+    pub(crate) first: Vec<ConvNorm>,
+    pub(crate) last: ConvNorm,
+    /// None for the block's input itself.
     pub(crate) shortcut: Option<ConvNorm>,
+}
+
+/// An auxiliary classifier (Szegedy et al. 2014): its parameters belong to the stage on which it hangs.
+#[derive(Debug)]
+pub(crate) struct AuxiliaryHead {
+    /// The share of its loss.
+    pub(crate) weight: f64,
+    pub(crate) layers: Vec<Layer>,
 }
 
 #[derive(Clone, Debug)]
@@ -154,7 +218,20 @@ pub(crate) struct Builder {
     stages: Vec<Stage>,
     parameters: Vec<ParameterSpec>,
     norms: Vec<NormSpec>,
+    auxiliary: Vec<&'static str>,
+    /// The stage of the auxiliary head that is being registered.
+    filling: Option<usize>,
 }
+
+/// Where an auxiliary head will hang.
+#[derive(Debug)]
+pub(crate) struct Place {
+    stage: usize,
+    layer: usize,
+}
+
+/// What `nn.BatchNorm2d` adds to the variance unless it is told otherwise.
+const EPSILON: f64 = 1e-5;
 
 impl Builder {
     /// Goes on with an architecture: stages that are opened come after its own.
@@ -175,7 +252,39 @@ impl Builder {
     }
 
     pub(crate) fn finish(self) -> Architecture {
-        Architecture { stages: self.stages, parameters: self.parameters, norms: self.norms }
+        let Self { stages, parameters, norms, auxiliary, filling: _ } = self;
+        Architecture { stages, parameters, norms, auxiliary }
+    }
+
+    /// Leaves a place for an auxiliary head behind the layers that the open stage has.
+    pub(crate) fn place_for_auxiliary(&mut self) -> Place {
+        let stage = self.open_stage();
+        let head = AuxiliaryHead { weight: 0.0, layers: Vec::new() };
+        self.push([Layer::Auxiliary(head)]);
+        Place { stage, layer: self.stages.get(stage).map_or(0, |stage| stage.layers.len() - 1) }
+    }
+
+    /// Fills a place with torchvision's module `name`. It comes after the head, so that what else is registered has the
+    /// same ids with auxiliary heads and without.
+    pub(crate) fn auxiliary(
+        &mut self,
+        place: Place,
+        name: &'static str,
+        weight: f64,
+        layers: impl FnOnce(&mut Self) -> Vec<Layer>,
+    ) {
+        self.filling = Some(place.stage);
+        let layers = layers(self);
+        self.filling = None;
+        self.auxiliary.push(name);
+        if let Some(stage) = self.stages.get_mut(place.stage) {
+            stage.layers[place.layer] = Layer::Auxiliary(AuxiliaryHead { weight, layers });
+        }
+    }
+
+    /// The stage that what is registered belongs to.
+    fn open_stage(&self) -> usize {
+        self.filling.unwrap_or(self.stages.len().saturating_sub(1))
     }
 
     /// A convolution without bias whose weight starts at `initial`.
@@ -187,13 +296,13 @@ impl Builder {
         window: Window,
         initial: Initial,
     ) -> Conv {
-        let Window { kernel, .. } = window;
-        let live = LiveTaps::all(kernel, kernel);
-        let layout = Layout::Matrix { outputs: to, channels: from, height: kernel, width: kernel, live };
+        let (height, width) = window.kernel;
+        let live = LiveTaps::all(height, width);
+        let layout = Layout::Matrix { outputs: to, channels: from, height, width, live };
         let weight = self.parameter(
             format!("{name}.weight"),
             Role::Weight,
-            vec![to, from, kernel, kernel],
+            vec![to, from, height, width],
             layout,
             initial,
         );
@@ -202,14 +311,19 @@ impl Builder {
 
     /// A convolution with bias, both started as `nn.Conv2d` starts them.
     pub(crate) fn conv_with_bias(&mut self, name: &str, from: usize, to: usize, window: Window) -> Conv {
-        let initial = Initial::layer_default(from * window.kernel * window.kernel);
+        let initial = Initial::layer_default(from * window.taps());
         let conv = self.conv(name, from, to, window, initial);
         let bias = self.parameter(format!("{name}.bias"), Role::Bias, vec![to], Layout::Vector, initial);
         Conv { bias: Some(bias), ..conv }
     }
 
-    /// A BatchNorm over `channels`, weight 1 and bias 0.
+    /// A BatchNorm over `channels`, weight 1 and bias 0, with PyTorch's epsilon.
     pub(crate) fn norm(&mut self, name: &str, channels: usize) -> NormId {
+        self.norm_with_epsilon(name, channels, EPSILON)
+    }
+
+    /// A BatchNorm over `channels`, weight 1 and bias 0.
+    pub(crate) fn norm_with_epsilon(&mut self, name: &str, channels: usize, epsilon: f64) -> NormId {
         let mut affine = |part: &str, role, start| {
             self.parameter(
                 format!("{name}.{part}"),
@@ -223,8 +337,9 @@ impl Builder {
         let bias = affine("bias", Role::NormBias, 0.0);
         self.norms.push(NormSpec {
             name: name.to_owned(),
-            stage: self.stages.len().saturating_sub(1),
+            stage: self.open_stage(),
             channels,
+            epsilon,
             weight,
             bias,
         });
@@ -248,6 +363,12 @@ impl Builder {
         Linear { weight, bias, from, to }
     }
 
+    /// The same layer with a weight that starts at `initial`.
+    pub(crate) fn started(&mut self, linear: Linear, initial: Initial) -> Linear {
+        self.parameters[linear.weight.0].initial = initial;
+        linear
+    }
+
     fn parameter(
         &mut self,
         name: String,
@@ -256,7 +377,7 @@ impl Builder {
         layout: Layout,
         initial: Initial,
     ) -> ParameterId {
-        let stage = self.stages.len().saturating_sub(1);
+        let stage = self.open_stage();
         self.parameters.push(ParameterSpec { name, stage, role, shape, layout, initial });
         ParameterId(self.parameters.len() - 1)
     }

@@ -1,12 +1,13 @@
 //! The forward pass: [`Model::forward`](crate::Model::forward) folds the stages over a batch. [`Pass`] says whether it
-//! trains; an [`Activation`] is what flows between stages. Nothing here knows a family.
+//! trains; an [`Activation`] is what flows between stages, and an [`AuxiliaryLogits`] what leaves them on the way. Nothing
+//! here knows a family.
 
 use candle_core::Tensor;
 use frostline_kernels as kernels;
 use frostline_kernels::{ConvSpec, Hwnc, PoolSpec};
 use frostline_streams::{Purpose, Streams};
 
-use crate::architecture::{BasicBlock, Conv, ConvNorm, Layer, Linear, ParameterId, Window};
+use crate::architecture::{Conv, ConvNorm, Layer, Linear, ParameterId, Residual, Window};
 use crate::error::ModelError;
 use crate::model::Model;
 
@@ -95,27 +96,62 @@ impl Activation {
     }
 }
 
+/// What an auxiliary head makes of a batch in a training pass.
+#[derive(Clone, Debug)]
+pub struct AuxiliaryLogits {
+    /// The factor of its loss in the sum that is trained on.
+    pub weight: f64,
+    /// The logits, `[N, classes]`.
+    pub logits: Tensor,
+}
+
 fn unfit(expected: &str, found: &str) -> ModelError {
     ModelError::Input(format!("{expected} were expected, and {found} came"))
 }
 
 impl Model {
-    /// One layer of a stage.
-    pub(crate) fn apply(
+    /// Layers one after another. A training pass puts what auxiliary heads give into `auxiliary`, where there is one.
+    pub(crate) fn fold(
         &self,
-        layer: &Layer,
-        x: Activation,
+        layers: &[Layer],
+        mut x: Activation,
         pass: &Pass<'_>,
+        mut auxiliary: Option<&mut Vec<AuxiliaryLogits>>,
     ) -> candle_core::Result<Activation> {
+        for layer in layers {
+            x = match (layer, &mut auxiliary) {
+                (Layer::Auxiliary(head), Some(found)) if pass.trains() => {
+                    let logits = self.fold(&head.layers, x.clone(), pass, None)?.rows()?.clone();
+                    found.push(AuxiliaryLogits { weight: head.weight, logits });
+                    x
+                }
+                _ => self.apply(layer, x, pass)?,
+            };
+        }
+        Ok(x)
+    }
+
+    fn apply(&self, layer: &Layer, x: Activation, pass: &Pass<'_>) -> candle_core::Result<Activation> {
         Ok(match layer {
             Layer::Conv(conv) => self.conv(conv, x.map()?, pass)?.into(),
             Layer::ConvNorm(unit) => self.conv_norm(unit, x.map()?, None, pass)?.into(),
-            Layer::BasicBlock(block) => self.basic_block(block, x.map()?, pass)?.into(),
+            Layer::Residual(block) => self.residual(block, x.map()?, pass)?.into(),
+            Layer::Branches(branches) => {
+                let mut maps = Vec::with_capacity(branches.len());
+                for branch in branches {
+                    maps.push(self.fold(branch, x.clone(), pass, None)?.map()?.clone());
+                }
+                kernels::concat_channels(&maps)?.into()
+            }
+            Layer::Auxiliary(_) => x,
             Layer::Relu => match x {
                 Activation::Map(map) => kernels::relu(&map)?.into(),
                 Activation::Rows(rows) => Activation::Rows(kernels::relu_2d(&rows)?),
             },
-            Layer::MaxPool { window, .. } => kernels::max_pool2d(x.map()?, pool(*window))?.into(),
+            Layer::MaxPool { window, ceil, .. } => {
+                kernels::max_pool2d(x.map()?, PoolSpec { ceil: *ceil, ..pool(*window) })?.into()
+            }
+            Layer::AvgPool { window, .. } => kernels::avg_pool2d(x.map()?, pool(*window))?.into(),
             Layer::AdaptiveAvgPool { height, width } => {
                 kernels::adaptive_avg_pool2d(x.map()?, (*height, *width))?.into()
             }
@@ -141,7 +177,7 @@ impl Model {
     fn conv_spec(&self, conv: &Conv) -> ConvSpec {
         let Window { stride, padding, .. } = conv.window;
         let live = self.architecture().live_taps(conv);
-        ConvSpec { stride: (stride, stride), padding: (padding - live.top, padding - live.left) }
+        ConvSpec { stride, padding: (padding.0 - live.top, padding.1 - live.left) }
     }
 
     fn conv_norm(
@@ -157,13 +193,16 @@ impl Model {
             .map_err(|error| candle_core::Error::Msg(format!("{}: {error}", norm.name())))
     }
 
-    fn basic_block(&self, block: &BasicBlock, x: &Hwnc, pass: &Pass<'_>) -> candle_core::Result<Hwnc> {
-        let middle = self.conv_norm(&block.first, x, None, pass)?;
+    fn residual(&self, block: &Residual, x: &Hwnc, pass: &Pass<'_>) -> candle_core::Result<Hwnc> {
+        let mut middle = x.clone();
+        for unit in &block.first {
+            middle = self.conv_norm(unit, &middle, None, pass)?;
+        }
         match &block.shortcut {
-            None => self.conv_norm(&block.second, &middle, Some(x), pass),
+            None => self.conv_norm(&block.last, &middle, Some(x), pass),
             Some(shortcut) => {
                 let shortcut = self.conv_norm(shortcut, x, None, pass)?;
-                self.conv_norm(&block.second, &middle, Some(&shortcut), pass)
+                self.conv_norm(&block.last, &middle, Some(&shortcut), pass)
             }
         }
     }
@@ -209,11 +248,5 @@ impl Model {
 
 fn pool(window: Window) -> PoolSpec {
     let Window { kernel, stride, padding } = window;
-    PoolSpec {
-        kernel: (kernel, kernel),
-        stride: (stride, stride),
-        padding: (padding, padding),
-        ceil: false,
-        count_include_pad: false,
-    }
+    PoolSpec { kernel, stride, padding, ceil: false, count_include_pad: true }
 }

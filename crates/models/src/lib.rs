@@ -10,6 +10,7 @@ mod architecture;
 mod autoencoder;
 mod error;
 mod forward;
+mod inception;
 mod initial;
 mod layout;
 mod load;
@@ -24,9 +25,11 @@ mod zoo;
 
 pub use autoencoder::build_autoencoder;
 pub use error::ModelError;
-pub use forward::{Activation, Pass};
+pub use forward::{Activation, AuxiliaryLogits, Pass};
 pub use load::{HeadPolicy, LoadReport, Mismatch, Misshapen};
-pub use model::{BuildSpec, Model, StageInfo, StageSummary, build, build_on, build_unshrunk};
+pub use model::{
+    BuildSpec, Model, StageInfo, StageSummary, build, build_on, build_unshrunk, build_with_auxiliary,
+};
 pub use norm::{BatchNorm, BatchNormMode};
 pub use parameter::{Parameter, ParameterInfo, Role};
 pub use state_dict::{StateDict, read_header, read_safetensors};

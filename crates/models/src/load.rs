@@ -97,7 +97,8 @@ pub(crate) struct HeadFound {
 }
 
 /// Compares the names and shapes of a file with an architecture's. Running statistics must be there;
-/// `num_batches_tracked` may be absent, since nothing is computed from it.
+/// `num_batches_tracked` may be absent, since nothing is computed from it. Auxiliary heads may be there where the
+/// architecture has none, and are passed over, as torchvision drops them.
 pub(crate) fn compare(
     architecture: &Architecture,
     found: &[(&str, &[usize])],
@@ -135,8 +136,11 @@ pub(crate) fn compare(
         }
         known.insert(name);
     }
-    mismatch.unexpected =
-        found.iter().filter(|(name, _)| !known.contains(*name)).map(|(name, _)| (*name).to_owned()).collect();
+    mismatch.unexpected = found
+        .iter()
+        .filter(|(name, _)| !known.contains(*name) && !architecture.is_auxiliary(name))
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
     mismatch.unexpected.sort_unstable();
     if mismatch == Mismatch::default() { Ok(HeadFound { fits: head_fits, classes }) } else { Err(mismatch) }
 }

@@ -11,7 +11,7 @@ use frostline_streams::Streams;
 
 use crate::architecture::{Architecture, ParameterSpec};
 use crate::error::ModelError;
-use crate::forward::{Activation, Pass};
+use crate::forward::{Activation, AuxiliaryLogits, Pass};
 use crate::norm::BatchNorm;
 use crate::parameter::{Parameter, ParameterInfo};
 use crate::trace::{Traced, smallest_side, trace};
@@ -50,7 +50,8 @@ pub struct StageSummary {
     pub output: (usize, usize, usize),
 }
 
-/// A model as ordered stages. Parameters and norms have torchvision's names and stand in torchvision's order.
+/// A model as ordered stages. Parameters and norms have torchvision's names and stand in torchvision's order, those of
+/// auxiliary heads last.
 #[derive(Debug)]
 pub struct Model {
     card: &'static ModelCard,
@@ -67,7 +68,7 @@ pub struct Model {
 
 /// Builds the model `name` on the CPU, with the initial values that `torchvision.models` gives it. Taps of convolutions
 /// that reach no pixel at this resolution are left out of the computation, which changes no output and no gradient;
-/// [`Parameter::torch_values`] has them.
+/// [`Parameter::torch_values`] has them. Auxiliary heads are left out, as from torchvision's pretrained models.
 ///
 /// # Errors
 /// [`ModelError::Unknown`]; [`ModelError::TooSmall`] with the smallest resolution that works; [`ModelError::Input`] for
@@ -98,6 +99,25 @@ pub(crate) fn assemble_shrunk(
         architecture.shrink(&stage.live_taps);
     }
     assemble(card, architecture, traced, spec, device)
+}
+
+/// [`build`] with the auxiliary heads that the model has, for training from scratch: torchvision's `aux_logits=True`. They
+/// are left out where one of them has no output at this resolution, as Inception v3's has none below 299 pixels.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with_auxiliary(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
+    let card = card(name)?;
+    let mut architecture = (card.architecture)(spec.classes);
+    match trace(&architecture, spec.height, spec.width) {
+        Ok(traced) if spec.classes > 0 => {
+            for stage in &traced {
+                architecture.shrink(&stage.live_taps);
+            }
+            assemble(card, architecture, traced, spec, &Device::Cpu)
+        }
+        _ => build(name, spec),
+    }
 }
 
 /// [`build`] with every tap of every convolution, also those that reach no pixel at this resolution: what the shrunk
@@ -158,7 +178,7 @@ impl ModelCard {
         Ok(summarise(&architecture, &traced))
     }
 
-    /// The parameters in the model's order, without building it.
+    /// The parameters in the model's order, without building it and without auxiliary heads.
     pub fn parameters(&self, classes: usize) -> Vec<ParameterInfo> {
         let info = |spec: ParameterSpec| ParameterInfo {
             elements: spec.shape.iter().product(),
@@ -166,16 +186,16 @@ impl ModelCard {
             stage: spec.stage,
             role: spec.role,
         };
-        (self.architecture)(classes).parameters.into_iter().map(info).collect()
+        self.without_auxiliary(classes).parameters.into_iter().map(info).collect()
     }
 
     /// The least side in pixels of an image that the model takes, square or not.
     pub fn smallest_side(&self) -> Option<usize> {
-        smallest_side(&(self.architecture)(1))
+        smallest_side(&self.without_auxiliary(1))
     }
 }
 
-/// The architecture and its trace at a resolution.
+/// The architecture without auxiliary heads, and its trace at a resolution.
 fn plan(
     card: &ModelCard,
     classes: usize,
@@ -185,7 +205,7 @@ fn plan(
     if classes == 0 {
         return Err(ModelError::Input(format!("{} needs at least one class", card.title)));
     }
-    let architecture = (card.architecture)(classes);
+    let architecture = card.without_auxiliary(classes);
     let traced = traced(card, &architecture, height, width)?;
     Ok((architecture, traced))
 }
@@ -319,7 +339,32 @@ impl Model {
         x: impl Into<Activation>,
         pass: &Pass<'_>,
     ) -> Result<Activation, ModelError> {
-        let mut x = x.into();
+        self.run(range, x.into(), pass, None)
+    }
+
+    /// As [`Model::forward_range`], with what the auxiliary heads on these stages give, in order: in a training pass of a
+    /// model that has them ([`build_with_auxiliary`]), else nothing.
+    ///
+    /// # Errors
+    /// As [`Model::forward_range`].
+    pub fn forward_range_with_auxiliary(
+        &self,
+        range: Range<usize>,
+        x: impl Into<Activation>,
+        pass: &Pass<'_>,
+    ) -> Result<(Activation, Vec<AuxiliaryLogits>), ModelError> {
+        let mut auxiliary = Vec::new();
+        let x = self.run(range, x.into(), pass, Some(&mut auxiliary))?;
+        Ok((x, auxiliary))
+    }
+
+    fn run(
+        &self,
+        range: Range<usize>,
+        mut x: Activation,
+        pass: &Pass<'_>,
+        mut auxiliary: Option<&mut Vec<AuxiliaryLogits>>,
+    ) -> Result<Activation, ModelError> {
         let stages = self.architecture.stages.get(range.clone()).ok_or_else(|| {
             let count = self.stages.len();
             ModelError::Input(format!("stages {range:?} were asked for, and {} has {count}", self.card.title))
@@ -328,11 +373,9 @@ impl Model {
             self.check_images(&x)?;
         }
         for stage in stages {
-            for layer in &stage.layers {
-                x = self
-                    .apply(layer, x, pass)
-                    .map_err(|source| ModelError::Stage { stage: stage.name.to_owned(), source })?;
-            }
+            x = self
+                .fold(&stage.layers, x, pass, auxiliary.as_deref_mut())
+                .map_err(|source| ModelError::Stage { stage: stage.name.to_owned(), source })?;
         }
         Ok(x)
     }

@@ -10,8 +10,6 @@ use frostline_kernels::{ConvSpec, Hwnc, NormSpec, Normalisation, conv_norm, upda
 use crate::architecture;
 use crate::parameter::Parameter;
 
-/// Added to the variance, as `nn.BatchNorm2d` does.
-const EPSILON: f64 = 1e-5;
 /// The share of the new batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
@@ -31,6 +29,7 @@ pub struct BatchNorm {
     stage: usize,
     weight: Arc<Parameter>,
     bias: Arc<Parameter>,
+    epsilon: f64,
     running_mean: Var,
     running_variance: Var,
     batches: AtomicI64,
@@ -48,6 +47,7 @@ impl BatchNorm {
             stage: spec.stage,
             weight: Arc::clone(&parameters[spec.weight.0]),
             bias: Arc::clone(&parameters[spec.bias.0]),
+            epsilon: spec.epsilon,
             running_mean: Var::zeros(spec.channels, DType::F32, device)?,
             running_variance: Var::ones(spec.channels, DType::F32, device)?,
             batches: AtomicI64::new(0),
@@ -134,7 +134,7 @@ impl BatchNorm {
         let (gamma, beta) = (&tracked(&self.weight), &tracked(&self.bias));
         let running = (&self.running_mean(), &self.running_variance());
         let running = (!training || self.mode() == BatchNormMode::Running).then_some(running);
-        let spec = NormSpec { eps: EPSILON, relu };
+        let spec = NormSpec { eps: self.epsilon, relu };
         let norm = Normalisation { gamma, beta, running, spec };
         let (y, statistics) = conv_norm(x, conv_weight, conv, norm, residual)?;
         if let Some(statistics) = statistics {

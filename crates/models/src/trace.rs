@@ -52,13 +52,11 @@ pub(crate) fn trace(
     let mut stages = Vec::with_capacity(architecture.stages.len());
     for stage in &architecture.stages {
         let mut costs = Costs::default();
-        for layer in &stage.layers {
-            extent = step(layer, extent, &mut costs).map_err(|(layer, input)| NoOutput {
-                stage: stage.name,
-                layer: layer.to_owned(),
-                input: (input.height, input.width),
-            })?;
-        }
+        extent = fold(&stage.layers, extent, &mut costs).map_err(|(layer, input)| NoOutput {
+            stage: stage.name,
+            layer: layer.to_owned(),
+            input: (input.height, input.width),
+        })?;
         let Costs { multiply_adds, live_taps } = costs;
         stages.push(Traced { output: extent, multiply_adds, live_taps });
     }
@@ -71,22 +69,39 @@ pub(crate) fn smallest_side(architecture: &Architecture) -> Option<usize> {
     SIDES.into_iter().find(|&side| trace(architecture, side, side).is_ok())
 }
 
-/// One layer; the error is its name and its input.
-fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Result<Extent, (&'a str, Extent)> {
+/// An output, or the name and the input of the layer that has none.
+type Output<'a> = Result<Extent, (&'a str, Extent)>;
+
+fn fold<'a>(layers: &'a [Layer], input: Extent, costs: &mut Costs) -> Output<'a> {
+    layers.iter().try_fold(input, |extent, layer| step(layer, extent, costs))
+}
+
+fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Output<'a> {
     match layer {
         Layer::Conv(c) => conv(c, input, costs),
         Layer::ConvNorm(c) => conv(&c.conv, input, costs),
-        Layer::BasicBlock(block) => {
+        Layer::Residual(block) => {
             if let Some(shortcut) = &block.shortcut {
                 conv(&shortcut.conv, input, costs)?;
             }
-            let middle = conv(&block.first.conv, input, costs)?;
-            conv(&block.second.conv, middle, costs)
+            let mut middle = input;
+            for unit in &block.first {
+                middle = conv(&unit.conv, middle, costs)?;
+            }
+            conv(&block.last.conv, middle, costs)
         }
-        Layer::MaxPool { name, window } => {
-            let side = |size| pool_output(size, window.kernel, window.stride, window.padding, false);
-            sides(side, input).ok_or((name.as_str(), input))
+        Layer::Branches(branches) => {
+            // Whatever the branches are, they end at the same height and width.
+            let mut joined = Extent { channels: 0, ..input };
+            for branch in branches {
+                let output = fold(branch, input, costs)?;
+                joined = Extent { channels: joined.channels + output.channels, ..output };
+            }
+            Ok(joined)
         }
+        Layer::Auxiliary(head) => fold(&head.layers, input, costs).map(|_| input),
+        Layer::MaxPool { name, window, ceil } => pool(name, *window, *ceil, input),
+        Layer::AvgPool { name, window } => pool(name, *window, false, input),
         Layer::AdaptiveAvgPool { height, width } => Ok(Extent { height: *height, width: *width, ..input }),
         Layer::GlobalAvgPool => Ok(Extent { height: 1, width: 1, ..input }),
         Layer::Flatten => {
@@ -100,14 +115,17 @@ fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Result<Extent
     }
 }
 
-fn conv<'a>(conv: &'a Conv, input: Extent, costs: &mut Costs) -> Result<Extent, (&'a str, Extent)> {
+fn pool(name: &str, window: Window, ceil: bool, input: Extent) -> Output<'_> {
+    let side = |size, kernel, stride, padding| pool_output(size, kernel, stride, padding, ceil);
+    sides(side, window, input).ok_or((name, input))
+}
+
+fn conv<'a>(conv: &'a Conv, input: Extent, costs: &mut Costs) -> Output<'a> {
     let window = conv.window;
-    let side = |size| conv_output(size, window.kernel, window.stride, window.padding);
-    let output = sides(side, input).ok_or((conv.name.as_str(), input))?;
-    let taps = window.kernel * window.kernel;
-    costs.multiply_adds += (output.height * output.width * taps * conv.from * conv.to) as u64;
+    let output = sides(conv_output, window, input).ok_or((conv.name.as_str(), input))?;
+    costs.multiply_adds += (output.height * output.width * window.taps() * conv.from * conv.to) as u64;
     let live = LiveTaps::reached(window, (input.height, input.width), (output.height, output.width));
-    if live != LiveTaps::all(window.kernel, window.kernel) {
+    if live != LiveTaps::all(window.kernel.0, window.kernel.1) {
         costs.live_taps.push((conv.weight, live));
     }
     Ok(Extent { channels: conv.to, ..output })
@@ -118,7 +136,7 @@ impl LiveTaps {
     /// rectangle alone, with less padding, would give another output size.
     fn reached(window: Window, input: (usize, usize), output: (usize, usize)) -> Self {
         let Window { kernel, stride, padding } = window;
-        let along = |input: usize, output: usize| {
+        let along = |input: usize, output: usize, kernel: usize, stride: usize, padding: usize| {
             let reaches = |tap: usize, place: usize| {
                 (place * stride + tap).checked_sub(padding).is_some_and(|pixel| pixel < input)
             };
@@ -127,14 +145,22 @@ impl LiveTaps {
             let same = count > 0 && conv_output(input, count, stride, padding - first) == Some(output);
             if same { (first, count) } else { (0, kernel) }
         };
-        let ((top, height), (left, width)) = (along(input.0, output.0), along(input.1, output.1));
+        let (top, height) = along(input.0, output.0, kernel.0, stride.0, padding.0);
+        let (left, width) = along(input.1, output.1, kernel.1, stride.1, padding.1);
         Self { top, left, height, width }
     }
 }
 
-/// Applies a rule for one side to both.
-fn sides(side: impl Fn(usize) -> Option<usize>, input: Extent) -> Option<Extent> {
-    Some(Extent { height: side(input.height)?, width: side(input.width)?, ..input })
+/// Applies a rule for one side (size, kernel, stride, padding) to both.
+fn sides(
+    side: impl Fn(usize, usize, usize, usize) -> Option<usize>,
+    window: Window,
+    input: Extent,
+) -> Option<Extent> {
+    let Window { kernel, stride, padding } = window;
+    let height = side(input.height, kernel.0, stride.0, padding.0)?;
+    let width = side(input.width, kernel.1, stride.1, padding.1)?;
+    Some(Extent { height, width, ..input })
 }
 
 #[cfg(test)]
@@ -143,19 +169,25 @@ mod tests {
     use crate::zoo::card;
 
     fn architecture(name: &str) -> Architecture {
-        (card(name).unwrap().architecture)(1000)
+        (card(name).unwrap().architecture)(1000).without_auxiliary()
     }
 
-    /// torchvision's `_ops` (in units of 10⁹) and `num_params` at 224x224 and 1000 classes, and its `min_size`.
+    /// torchvision's `_ops` (in units of 10⁹) and the parameters of its models without auxiliary heads, at its resolution
+    /// and 1000 classes, and its `min_size`.
     #[test]
     fn sizes_are_torchvisions() {
-        for (name, giga, parameters, least) in [
-            ("resnet18", 1.814, 11_689_512, 1),
-            ("resnet34", 3.664, 21_797_672, 1),
-            ("alexnet", 0.714, 61_100_840, 63),
+        for (name, side, giga, parameters, least) in [
+            ("resnet18", 224, 1.814, 11_689_512, 1),
+            ("resnet34", 224, 3.664, 21_797_672, 1),
+            ("resnet50", 224, 4.089, 25_557_032, 1),
+            ("resnet101", 224, 7.801, 44_549_160, 1),
+            ("resnet152", 224, 11.514, 60_192_808, 1),
+            ("alexnet", 224, 0.714, 61_100_840, 63),
+            ("googlenet", 224, 1.498, 6_624_904, 15),
+            ("inception-v3", 299, 5.713, 23_834_568, 75),
         ] {
             let architecture = architecture(name);
-            let stages = trace(&architecture, 224, 224).unwrap();
+            let stages = trace(&architecture, side, side).unwrap();
             let total: u64 = stages.iter().map(|stage| stage.multiply_adds).sum();
             assert!((total as f64 / 1e9 - giga).abs() < 6e-4, "{name}: {total}");
             let elements: usize =

@@ -226,7 +226,7 @@ fn check(card: &ModelCard, path: &Path, origin: &str) -> Result<(), ModelError> 
     let header = read_header(path)?;
     let found: Vec<(&str, &[usize])> =
         header.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
-    let architecture = (card.architecture)(1);
+    let architecture = card.without_auxiliary(1);
     match compare(&architecture, &found, HeadPolicy::KeepIfFits) {
         Ok(_) => Ok(()),
         Err(mismatch) => {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
+use crate::inception::{googlenet, v3};
 use crate::{alexnet, resnet};
 
 /// What there is to know about a model before it is built.
@@ -23,7 +24,7 @@ pub struct ModelCard {
     pub pinned: Option<PinnedWeights>,
     /// The normalisation for training from scratch, and for weights that come without their own.
     pub normalisation: Normalisation,
-    /// The description for a number of classes.
+    /// The description for a number of classes, auxiliary heads included.
     pub(crate) architecture: fn(usize) -> Architecture,
 }
 
@@ -58,9 +59,28 @@ pub struct Normalisation {
 impl Normalisation {
     /// ImageNet's statistics, as torchvision's weights expect them.
     pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+    /// Pixels moved from 0..1 to -1..1.
+    pub const CENTRED: Self = Self { mean: [0.5; 3], std: [0.5; 3] };
 }
 
-static ZOO: [ModelCard; 3] = [resnet::RESNET18, resnet::RESNET34, alexnet::ALEXNET];
+impl ModelCard {
+    /// The description for a number of classes.
+    pub(crate) fn without_auxiliary(&self, classes: usize) -> Architecture {
+        (self.architecture)(classes).without_auxiliary()
+    }
+}
+
+static ZOO: [ModelCard; 9] = [
+    resnet::RESNET18,
+    resnet::RESNET34,
+    resnet::RESNET50,
+    resnet::RESNET101,
+    resnet::RESNET152,
+    resnet::RESNET18_CIFAR,
+    alexnet::ALEXNET,
+    googlenet::GOOGLENET,
+    v3::INCEPTION_V3,
+];
 
 /// Every model, in the order of the registry.
 pub fn zoo() -> &'static [ModelCard] {
@@ -140,7 +160,8 @@ mod tests {
         let unknown = card("transformer").unwrap_err();
         assert_eq!(
             unknown.to_string(),
-            "there is no model `transformer`; the models are resnet18, resnet34, alexnet"
+            "there is no model `transformer`; the models are resnet18, resnet34, resnet50, resnet101, resnet152, \
+             resnet18-cifar, alexnet, googlenet, inception-v3"
         );
         assert_eq!(
             card("resnet-18").unwrap_err().to_string(),
