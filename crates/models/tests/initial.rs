@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use frostline_models::{BuildSpec, build};
+use frostline_models::{BuildSpec, build, build_with_auxiliary};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -13,9 +13,12 @@ struct Golden {
 
 #[test]
 fn initial_values_have_pytorchs_moments() {
-    let golden: Golden = serde_json::from_str(include_str!("fixtures/golden.json")).unwrap();
-    for (name, moments) in golden.initial {
-        let model = build(&name, &BuildSpec { classes: 10, height: 64, width: 64, seed: 3 }).unwrap();
+    let files = [include_str!("fixtures/golden.json"), include_str!("fixtures/inception.json")];
+    let read = |text| serde_json::from_str::<Golden>(text).unwrap().initial;
+    for (name, moments) in files.into_iter().flat_map(read) {
+        let side = if name == "inception-v3" { 299 } else { 64 };
+        let spec = BuildSpec { classes: 10, height: side, width: side, seed: 3 };
+        let model = build_with_auxiliary(&name, &spec).unwrap();
         for parameter in model.parameters() {
             let values = parameter.detached().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let name = parameter.name();

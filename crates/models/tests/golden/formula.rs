@@ -3,12 +3,9 @@
 
 use candle_core::{Device, Tensor};
 use frostline_kernels::Hwnc;
-use frostline_models::{HeadPolicy, Model, StateDict};
+use frostline_models::{HeadPolicy, Model, Role, StateDict};
 
-/// How many entries of a tensor a digest keeps.
-const SAMPLES: u32 = 8;
-
-fn salt(name: &str) -> u32 {
+pub(crate) fn salt(name: &str) -> u32 {
     name.bytes().fold(0u32, |value, byte| value.wrapping_mul(31).wrapping_add(u32::from(byte)))
 }
 
@@ -40,13 +37,16 @@ fn values(name: &str, shape: &[usize]) -> Vec<f32> {
     (0..shape.iter().product()).map(|i| value(noise(salt, i)) as f32).collect()
 }
 
-/// Gives the model the formula's weights and statistics.
-pub(crate) fn fill(model: &Model) {
+/// Gives the model the formula's weights and statistics, with every norm's bias shifted.
+pub(crate) fn fill(model: &Model, shift: f32) {
     let mut dict = StateDict::new("formula");
     for parameter in model.parameters() {
         let name = parameter.name();
-        let tensor =
-            Tensor::from_vec(values(name, parameter.shape()), parameter.shape(), &Device::Cpu).unwrap();
+        let mut values = values(name, parameter.shape());
+        if parameter.role() == Role::NormBias {
+            values.iter_mut().for_each(|value| *value += shift);
+        }
+        let tensor = Tensor::from_vec(values, parameter.shape(), &Device::Cpu).unwrap();
         dict.insert(name, tensor);
     }
     for norm in model.norms() {
@@ -74,29 +74,35 @@ pub(crate) fn labels(batch: usize, first: usize, classes: usize) -> Vec<u32> {
 #[derive(Debug, serde::Deserialize)]
 pub(crate) struct Digest {
     norm: f64,
-    sum: f64,
+    sum: Option<f64>,
     product: f64,
     samples: Vec<f64>,
 }
 
 impl Digest {
+    /// The norm.
+    pub(crate) fn norm(&self) -> f64 {
+        self.norm
+    }
+
     /// The worst relative difference from a tensor in torchvision's element order. Norm, sum and product are measured
     /// against the norm (a sum is the product with ones, so against √n times less), entries against themselves or,
-    /// where they are smaller, against the root mean square.
-    pub(crate) fn difference(&self, name: &str, torch: &[f32]) -> f64 {
+    /// where they are smaller, against the root mean square; a norm below `floor` is taken for it.
+    pub(crate) fn difference(&self, name: &str, torch: &[f32], floor: f64) -> f64 {
         let wide: Vec<f64> = torch.iter().map(|&v| f64::from(v)).collect();
         let probe = salt(&format!("{name}.probe"));
         let product: f64 = wide.iter().enumerate().map(|(i, v)| v * noise(probe, i)).sum();
         let norm = wide.iter().map(|v| v * v).sum::<f64>().sqrt();
         let sum: f64 = wide.iter().sum();
-        let by_norm = [norm - self.norm, product - self.product, sum - self.sum]
+        let by_norm = [norm - self.norm, product - self.product]
             .into_iter()
-            .map(|difference| difference.abs() / self.norm);
+            .chain(self.sum.map(|expected| sum - expected))
+            .map(|difference| difference.abs() / self.norm.max(floor));
 
-        let typical = self.norm / (wide.len() as f64).sqrt();
+        let typical = self.norm.max(floor) / (wide.len() as f64).sqrt();
         let sample = salt(&format!("{name}.sample"));
-        assert_eq!(self.samples.len(), SAMPLES as usize);
-        let by_entry = self.samples.iter().zip(0..SAMPLES).map(|(&expected, i)| {
+        assert!(!self.samples.is_empty());
+        let by_entry = self.samples.iter().zip(0..).map(|(&expected, i)| {
             let found = wide[bits(sample, i) as usize % wide.len()];
             (found - expected).abs() / expected.abs().max(typical)
         });
