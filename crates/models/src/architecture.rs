@@ -50,7 +50,7 @@ impl Architecture {
         }
     }
 
-    /// Takes the last stage away, with its parameters and norms, which come last.
+    /// Takes the last stage away, with its parameters and norms, which come last where there are no auxiliary heads.
     pub(crate) fn without_head(mut self) -> Self {
         self.stages.pop();
         let stages = self.stages.len();
@@ -235,8 +235,9 @@ const EPSILON: f64 = 1e-5;
 
 impl Builder {
     /// Goes on with an architecture: stages that are opened come after its own.
-    pub(crate) fn extending(Architecture { stages, parameters, norms }: Architecture) -> Self {
-        Self { stages, parameters, norms }
+    pub(crate) fn extending(architecture: Architecture) -> Self {
+        let Architecture { stages, parameters, norms, auxiliary } = architecture;
+        Self { stages, parameters, norms, auxiliary, filling: None }
     }
 
     /// Opens the next stage; what is registered from now on belongs to it.

@@ -19,7 +19,7 @@ const DECODER: &str = "decoder";
 /// Channels after the first doubling; each further one halves them, down to [`LEAST_CHANNELS`].
 const CHANNELS: usize = 256;
 const LEAST_CHANNELS: usize = 16;
-const WINDOW: Window = Window { kernel: 3, stride: 1, padding: 1 };
+const WINDOW: Window = Window::square(3, 1, 1);
 
 /// Builds the model `name` on the CPU with a decoder as its last stage. Its forward pass gives images `[H, W, N, 3]`, to be
 /// held against the normalised images that went in; the trunk starts as [`crate::build`] starts it. `classes` plays no part.
@@ -30,7 +30,7 @@ pub fn build_autoencoder(name: &str, spec: &BuildSpec) -> Result<Model, ModelErr
     let card = card(name)?;
     let (height, width) = (spec.height, spec.width);
     let image = Extent { height, width, channels: 3 };
-    let trunk = (card.architecture)(1).without_head();
+    let trunk = card.without_auxiliary(1).without_head();
     let code = traced(card, &trunk, height, width)?.last().map_or(image, |stage| stage.output);
     let architecture = with_decoder(trunk, code, image);
     let traced = traced(card, &architecture, height, width)?;

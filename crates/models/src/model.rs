@@ -108,14 +108,9 @@ pub(crate) fn assemble_shrunk(
 /// As [`build`].
 pub fn build_with_auxiliary(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
     let card = card(name)?;
-    let mut architecture = (card.architecture)(spec.classes);
+    let architecture = (card.architecture)(spec.classes);
     match trace(&architecture, spec.height, spec.width) {
-        Ok(traced) if spec.classes > 0 => {
-            for stage in &traced {
-                architecture.shrink(&stage.live_taps);
-            }
-            assemble(card, architecture, traced, spec, &Device::Cpu)
-        }
+        Ok(traced) if spec.classes > 0 => assemble_shrunk(card, architecture, traced, spec, &Device::Cpu),
         _ => build(name, spec),
     }
 }

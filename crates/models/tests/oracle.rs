@@ -8,7 +8,7 @@ use frostline_models::{BuildSpec, Pass, build};
 
 #[test]
 fn resnets_agree_with_candle_transformers() {
-    for (name, height, width) in [("resnet18", 40, 75), ("resnet34", 65, 32)] {
+    for (name, height, width) in [("resnet18", 40, 75), ("resnet34", 65, 32), ("resnet50", 40, 43)] {
         let model = build(name, &BuildSpec { classes: 11, height, width, seed: 9 }).unwrap();
         // Statistics other than the initial ones, so that each is seen to be used.
         for norm in model.norms() {
@@ -23,8 +23,11 @@ fn resnets_agree_with_candle_transformers() {
 
         let tensors = model.state_dict().unwrap().iter().map(|(n, t)| (n.to_owned(), t.clone())).collect();
         let builder = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-        let oracle =
-            if name == "resnet18" { resnet::resnet18(11, builder) } else { resnet::resnet34(11, builder) };
+        let oracle = match name {
+            "resnet18" => resnet::resnet18(11, builder),
+            "resnet34" => resnet::resnet34(11, builder),
+            _ => resnet::resnet50(11, builder),
+        };
         let theirs = oracle.unwrap().forward(&x.to_nchw().unwrap().contiguous().unwrap()).unwrap();
         let theirs = theirs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
 

@@ -9,9 +9,15 @@ use frostline_streams::Streams;
 
 const BATCH: usize = 5;
 
-/// Resolutions at which taps of ResNet-18 see nothing, square and not, and one of AlexNet at its least.
-const CASES: [(&str, usize, usize); 4] =
-    [("resnet18", 32, 32), ("resnet18", 20, 45), ("resnet34", 17, 33), ("alexnet", 63, 63)];
+/// Resolutions at which some taps see nothing, square and not, and one of AlexNet at its least.
+const CASES: [(&str, usize, usize); 5] = [
+    ("resnet18", 32, 32),
+    ("resnet18", 20, 45),
+    ("resnet34", 17, 33),
+    ("alexnet", 63, 63),
+    // Of kernels along rows or columns, and of square ones.
+    ("inception-v3", 75, 96),
+];
 
 fn pair(name: &str, height: usize, width: usize) -> (Model, Model) {
     let spec = BuildSpec { classes: 4, height, width, seed: 3 };
