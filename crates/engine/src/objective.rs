@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor};
 use frostline_data::Batch;
 use frostline_kernels::{Hwnc, cross_entropy, mean_squared_error};
-use frostline_models::Activation;
+use frostline_models::{Activation, AuxiliaryLogits};
 use frostline_streams::{Purpose, Streams};
 use rayon::prelude::*;
 
@@ -98,6 +98,18 @@ impl Lesson {
                 Ok(Answer { loss, right: None })
             }
         }
+    }
+
+    /// The losses of auxiliary heads with their weights; they learn classes alone.
+    pub(crate) fn auxiliary(
+        &self,
+        heads: &[AuxiliaryLogits],
+        smoothing: f64,
+    ) -> Result<Vec<(f64, Tensor)>, EngineError> {
+        let Target::Classes(labels) = &self.target else { return Ok(Vec::new()) };
+        let loss =
+            |head: &AuxiliaryLogits| Ok((head.weight, cross_entropy(&head.logits, labels, smoothing)?));
+        heads.iter().map(loss).collect()
     }
 }
 

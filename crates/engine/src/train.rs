@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use std::sync::mpsc;
 
 use frostline_data::{Augment, Batch, DataError, Dataset, Loader, LoaderOptions, Splits};
-use frostline_kernels::{Hwnc, Tape};
-use frostline_models::{Activation, Model, ModelError, Pass};
+use frostline_kernels::{Hwnc, Tape, add_losses};
+use frostline_models::{Activation, AuxiliaryLogits, Model, ModelError, Pass};
 use frostline_streams::Streams;
 
 use crate::audit::Audit;
@@ -291,7 +291,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// One optimizer step on one batch.
+    /// One optimizer step on one batch, on the sum of the losses of the head and of auxiliary heads. What is reported is
+    /// the head's, as in evaluation.
     fn step(
         &mut self,
         epoch: usize,
@@ -303,17 +304,20 @@ impl<'a> Run<'a> {
         let (model, recipe) = (self.task.model, self.task.recipe);
         let lesson = self.objective.lesson(batch, &self.streams, epoch as u64, model.device())?;
         let pass = Pass::Train { streams: self.streams, epoch: epoch as u64, examples: &lesson.examples };
-        let (answer, tape) = Tape::record(|| {
-            let input = lesson.input.clone();
-            let answer = forward(model, input, phase.frozen_prefix, freeze::policy(phase, recipe), &pass)?;
-            lesson.answered(answer, recipe.label_smoothing)
+        let ((answer, sum), tape) = Tape::record(|| {
+            let (input, policy) = (lesson.input.clone(), freeze::policy(phase, recipe));
+            let (answer, heads) = forward(model, input, phase.frozen_prefix, policy, &pass)?;
+            let answer = lesson.answered(answer, recipe.label_smoothing)?;
+            let sum = add_losses(&answer.loss, &lesson.auxiliary(&heads, recipe.label_smoothing)?)?;
+            Ok::<_, EngineError>((answer, sum))
         })?;
-        let loss = f64::from(answer.loss.to_scalar::<f32>()?);
-        if !loss.is_finite() {
-            return Err(EngineError::Diverged { epoch, step, loss });
+        let value = f64::from(sum.to_scalar::<f32>()?);
+        if !value.is_finite() {
+            return Err(EngineError::Diverged { epoch, step, loss: value });
         }
         let rate = self.learning_rate((epoch - 1) * self.loader.batches() + step - 1);
-        optimizer.step(&tape.backward(&answer.loss)?, rate)?;
+        optimizer.step(&tape.backward(&sum)?, rate)?;
+        let loss = f64::from(answer.loss.to_scalar::<f32>()?);
         let examples = lesson.examples.len();
         Ok(Sums { loss: loss * examples as f64, right: answer.right, examples })
     }
@@ -391,7 +395,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What the last stage gives. The frozen prefix has no tape, as none of its parameters is tracked; unless the policy keeps
+/// What the last stage gives, and auxiliary heads behind the frozen prefix. The frozen prefix has no tape, as none of its parameters is tracked; unless the policy keeps
 /// BatchNorm training everywhere, it runs as in evaluation (no dropout), so that it is a fixed function of the image.
 fn forward(
     model: &Model,
@@ -399,8 +403,8 @@ fn forward(
     prefix: usize,
     policy: BatchNormPolicy,
     pass: &Pass<'_>,
-) -> Result<Activation, EngineError> {
+) -> Result<(Activation, Vec<AuxiliaryLogits>), EngineError> {
     let prefix_pass = if policy == BatchNormPolicy::Train { pass } else { &Pass::Evaluate };
     let features = model.forward_range(0..prefix, input, prefix_pass)?;
-    Ok(model.forward_range(prefix..model.stages().len(), features, pass)?)
+    Ok(model.forward_range_with_auxiliary(prefix..model.stages().len(), features, pass)?)
 }

@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use frostline_data::{Augment, DataError, Dataset, Prepared, Source, Splits};
 use frostline_engine::{EngineError, Recipe, Task, Trained, train};
 use frostline_hub::Hub;
-use frostline_models::{BuildSpec, HeadPolicy, Model, ModelError, Resolved, WeightsSource, build, card};
+use frostline_models::{
+    BuildSpec, HeadPolicy, Model, ModelError, Resolved, WeightsSource, build, build_with_auxiliary, card,
+};
 
 use crate::measure::timestamp;
 use crate::plan::{DataSpec, Plan, Trial};
@@ -327,10 +329,10 @@ fn run_trial(
 
 fn prepare_model(trial: &Trial, classes: usize, weights: Option<&Resolved>) -> Result<Model, ModelError> {
     let (height, width) = (trial.resolution, trial.resolution);
-    let model = build(&trial.model, &BuildSpec { classes, height, width, seed: trial.seed })?;
-    if let Some(weights) = weights {
-        model.load(&frostline_models::read_safetensors(&weights.path)?, HeadPolicy::Redraw)?;
-    }
+    let spec = BuildSpec { classes, height, width, seed: trial.seed };
+    let Some(weights) = weights else { return build_with_auxiliary(&trial.model, &spec) };
+    let model = build(&trial.model, &spec)?;
+    model.load(&frostline_models::read_safetensors(&weights.path)?, HeadPolicy::Redraw)?;
     Ok(model)
 }
 
