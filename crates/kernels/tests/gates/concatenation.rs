@@ -58,9 +58,8 @@ fn a_frozen_branch_gets_no_gradient() {
 
 #[test]
 fn losses_are_weighed() {
-    let sum = |add: fn(&Tensor, &[(f64, Tensor)]) -> Result<Tensor>| {
-        move |t: &[Tensor]| add(&t[0], &[(0.3, t[1].clone()), (-0.7, t[2].clone())])
-    };
+    type Add = fn(&Tensor, &[(f64, Tensor)]) -> Result<Tensor>;
+    let sum = |add: Add| move |t: &[Tensor]| add(&t[0], &[(0.3, t[1].clone()), (-0.7, t[2].clone())]);
     hold(&Case {
         name: "the sum of losses".into(),
         inputs: (0..3).map(|seed| Array::noise(&[], seed)).collect(),
