@@ -13,7 +13,7 @@ const EPSILON: f64 = 1e-3;
 /// The share of an auxiliary head's loss (Szegedy et al. 2014, section 5).
 const AUXILIARY_WEIGHT: f64 = 0.3;
 
-/// A map that is one pixel wide and high for a kernel.
+/// A 1x1 kernel.
 const PIXEL: Window = Window::square(1, 1, 0);
 
 /// `trunc_normal_(std, a=-2, b=2)`: ±2 lies twenty standard deviations or more away, where no draw falls.

@@ -15,6 +15,7 @@ pub(crate) const INCEPTION_V3: ModelCard = ModelCard {
     stages: &["stem", "mixed5", "mixed6", "mixed7", "head"],
     // Also that of the published weights: torchvision's with its `transform_input`, and timm's `tv_in1k`.
     normalisation: Normalisation::CENTRED,
+    // hub:timm/inception_v3.tv_in1k/model.safetensors has these names; its hash is not known here.
     pinned: None,
     architecture: inception_v3,
 };
