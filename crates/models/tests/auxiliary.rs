@@ -3,7 +3,9 @@
 
 use candle_core::{Device, Tensor};
 use frostline_kernels::{Hwnc, Tape};
-use frostline_models::{BuildSpec, HeadPolicy, Model, ModelError, Pass, build, build_with_auxiliary};
+use frostline_models::{
+    BuildSpec, HeadPolicy, Model, ModelError, Pass, build, build_autoencoder, build_with_auxiliary,
+};
 use frostline_streams::Streams;
 
 const SPEC: BuildSpec = BuildSpec { classes: 7, height: 40, width: 33, seed: 5 };
@@ -97,4 +99,14 @@ fn inception_v3_has_its_head_where_the_map_is_large_enough() {
         assert_eq!(found, parameters, "{side}");
     }
     assert!(build_with_auxiliary("googlenet", &BuildSpec { classes: 0, ..SPEC }).is_err());
+}
+
+#[test]
+fn an_autoencoder_has_none() {
+    let model = build_autoencoder("googlenet", &SPEC).unwrap();
+    assert!(model.parameters().iter().all(|p| !p.name().starts_with("aux")));
+    let all = 0..model.stages().len();
+    let (output, heads) = model.forward_range_with_auxiliary(all, images(), &training()).unwrap();
+    assert_eq!(output.into_map().unwrap().dims(), (40, 33, 3, 3));
+    assert!(heads.is_empty());
 }
