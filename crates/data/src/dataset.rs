@@ -109,7 +109,6 @@ fn shortened(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::digits;
 
     #[test]

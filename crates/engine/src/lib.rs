@@ -5,6 +5,7 @@
 //! on the way is told to an [`Observer`]; this crate neither prints, nor reads a clock, nor knows where results live.
 
 mod audit;
+mod error;
 mod evaluate;
 mod freeze;
 mod objective;
@@ -17,6 +18,7 @@ mod snapshot;
 mod strategy;
 mod train;
 
+pub use error::EngineError;
 pub use evaluate::{Evaluation, Prediction, evaluate};
 pub use freeze::freeze;
 pub use objective::{Objective, ROTATIONS};
@@ -26,4 +28,4 @@ pub use recipe::{BatchNormPolicy, Keep, Recipe, RecipeError, ScheduleOver};
 pub use reconstruct::{Reconstruction, reconstruct};
 pub use schedule::{Schedule, Timetable};
 pub use strategy::{Length, Part, Parts, Phase, PhaseSpec, Rule, StateOnStart, Strategy, StrategyError};
-pub use train::{EngineError, Pretrained, Task, Trained, pretrain, train};
+pub use train::{Pretrained, Task, Trained, pretrain, train};

@@ -7,9 +7,9 @@
 use std::ops::ControlFlow;
 use std::sync::mpsc;
 
-use frostline_data::{Augment, Batch, DataError, Dataset, Loader, LoaderOptions, Splits};
+use frostline_data::{Augment, Batch, Dataset, Loader, LoaderOptions, Splits};
 use frostline_kernels::{Hwnc, Tape, add_losses};
-use frostline_models::{Activation, AuxiliaryLogits, Model, ModelError, Pass};
+use frostline_models::{Activation, AuxiliaryLogits, Model, Pass};
 use frostline_streams::Streams;
 
 use crate::audit::Audit;
@@ -17,8 +17,8 @@ use crate::evaluate::{Sums, review};
 use crate::freeze::{self, Movable, freeze};
 use crate::snapshot::Snapshot;
 use crate::{
-    BatchNormPolicy, EpochReport, Evaluation, Event, Keep, Objective, Observer, Optimizer, PartRate, Parts,
-    Phase, Recipe, RecipeError, Rule, ScheduleOver, Section, Strategy, StrategyError, Timetable, evaluate,
+    BatchNormPolicy, EngineError, EpochReport, Evaluation, Event, Keep, Objective, Observer, Optimizer,
+    PartRate, Parts, Phase, Recipe, Rule, ScheduleOver, Section, Strategy, Timetable, evaluate,
 };
 
 /// One trial's work, with everything resolved.
@@ -64,56 +64,6 @@ pub struct Pretrained {
     pub epochs: Vec<EpochReport>,
     /// The epoch whose weights the model holds, counted from 1.
     pub chosen_epoch: usize,
-}
-
-/// Why a trial did not finish.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The loss left the numbers.
-    #[error(
-        "the loss became {loss} in epoch {epoch}, step {step}; a smaller learning rate, warm-up or clip-norm may help"
-    )]
-    Diverged {
-        /// The epoch, from 1.
-        epoch: usize,
-        /// The step in it, from 1.
-        step: usize,
-        /// NaN or an infinity.
-        loss: f64,
-    },
-    /// The audit failed; a defect of Frostline.
-    #[error("frozen, but changed while training: {name}; this is a defect of Frostline, please report it")]
-    FrozenMoved {
-        /// The tensor.
-        name: String,
-    },
-    /// A trainable parameter got no gradient; a defect of Frostline.
-    #[error("trainable, but without a gradient: {name}; this is a defect of Frostline, please report it")]
-    NoGradient {
-        /// The parameter.
-        name: String,
-    },
-    /// The observer asked for the end.
-    #[error("interrupted")]
-    Interrupted,
-    /// The task cannot be done as it stands.
-    #[error("{0}")]
-    Unfit(String),
-    /// The recipe has a bad value.
-    #[error(transparent)]
-    Recipe(#[from] RecipeError),
-    /// The strategy does not fit the model.
-    #[error(transparent)]
-    Strategy(#[from] StrategyError),
-    /// The loader failed.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// The model failed.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// A tensor operation failed.
-    #[error("a tensor operation failed: {0}")]
-    Tensor(#[from] candle_core::Error),
 }
 
 /// Trains `task.model` and evaluates it on the test split.

@@ -28,7 +28,7 @@ fn phases(parts: &Parts, first: &str, second: Option<&str>, slower: f64) -> Vec<
 
 fn losses(phases: impl Fn(&Parts) -> Vec<Phase>) -> Vec<f64> {
     let model = build("resnet18", &BuildSpec { classes: CLASSES, height: 32, width: 32, seed: 0 }).unwrap();
-    formula::fill(&model);
+    formula::fill(&model, 0.0);
     let (phases, recipe) = (phases(&Parts::of(&model)), Recipe::default());
     let mut optimizer = Optimizer::new(&recipe, model.parameters(), &phases).unwrap();
     let examples: Vec<u32> = (0..BATCH as u32).collect();
@@ -106,7 +106,7 @@ fn bn_only_and_then_all_is_pytorchs() {
 fn an_autoencoder_is_pytorchs() {
     let spec = BuildSpec { classes: 1, height: 32, width: 32, seed: 0 };
     let model = build_autoencoder("resnet18", &spec).unwrap();
-    formula::fill(&model);
+    formula::fill(&model, 0.0);
     let recipe = Recipe { learning_rate: 1e-4, ..Recipe::default() };
     let phase = Strategy::Full.phases(&Parts::of(&model), 1).unwrap().remove(0);
     let mut optimizer = Optimizer::new(&recipe, model.parameters(), std::slice::from_ref(&phase)).unwrap();
