@@ -12,3 +12,4 @@ mod optimizers;
 mod oracle;
 mod pooling;
 mod refusals;
+mod transformers;
