@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
-use crate::{alexnet, resnet};
+use crate::{alexnet, resnet, vit};
 
 /// What there is to know about a model before it is built.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,20 @@ impl Normalisation {
     pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 }
 
-static ZOO: [ModelCard; 3] = [resnet::RESNET18, resnet::RESNET34, alexnet::ALEXNET];
+static ZOO: [ModelCard; 12] = [
+    resnet::RESNET18,
+    resnet::RESNET34,
+    alexnet::ALEXNET,
+    vit::VIT_TINY_PATCH4,
+    vit::VIT_TINY_PATCH16,
+    vit::VIT_SMALL_PATCH16,
+    vit::VIT_BASE_PATCH16,
+    vit::VIT_SMALL_PATCH32,
+    vit::VIT_BASE_PATCH32,
+    vit::DEIT_TINY_PATCH16,
+    vit::DEIT_SMALL_PATCH16,
+    vit::DEIT_BASE_PATCH16,
+];
 
 /// Every model, in the order of the registry.
 pub fn zoo() -> &'static [ModelCard] {
@@ -91,7 +104,7 @@ impl UnknownModel {
         let wanted = plain(name);
         let nearest = ZOO
             .iter()
-            .map(|card| (strsim::damerau_levenshtein(&wanted, card.name), card.name))
+            .map(|card| (strsim::damerau_levenshtein(&wanted, &plain(card.name)), card.name))
             .min()
             .filter(|&(distance, _)| distance <= 3)
             .map(|(_, name)| name);
@@ -132,15 +145,20 @@ mod tests {
 
     #[test]
     fn a_misspelt_model_is_an_error_with_a_suggestion() {
-        for (name, nearest) in
-            [("resnet-18", Some("resnet18")), ("AlexNet", Some("alexnet")), ("resnet43", Some("resnet34"))]
-        {
+        for (name, nearest) in [
+            ("resnet-18", Some("resnet18")),
+            ("AlexNet", Some("alexnet")),
+            ("resnet43", Some("resnet34")),
+            ("ViT-Tiny-patch16", Some("vit_tiny_patch16")),
+        ] {
             assert_eq!(card(name).unwrap_err().nearest, nearest);
         }
         let unknown = card("transformer").unwrap_err();
-        assert_eq!(
-            unknown.to_string(),
-            "there is no model `transformer`; the models are resnet18, resnet34, alexnet"
+        assert!(
+            unknown
+                .to_string()
+                .starts_with("there is no model `transformer`; the models are resnet18, resnet34, alexnet, "),
+            "{unknown}"
         );
         assert_eq!(
             card("resnet-18").unwrap_err().to_string(),

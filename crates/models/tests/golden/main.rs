@@ -1,6 +1,6 @@
 //! PyTorch's numbers: logits, loss, every parameter's gradient and the moved running statistics at several
 //! resolutions, and the losses of twenty Adam steps. The fixtures are made by `fixtures/make_fixtures.py`, which
-//! says how; ResNets train with batch statistics, AlexNet with dropout 0.
+//! says how; ResNets train with batch statistics, AlexNet with dropout 0. Vision transformers are held to timm's.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,7 @@ const TOLERANCE: f64 = 1e-4;
 struct Golden {
     cases: Vec<Case>,
     /// PyTorch's losses with either memory format.
+    #[serde(default)]
     trajectories: Vec<Vec<f64>>,
 }
 
@@ -39,6 +40,10 @@ struct Case {
 
 fn golden() -> Golden {
     serde_json::from_str(include_str!("../fixtures/golden.json")).unwrap()
+}
+
+fn transformers() -> Golden {
+    serde_json::from_str(include_str!("../fixtures/transformers.json")).unwrap()
 }
 
 fn model(name: &str, height: usize, width: usize) -> Model {
@@ -72,8 +77,8 @@ fn training_step(
 }
 
 fn check(name: &str, height: usize, width: usize, gradient_tolerance: f64) {
-    let golden = golden();
-    let case = golden.cases.iter().find(|c| (c.model.as_str(), c.height, c.width) == (name, height, width));
+    let mut cases = golden().cases.into_iter().chain(transformers().cases);
+    let case = cases.find(|c| (c.model.as_str(), c.height, c.width) == (name, height, width));
     let case = case.expect("the case is in golden.json");
     let model = model(name, height, width);
     let x = formula::images(&format!("{name} {height}x{width}"), case.batch, height, width);
@@ -147,6 +152,21 @@ fn alexnet_at_64_is_pytorchs() {
 #[test]
 fn alexnet_at_95_is_pytorchs() {
     check("alexnet", 95, 95, TOLERANCE);
+}
+
+#[test]
+fn vit_tiny_patch4_at_32_is_timms() {
+    check("vit_tiny_patch4", 32, 32, TOLERANCE);
+}
+
+#[test]
+fn vit_tiny_patch16_at_32_by_48_is_timms() {
+    check("vit_tiny_patch16", 32, 48, TOLERANCE);
+}
+
+#[test]
+fn deit_small_patch16_at_48_by_16_is_timms() {
+    check("deit_small_patch16", 48, 16, TOLERANCE);
 }
 
 #[test]
