@@ -1,7 +1,7 @@
 //! Multi-head self-attention (Vaswani et al., 2017, arXiv:1706.03762) over the tokens of each image.
 //!
-//! The entry is [`attention`]. Rows are token-major, so a head of an image is gathered into small dense matrices first;
-//! both products then run there, and nothing of the size tokens x tokens leaves the cache: the way back computes the
+//! The entry is [`attention`]. Rows are token-major, so those of an image are gathered first; its heads are columns
+//! of them, the products run there, and nothing of the size tokens x tokens leaves the cache: the way back computes the
 //! probabilities again (as Dao et al., 2022, arXiv:2205.14135, do). A task is one image.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
@@ -79,21 +79,15 @@ impl CustomOp1 for Attention {
         let s = self.sizes(layout.shape())?;
         let mut y = tasks::zeros(s.queries * s.n * s.c);
         by_image(&mut y, s.n, s.c).into_par_iter().enumerate().for_each_init(
-            || Head::new(s),
-            |head, (image, mut rows)| {
-                for index in 0..s.heads {
-                    head.read(qkv, image, index);
-                    head.ask();
-                    let mut out = std::mem::take(&mut head.out);
-                    multiply(
-                        &mut MatrixMut::dense(&mut out[..s.queries * s.d], s.queries, s.d),
-                        false,
-                        Matrix::dense(&head.probabilities, s.queries, s.tokens),
-                        Matrix::dense(&head.values, s.tokens, s.d),
-                    );
-                    put(&mut rows, &out, index * s.d, s.d, 1.0);
-                    head.out = out;
+            || (Image::new(s), vec![0.0; s.queries * s.c]),
+            |(image, mixed), (index, rows)| {
+                image.read(qkv, index);
+                let outs = MatrixMut::dense(mixed, s.queries, s.c).column_blocks(s.d);
+                for (head, mut out) in outs.into_iter().enumerate() {
+                    image.ask(head);
+                    multiply(&mut out, false, image.probabilities(), image.part(VALUES, head));
                 }
+                put(rows, mixed, s.c);
             },
         );
         Ok((CpuStorage::F32(y), Shape::from((s.queries * s.n, s.c))))
@@ -106,13 +100,11 @@ impl CustomOp1 for Attention {
         let (qkv_values, dy) = (Values::of(qkv)?, Values::of(&dy)?);
         let (qkv_values, dy) = (&*qkv_values, &*dy);
         by_image(&mut dqkv, s.n, 3 * s.c).into_par_iter().enumerate().for_each_init(
-            || (Head::new(s), HeadBack::new(s)),
-            |(head, back), (image, mut rows)| {
-                for index in 0..s.heads {
-                    head.read(qkv_values, image, index);
-                    head.ask();
-                    back.run(head, dy, image, index, &mut rows);
-                }
+            || (Image::new(s), Gradients::new(s)),
+            |(image, gradients), (index, rows)| {
+                image.read(qkv_values, index);
+                gradients.run(image, dy, index);
+                put(rows, &gradients.rows, 3 * s.c);
             },
         );
         Ok(Some(storage::tensor(dqkv, qkv.shape())?))
@@ -128,75 +120,75 @@ fn by_image(values: &mut [f32], n: usize, width: usize) -> Vec<Vec<&mut [f32]>> 
     images
 }
 
-/// Writes dense rows, times `scale`, at a column of others.
-fn put(rows: &mut [&mut [f32]], values: &[f32], column: usize, d: usize, scale: f32) {
-    for (row, values) in rows.iter_mut().zip(values.chunks_exact(d)) {
-        for (out, value) in row[column..column + d].iter_mut().zip(values) {
-            *out = scale * value;
-        }
-    }
+/// Writes dense rows of `width` values to those of an image.
+fn put(rows: Vec<&mut [f32]>, values: &[f32], width: usize) {
+    rows.into_iter().zip(values.chunks_exact(width)).for_each(|(row, values)| row.copy_from_slice(values));
 }
 
-/// One head of one image: what its rows hold, dense.
-struct Head {
+/// Where queries, keys and values stand in a row.
+const QUERIES: usize = 0;
+const KEYS: usize = 1;
+const VALUES: usize = 2;
+
+/// One image, and one head of it at a time.
+struct Image {
     sizes: Sizes,
-    /// `[queries, d]`, over the root of d.
-    queries: Vec<f32>,
-    /// `[T, d]`.
-    keys: Vec<f32>,
-    /// `[d, T]`.
-    turned_keys: Vec<f32>,
-    /// `[T, d]`.
-    values: Vec<f32>,
+    /// `[T, 3·C]`.
+    rows: Vec<f32>,
+    /// The keys, `[d, T]`.
+    turned: Vec<f32>,
     /// `[queries, T]`.
     probabilities: Vec<f32>,
-    /// `[T, d]`, for a result.
-    out: Vec<f32>,
 }
 
-impl Head {
+impl Image {
     fn new(sizes: Sizes) -> Self {
-        let Sizes { tokens, queries, d, .. } = sizes;
-        let dense = || vec![0.0; tokens * d];
+        let Sizes { tokens, queries, c, d, .. } = sizes;
         Self {
             sizes,
-            queries: vec![0.0; queries * d],
-            keys: dense(),
-            turned_keys: dense(),
-            values: dense(),
+            rows: vec![0.0; tokens * 3 * c],
+            turned: vec![0.0; d * tokens],
             probabilities: vec![0.0; queries * tokens],
-            out: dense(),
         }
     }
 
-    /// Gathers head `index` of an image.
-    fn read(&mut self, qkv: &[f32], image: usize, index: usize) {
-        let Sizes { tokens, n, c, d, .. } = self.sizes;
-        let scale = self.sizes.scale();
-        let row = |token: usize, part: usize| &qkv[(token * n + image) * 3 * c + part * c + index * d..][..d];
-        for (token, query) in self.queries.chunks_exact_mut(d).enumerate() {
-            for (query, value) in query.iter_mut().zip(row(token, 0)) {
-                *query = scale * value;
-            }
-        }
-        let rows = self.keys.chunks_exact_mut(d).zip(self.values.chunks_exact_mut(d));
-        for (token, (key, value)) in rows.enumerate() {
-            key.copy_from_slice(row(token, 1));
-            value.copy_from_slice(row(token, 2));
-        }
-        tasks::transpose(&self.keys, tokens, d, &mut self.turned_keys);
+    /// Gathers the rows of image `index`.
+    fn read(&mut self, qkv: &[f32], index: usize) {
+        let Sizes { n, c, .. } = self.sizes;
+        let rows = qkv.chunks_exact(3 * c).skip(index).step_by(n);
+        self.rows.chunks_exact_mut(3 * c).zip(rows).for_each(|(row, from)| row.copy_from_slice(from));
     }
 
-    /// The probabilities.
-    fn ask(&mut self) {
-        let Sizes { tokens, queries, d, .. } = self.sizes;
-        multiply(
-            &mut MatrixMut::dense(&mut self.probabilities, queries, tokens),
-            false,
-            Matrix::dense(&self.queries, queries, d),
-            Matrix::dense(&self.turned_keys, d, tokens),
-        );
-        softmax(&mut self.probabilities, tokens);
+    /// The queries, keys or values of a head, `[T, d]`.
+    fn part(&self, part: usize, head: usize) -> Matrix<'_> {
+        let Sizes { tokens, c, d, .. } = self.sizes;
+        Matrix::strided(&self.rows[part * c + head * d..], tokens, d, 3 * c)
+    }
+
+    /// Turns the keys or values of a head, `[d, T]`.
+    fn turn(&mut self, part: usize, head: usize) {
+        let Sizes { tokens, c, d, .. } = self.sizes;
+        let values = &self.rows[part * c + head * d..];
+        tasks::transpose_strided(values, 3 * c, tokens, d, &mut self.turned);
+    }
+
+    fn turned(&self) -> Matrix<'_> {
+        Matrix::dense(&self.turned, self.sizes.d, self.sizes.tokens)
+    }
+
+    /// Computes the probabilities of a head.
+    fn ask(&mut self, head: usize) {
+        let Sizes { tokens, queries, .. } = self.sizes;
+        self.turn(KEYS, head);
+        let mut probabilities = std::mem::take(&mut self.probabilities);
+        let asked = self.part(QUERIES, head).rows(0..queries);
+        multiply(&mut MatrixMut::dense(&mut probabilities, queries, tokens), false, asked, self.turned());
+        softmax(&mut probabilities, tokens, self.sizes.scale());
+        self.probabilities = probabilities;
+    }
+
+    fn probabilities(&self) -> Matrix<'_> {
+        Matrix::dense(&self.probabilities, self.sizes.queries, self.sizes.tokens)
     }
 }
 
@@ -206,60 +198,57 @@ impl Sizes {
     }
 }
 
-/// What the way back of one head needs besides.
-struct HeadBack {
-    /// The output's gradient, `[queries, d]`.
+/// The way back of one image.
+struct Gradients {
+    /// Of its rows, `[T, 3·C]`.
+    rows: Vec<f32>,
+    /// Of its outputs, `[queries, C]`.
     dy: Vec<f32>,
-    /// `[d, T]`.
-    turned_values: Vec<f32>,
-    /// The gradient of the probabilities, then of the scores, `[queries, T]`.
+    /// Of a head's probabilities, then of its scores, `[queries, T]`.
     scores: Vec<f32>,
 }
 
-impl HeadBack {
-    fn new(Sizes { tokens, queries, d, .. }: Sizes) -> Self {
+impl Gradients {
+    fn new(Sizes { tokens, queries, c, .. }: Sizes) -> Self {
         Self {
-            dy: vec![0.0; queries * d],
-            turned_values: vec![0.0; tokens * d],
+            rows: vec![0.0; tokens * 3 * c],
+            dy: vec![0.0; queries * c],
             scores: vec![0.0; queries * tokens],
         }
     }
 
-    /// The gradients of queries, keys and values, put into the image's rows.
-    fn run(&mut self, head: &mut Head, dy: &[f32], image: usize, index: usize, rows: &mut [&mut [f32]]) {
-        let Sizes { tokens, queries, n, c, d, .. } = head.sizes;
-        for (token, out) in self.dy.chunks_exact_mut(d).enumerate() {
-            out.copy_from_slice(&dy[(token * n + image) * c + index * d..][..d]);
+    fn run(&mut self, image: &mut Image, dy: &[f32], index: usize) {
+        let Sizes { tokens, queries, n, c, d, heads } = image.sizes;
+        let rows = dy.chunks_exact(c).skip(index).step_by(n);
+        self.dy.chunks_exact_mut(c).zip(rows).for_each(|(row, from)| row.copy_from_slice(from));
+        let mut outs = MatrixMut::dense(&mut self.rows, tokens, 3 * c).column_blocks(d);
+        for head in 0..heads {
+            image.ask(head);
+            let dy = Matrix::strided(&self.dy[head * d..], queries, d, c);
+            let probabilities = image.probabilities();
+            multiply(&mut outs[VALUES * heads + head], false, probabilities.transposed(), dy);
+
+            image.turn(VALUES, head);
+            let scores = &mut MatrixMut::dense(&mut self.scores, queries, tokens);
+            multiply(scores, false, dy, image.turned());
+            through_softmax(&mut self.scores, &image.probabilities, tokens, image.sizes.scale());
+
+            let scores = Matrix::dense(&self.scores, queries, tokens);
+            let asked = &mut outs[QUERIES * heads + head];
+            multiply(&mut asked.rows(0..queries), false, scores, image.part(KEYS, head));
+            let keys = &mut outs[KEYS * heads + head];
+            multiply(keys, false, scores.transposed(), image.part(QUERIES, head).rows(0..queries));
         }
-        let dy = Matrix::dense(&self.dy, queries, d);
-        let probabilities = Matrix::dense(&head.probabilities, queries, tokens);
-        multiply(&mut MatrixMut::dense(&mut head.out, tokens, d), false, probabilities.transposed(), dy);
-        put(rows, &head.out, 2 * c + index * d, d, 1.0);
-
-        tasks::transpose(&head.values, tokens, d, &mut self.turned_values);
-        let turned = Matrix::dense(&self.turned_values, d, tokens);
-        multiply(&mut MatrixMut::dense(&mut self.scores, queries, tokens), false, dy, turned);
-        through_softmax(&mut self.scores, &head.probabilities, tokens);
-
-        let scores = Matrix::dense(&self.scores, queries, tokens);
-        let keys = Matrix::dense(&head.keys, tokens, d);
-        let out = &mut head.out[..queries * d];
-        multiply(&mut MatrixMut::dense(out, queries, d), false, scores, keys);
-        put(&mut rows[..queries], out, index * d, d, head.sizes.scale());
-
-        let asked = Matrix::dense(&head.queries, queries, d);
-        multiply(&mut MatrixMut::dense(&mut head.out, tokens, d), false, scores.transposed(), asked);
-        put(rows, &head.out, c + index * d, d, 1.0);
     }
 }
 
 tasks::vectorised! {
-    /// Rows of scores become probabilities.
-    fn softmax<'a>(scores: &'a mut [f32], tokens: usize) {
+    /// Rows of scores, times `scale`, become probabilities.
+    fn softmax<'a>(scores: &'a mut [f32], tokens: usize, scale: f32) {
         for row in scores.chunks_exact_mut(tokens) {
             let largest = tasks::row_maximum(row);
             for score in row.iter_mut() {
-                *score = gelu::exp(*score - largest);
+                *score = gelu::exp(scale * (*score - largest));
             }
             let inverse = 1.0 / tasks::row_sum(row, row, |value, _| value);
             for value in row {
@@ -270,13 +259,13 @@ tasks::vectorised! {
 }
 
 tasks::vectorised! {
-    /// Rows of the probabilities' gradient become the scores'.
-    fn through_softmax<'a>(gradient: &'a mut [f32], probabilities: &'a [f32], tokens: usize) {
+    /// Rows of the probabilities' gradient become those of the scores before their scale.
+    fn through_softmax<'a>(gradient: &'a mut [f32], probabilities: &'a [f32], tokens: usize, scale: f32) {
         let rows = gradient.chunks_exact_mut(tokens).zip(probabilities.chunks_exact(tokens));
         for (gradient, probabilities) in rows {
             let mean = tasks::row_sum(gradient, probabilities, |gradient, p| gradient * p);
             for (gradient, p) in gradient.iter_mut().zip(probabilities) {
-                *gradient = p * (*gradient - mean);
+                *gradient = scale * p * (*gradient - mean);
             }
         }
     }

@@ -156,23 +156,29 @@ vectorised! {
 }
 
 vectorised! {
-    /// Writes the transpose of `[rows, cols]`, square by square: each is read and written along memory, and turned in
-    /// between where it is small enough for registers.
-    pub(crate) fn transpose<'a>(values: &'a [f32], rows: usize, cols: usize, transposed: &'a mut [f32]) {
+    /// Writes the transpose of `[rows, cols]`, whose rows start `stride` apart, square by square: each is read and written
+    /// along memory, and turned in between where it is small enough for registers.
+    pub(crate) fn transpose_strided<'a>(
+        values: &'a [f32],
+        stride: usize,
+        rows: usize,
+        cols: usize,
+        transposed: &'a mut [f32],
+    ) {
         const SIDE: usize = 16;
         for row in (0..rows).step_by(SIDE) {
             for col in (0..cols).step_by(SIDE) {
                 if row + SIDE > rows || col + SIDE > cols {
                     for r in row..rows.min(row + SIDE) {
                         for c in col..cols.min(col + SIDE) {
-                            transposed[c * rows + r] = values[r * cols + c];
+                            transposed[c * rows + r] = values[r * stride + c];
                         }
                     }
                     continue;
                 }
                 let mut square = [[0.0f32; SIDE]; SIDE];
                 for (r, line) in square.iter_mut().enumerate() {
-                    line.copy_from_slice(&values[(row + r) * cols + col..][..SIDE]);
+                    line.copy_from_slice(&values[(row + r) * stride + col..][..SIDE]);
                 }
                 for c in 0..SIDE {
                     let line: [f32; SIDE] = std::array::from_fn(|r| square[r][c]);
@@ -181,6 +187,11 @@ vectorised! {
             }
         }
     }
+}
+
+/// Writes the transpose of `[rows, cols]`.
+pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize, transposed: &mut [f32]) {
+    transpose_strided(values, cols, rows, cols, transposed);
 }
 
 /// A part of one pixel's `N·C` values.
