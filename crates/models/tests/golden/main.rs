@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use frostline_kernels::optim::{AdamStep, Moments, adam};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
-use frostline_models::{BuildSpec, Model, ModelError, Pass, build};
+use frostline_models::{BuildSpec, HeadPolicy, Model, ModelError, Pass, build, read_safetensors};
 use frostline_streams::Streams;
 use serde::Deserialize;
 
@@ -23,6 +23,17 @@ struct Golden {
     /// PyTorch's losses with either memory format.
     #[serde(default)]
     trajectories: Vec<Vec<f64>>,
+    published: Option<Published>,
+}
+
+/// A file of timm's: its tensors, and the logits of a network of another resolution with its weights.
+#[derive(Deserialize)]
+struct Published {
+    model: String,
+    height: usize,
+    width: usize,
+    tensors: Vec<(String, Vec<usize>)>,
+    logits: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -167,6 +178,37 @@ fn vit_tiny_patch16_at_32_by_48_is_timms() {
 #[test]
 fn deit_small_patch16_at_48_by_16_is_timms() {
     check("deit_small_patch16", 48, 16, TOLERANCE);
+}
+
+/// Weights of 224x224 pixels, in timm's names, order and shapes, through a file into a model of another resolution.
+#[test]
+fn published_weights_are_resampled_to_the_resolution() {
+    let published = transformers().published.unwrap();
+    let native = model(&published.model, 224, 224);
+    let tensors: Vec<(String, Vec<usize>)> =
+        native.parameters().iter().map(|p| (p.name().to_owned(), p.shape().to_vec())).collect();
+    assert_eq!(tensors, published.tensors);
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("model.safetensors");
+    native.state_dict().unwrap().save_safetensors(&path).unwrap();
+    let (height, width) = (published.height, published.width);
+    let small = build(&published.model, &BuildSpec { classes: CLASSES, height, width, seed: 1 }).unwrap();
+    let report = small.load(&read_safetensors(&path).unwrap(), HeadPolicy::Keep).unwrap();
+    assert_eq!((report.parameters, report.head_redrawn), (152, false));
+    let logits = small.forward(&formula::images("published", 2, height, width), &Pass::Evaluate).unwrap();
+    let difference = difference(&logits.flatten_all().unwrap().to_vec1().unwrap(), &published.logits);
+    assert!(difference < TOLERANCE, "{difference}");
+
+    // What is written has the shape that was trained, and is read back as it is.
+    let written = small.state_dict().unwrap();
+    assert_eq!(written.get("pos_embed").unwrap().dims(), [1, 1 + (height / 16) * (width / 16), 192]);
+    let again = build(&published.model, &BuildSpec { classes: CLASSES, height, width, seed: 2 }).unwrap();
+    again.load(&written, HeadPolicy::Keep).unwrap();
+    let difference = (written.get("pos_embed").unwrap()
+        - again.state_dict().unwrap().get("pos_embed").unwrap())
+    .and_then(|difference| difference.abs()?.max_all()?.to_scalar::<f32>());
+    assert_eq!(difference.unwrap(), 0.0);
 }
 
 #[test]
