@@ -15,6 +15,7 @@ use crate::forward::{Activation, Pass};
 use crate::norm::BatchNorm;
 use crate::parameter::{Parameter, ParameterInfo};
 use crate::trace::{Traced, smallest_side, trace};
+use crate::transformer::check_patches;
 use crate::zoo::{ModelCard, card};
 
 /// What a model is built for.
@@ -203,7 +204,7 @@ pub(crate) fn traced(
     width: usize,
 ) -> Result<Vec<Traced>, ModelError> {
     if let Some(patch) = architecture.patch() {
-        check_patches(card, patch, height, width)?;
+        check_patches(card.title, patch, height, width)?;
     }
     let traced = trace(architecture, height, width).map_err(|failure| ModelError::TooSmall {
         title: card.title,
@@ -216,18 +217,6 @@ pub(crate) fn traced(
     })?;
     traced.iter().for_each(|stage| architecture.place(&stage.grids));
     Ok(traced)
-}
-
-/// Images are cut into whole patches.
-fn check_patches(card: &ModelCard, patch: usize, height: usize, width: usize) -> Result<(), ModelError> {
-    let whole = |side: usize| side > 0 && side.is_multiple_of(patch);
-    if whole(height) && whole(width) {
-        return Ok(());
-    }
-    let below = |side: usize| (side / patch * patch).max(patch);
-    let above = |side: usize| side.next_multiple_of(patch).max(patch);
-    let nearest = [(below(height), below(width)), (above(height), above(width))];
-    Err(ModelError::Patches { title: card.title, height, width, patch, nearest })
 }
 
 fn summarise(architecture: &Architecture, traced: &[Traced]) -> Vec<StageSummary> {

@@ -2,6 +2,7 @@
 //! [`Builder`] registers them, with timm's names, order and initial values. Their forward pass is in `forward/`.
 
 use crate::architecture::{Builder, Conv, Linear, ParameterId, Window};
+use crate::error::ModelError;
 use crate::initial::Initial;
 use crate::layout::{Layout, LiveTaps};
 use crate::parameter::Role;
@@ -110,4 +111,24 @@ impl Builder {
         let bias = self.parameter(format!("{name}.bias"), Role::Bias, vec![to], Layout::Vector, start);
         Linear { weight, bias, from, to }
     }
+}
+
+/// That images of this size are cut into whole patches.
+///
+/// # Errors
+/// [`ModelError::Patches`] with the nearest sizes that are.
+pub(crate) fn check_patches(
+    title: &'static str,
+    patch: usize,
+    height: usize,
+    width: usize,
+) -> Result<(), ModelError> {
+    let whole = |side: usize| side > 0 && side.is_multiple_of(patch);
+    if whole(height) && whole(width) {
+        return Ok(());
+    }
+    let below = |side: usize| (side / patch * patch).max(patch);
+    let above = |side: usize| side.next_multiple_of(patch).max(patch);
+    let nearest = [(below(height), below(width)), (above(height), above(width))];
+    Err(ModelError::Patches { title, height, width, patch, nearest })
 }
