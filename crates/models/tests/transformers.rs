@@ -3,7 +3,8 @@
 use candle_core::{Device, Tensor};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
 use frostline_models::{
-    Activation, BuildSpec, HeadPolicy, Model, ModelError, Pass, Role, StateDict, build, build_unshrunk, card,
+    Activation, BuildSpec, HeadPolicy, Model, ModelError, Pass, Role, StateDict, build, build_autoencoder,
+    build_unshrunk, card,
 };
 use frostline_streams::Streams;
 
@@ -83,6 +84,19 @@ fn a_file_of_no_square_grid_is_refused_with_its_shape() {
     }
     dict.insert("pos_embed", zeros(&[1, 10, 192]));
     model.load(&dict, HeadPolicy::Keep).unwrap();
+}
+
+#[test]
+fn an_autoencoder_has_the_positions_of_its_resolution() {
+    let spec = BuildSpec { classes: 4, height: 32, width: 48, seed: 5 };
+    let encoder = build_autoencoder("vit_tiny_patch16", &spec).unwrap();
+    let all = 0..encoder.stages().len();
+    let pictures = encoder.forward_range(all, images(32, 48), &Pass::Evaluate).unwrap();
+    assert_eq!(pictures.tensor().dims(), [32, 48, BATCH, 3]);
+    let trunk = encoder.trunk_state_dict().unwrap();
+    assert_eq!(trunk.get("pos_embed").unwrap().dims(), [1, 7, 192]);
+    assert!(model("vit_tiny_patch16", 32, 48).load(&trunk, HeadPolicy::Redraw).unwrap().head_redrawn);
+    assert!(build_autoencoder("vit_tiny_patch16", &BuildSpec { width: 40, ..spec }).is_err());
 }
 
 #[test]

@@ -61,7 +61,11 @@ fn texts_that_name_nothing_are_errors_that_say_what_to_write() {
 #[test]
 fn pinned_entries_are_whole() {
     for card in zoo() {
-        let pinned = card.pinned.expect("each model so far has published weights");
+        let Some(pinned) = card.pinned else {
+            let unpinned = ["vit_tiny_patch4"];
+            assert!(unpinned.contains(&card.name), "{}", card.name);
+            continue;
+        };
         let text = format!("hub:{}/{}", pinned.repo, pinned.file);
         assert!(text.parse::<WeightsSource>().is_ok(), "{text}");
         let hex = |text: &str, length| text.len() == length && text.chars().all(|c| c.is_ascii_hexdigit());
