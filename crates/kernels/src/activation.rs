@@ -128,14 +128,14 @@ impl CustomOp1 for ExchangeOuter {
 }
 
 /// A function of one value.
-trait Single: Fn(f32) -> f32 + Sync {}
+pub(crate) trait Single: Fn(f32) -> f32 + Sync {}
 impl<F: Fn(f32) -> f32 + Sync> Single for F {}
 
 /// A function of two values.
-trait Pair: Fn(f32, f32) -> f32 + Sync {}
+pub(crate) trait Pair: Fn(f32, f32) -> f32 + Sync {}
 impl<F: Fn(f32, f32) -> f32 + Sync> Pair for F {}
 
-fn unary(x: &[f32], f: impl Single) -> Vec<f32> {
+pub(crate) fn unary(x: &[f32], f: impl Single) -> Vec<f32> {
     let mut y = tasks::zeros(x.len());
     y.par_chunks_mut(tasks::VALUES).zip(x.par_chunks(tasks::VALUES)).for_each(|(y, x)| {
         map_values(y, x, &f);
@@ -143,7 +143,7 @@ fn unary(x: &[f32], f: impl Single) -> Vec<f32> {
     y
 }
 
-fn binary(a: &[f32], b: &[f32], f: impl Pair) -> Vec<f32> {
+pub(crate) fn binary(a: &[f32], b: &[f32], f: impl Pair) -> Vec<f32> {
     let mut y = tasks::zeros(a.len());
     let inputs = a.par_chunks(tasks::VALUES).zip(b.par_chunks(tasks::VALUES));
     y.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(y, (a, b))| {

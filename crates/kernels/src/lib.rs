@@ -1,4 +1,4 @@
-//! Operations of convolutional networks on the CPU, with gradients, between candle's tensors.
+//! Operations of convolutional networks and vision transformers on the CPU, with gradients, between candle's tensors.
 //!
 //! Activations are [`Hwnc`]: `[H, W, N, C]`. What runs within [`Tape::record`] can be walked back. Each operation splits its work by shape alone, so its result has the
 //! same bits for any number of threads (those of the current rayon pool). On other devices, and for other types
@@ -9,12 +9,15 @@ pub mod composed;
 pub mod optim;
 
 mod activation;
+mod attention;
 mod concat;
 mod conv;
 mod conv_norm;
+mod gelu;
 mod gemm;
 mod gradient;
 mod l2_sp;
+mod layer_norm;
 mod layout;
 mod linear;
 mod loss;
@@ -23,15 +26,20 @@ mod pool;
 mod storage;
 mod tape;
 mod tasks;
+mod tokens;
 
 pub use activation::{dropout, flatten_hwc, relu, relu_2d};
+pub use attention::{AttentionSpec, attention};
 pub use concat::concat_channels;
 pub use conv::{ConvSpec, conv_output, conv2d};
 pub use conv_norm::{Normalisation, conv_norm};
+pub use gelu::gelu;
 pub use gradient::Gradient;
+pub use layer_norm::layer_norm;
 pub use layout::{Hwnc, oihw_to_tap_major, tap_major_to_oihw};
-pub use linear::linear;
+pub use linear::{linear, linear_add, linear_gelu};
 pub use loss::{add_losses, cross_entropy, mean_squared_error};
 pub use norm::{BatchStatistics, NormSpec, update_running};
 pub use pool::{PoolSpec, adaptive_avg_pool2d, avg_pool2d, global_avg_pool, max_pool2d, pool_output};
 pub use tape::{Gradients, Tape};
+pub use tokens::{add_images, embed_tokens, first_rows, rows_as, rows_of};

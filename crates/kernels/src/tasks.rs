@@ -102,6 +102,50 @@ vectorised! {
     }
 }
 
+/// The sum of `f` over the pairs of two rows of one length, in sixteen lanes that are added in a fixed order: the same bits
+/// from any vector unit. For use within [`vectorised`] loops.
+#[inline(always)]
+pub(crate) fn row_sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    fold_row(a, b, 0.0, |sum, a, b| sum + f(a, b), |a, b| a + b)
+}
+
+/// The largest value of a row, as [`row_sum`]; it ignores NaN.
+#[inline(always)]
+pub(crate) fn row_maximum(row: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    fold_row(row, row, f32::NEG_INFINITY, |largest, value, _| larger(largest, value), larger)
+}
+
+#[inline(always)]
+fn fold_row(
+    a: &[f32],
+    b: &[f32],
+    start: f32,
+    take: impl Fn(f32, f32, f32) -> f32,
+    join: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [start; LANES];
+    let (blocks, rest) = a.as_chunks::<LANES>();
+    let (others, others_rest) = b[..a.len()].as_chunks::<LANES>();
+    for (a, b) in blocks.iter().zip(others) {
+        for lane in 0..LANES {
+            lanes[lane] = take(lanes[lane], a[lane], b[lane]);
+        }
+    }
+    for (lane, (a, b)) in lanes.iter_mut().zip(rest.iter().zip(others_rest)) {
+        *lane = take(*lane, *a, *b);
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = join(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
 vectorised! {
     /// The sums of pairs.
     pub(crate) fn sum<'a>(out: &'a mut [f32], a: &'a [f32], b: &'a [f32]) {
@@ -112,23 +156,29 @@ vectorised! {
 }
 
 vectorised! {
-    /// Writes the transpose of `[rows, cols]`, square by square: each is read and written along memory, and turned in
-    /// between where it is small enough for registers.
-    pub(crate) fn transpose<'a>(values: &'a [f32], rows: usize, cols: usize, transposed: &'a mut [f32]) {
+    /// Writes the transpose of `[rows, cols]`, whose rows start `stride` apart, square by square: each is read and written
+    /// along memory, and turned in between where it is small enough for registers.
+    pub(crate) fn transpose_strided<'a>(
+        values: &'a [f32],
+        stride: usize,
+        rows: usize,
+        cols: usize,
+        transposed: &'a mut [f32],
+    ) {
         const SIDE: usize = 16;
         for row in (0..rows).step_by(SIDE) {
             for col in (0..cols).step_by(SIDE) {
                 if row + SIDE > rows || col + SIDE > cols {
                     for r in row..rows.min(row + SIDE) {
                         for c in col..cols.min(col + SIDE) {
-                            transposed[c * rows + r] = values[r * cols + c];
+                            transposed[c * rows + r] = values[r * stride + c];
                         }
                     }
                     continue;
                 }
                 let mut square = [[0.0f32; SIDE]; SIDE];
                 for (r, line) in square.iter_mut().enumerate() {
-                    line.copy_from_slice(&values[(row + r) * cols + col..][..SIDE]);
+                    line.copy_from_slice(&values[(row + r) * stride + col..][..SIDE]);
                 }
                 for c in 0..SIDE {
                     let line: [f32; SIDE] = std::array::from_fn(|r| square[r][c]);
@@ -137,6 +187,11 @@ vectorised! {
             }
         }
     }
+}
+
+/// Writes the transpose of `[rows, cols]`.
+pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize, transposed: &mut [f32]) {
+    transpose_strided(values, cols, rows, cols, transposed);
 }
 
 /// A part of one pixel's `N·C` values.

@@ -5,9 +5,10 @@
 use crate::initial::Initial;
 use crate::layout::{Layout, LiveTaps};
 use crate::parameter::Role;
+use crate::transformer::{LayerNorm, PatchEmbed, TransformerBlock};
 
-/// A model's stages in order, with its parameters and norms in torchvision's registration order; those of auxiliary heads
-/// are the last.
+/// A model's stages in order, with its parameters and BatchNorms in torchvision's registration order; those of auxiliary
+/// heads are the last.
 #[derive(Debug)]
 pub(crate) struct Architecture {
     pub(crate) stages: Vec<Stage>,
@@ -59,11 +60,33 @@ impl Architecture {
         self
     }
 
+    /// Gives position embeddings the grids of patches of a resolution.
+    pub(crate) fn place(&mut self, grids: &[(ParameterId, (usize, usize))]) {
+        for &(ParameterId(index), (height, width)) in grids {
+            let parameter = &mut self.parameters[index];
+            parameter.layout = Layout::Positions { height, width };
+            if let [_, tokens, _] = &mut parameter.shape[..] {
+                *tokens = 1 + height * width;
+            }
+        }
+    }
+
+    /// The side in pixels of the patches that images are cut into, where they are.
+    pub(crate) fn patch(&self) -> Option<usize> {
+        let mut layers = self.stages.iter().flat_map(|stage| &stage.layers);
+        layers.find_map(|layer| match layer {
+            Layer::PatchEmbed(embed) => Some(embed.conv.window.kernel.0),
+            _ => None,
+        })
+    }
+
     /// Which taps of a convolution are stored.
     pub(crate) fn live_taps(&self, conv: &Conv) -> LiveTaps {
         match self.parameters[conv.weight.0].layout {
             Layout::Matrix { live, .. } => live,
-            Layout::Vector => LiveTaps::all(conv.window.kernel.0, conv.window.kernel.1),
+            Layout::Vector | Layout::Positions { .. } => {
+                LiveTaps::all(conv.window.kernel.0, conv.window.kernel.1)
+            }
         }
     }
 }
@@ -87,7 +110,7 @@ pub(crate) struct ParameterSpec {
     pub(crate) name: String,
     pub(crate) stage: usize,
     pub(crate) role: Role,
-    /// torchvision's shape: `[out, in, height, width]`, `[out, in]` or `[channels]`.
+    /// torchvision's shape: `[out, in, height, width]`, `[out, in]` or `[channels]`; `[1, tokens, channels]` of embeddings.
     pub(crate) shape: Vec<usize>,
     pub(crate) layout: Layout,
     pub(crate) initial: Initial,
@@ -142,6 +165,10 @@ pub(crate) enum Layer {
         probability: f32,
     },
     Linear(Linear),
+    PatchEmbed(PatchEmbed),
+    TransformerBlock(Box<TransformerBlock>),
+    /// Over the channels of each row.
+    LayerNorm(LayerNorm),
 }
 
 /// A sliding window, of a convolution or a pool; `(vertical, horizontal)` each.
@@ -325,17 +352,7 @@ impl Builder {
 
     /// A BatchNorm over `channels`, weight 1 and bias 0.
     pub(crate) fn norm_with_epsilon(&mut self, name: &str, channels: usize, epsilon: f64) -> NormId {
-        let mut affine = |part: &str, role, start| {
-            self.parameter(
-                format!("{name}.{part}"),
-                role,
-                vec![channels],
-                Layout::Vector,
-                Initial::Constant(start),
-            )
-        };
-        let weight = affine("weight", Role::NormWeight, 1.0);
-        let bias = affine("bias", Role::NormBias, 0.0);
+        let (weight, bias) = self.affine(name, channels);
         self.norms.push(NormSpec {
             name: name.to_owned(),
             stage: self.open_stage(),
@@ -345,6 +362,20 @@ impl Builder {
             bias,
         });
         NormId(self.norms.len() - 1)
+    }
+
+    /// The scale and shift of a norm, weight 1 and bias 0.
+    pub(crate) fn affine(&mut self, name: &str, channels: usize) -> (ParameterId, ParameterId) {
+        let mut vector = |part: &str, role, start| {
+            self.parameter(
+                format!("{name}.{part}"),
+                role,
+                vec![channels],
+                Layout::Vector,
+                Initial::Constant(start),
+            )
+        };
+        (vector("weight", Role::NormWeight, 1.0), vector("bias", Role::NormBias, 0.0))
     }
 
     /// A linear layer with bias, started as `nn.Linear` starts it.
@@ -370,7 +401,7 @@ impl Builder {
         linear
     }
 
-    fn parameter(
+    pub(crate) fn parameter(
         &mut self,
         name: String,
         role: Role,

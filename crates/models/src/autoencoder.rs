@@ -30,10 +30,10 @@ pub fn build_autoencoder(name: &str, spec: &BuildSpec) -> Result<Model, ModelErr
     let card = card(name)?;
     let (height, width) = (spec.height, spec.width);
     let image = Extent { height, width, channels: 3 };
-    let trunk = card.without_auxiliary(1).without_head();
-    let code = traced(card, &trunk, height, width)?.last().map_or(image, |stage| stage.output);
-    let architecture = with_decoder(trunk, code, image);
-    let traced = traced(card, &architecture, height, width)?;
+    let mut trunk = card.without_auxiliary(1).without_head();
+    let code = traced(card, &mut trunk, height, width)?.last().map_or(image, |stage| stage.output);
+    let mut architecture = with_decoder(trunk, code, image);
+    let traced = traced(card, &mut architecture, height, width)?;
     assemble_shrunk(card, architecture, traced, spec, &Device::Cpu)
 }
 

@@ -37,6 +37,24 @@ pub enum ModelError {
         smallest: Option<usize>,
     },
 
+    /// A side of the images is not a multiple of the patches they are cut into.
+    #[error(
+        "{title} cannot take images of {height}x{width}: it cuts them into patches of {patch}x{patch} pixels, so both sides \
+         are multiples of {patch}; {}", nearest_hint(.nearest)
+    )]
+    Patches {
+        /// The model's title.
+        title: &'static str,
+        /// Height of the images, in pixels.
+        height: usize,
+        /// Width of the images, in pixels.
+        width: usize,
+        /// The side of a patch, in pixels.
+        patch: usize,
+        /// Height and width of the nearest images that work, the smaller and the larger.
+        nearest: [(usize, usize); 2],
+    },
+
     /// A number of classes, or an input, that the model cannot have.
     #[error("{0}")]
     Input(String),
@@ -85,6 +103,13 @@ pub enum ModelError {
     /// The download failed.
     #[error(transparent)]
     Hub(#[from] HubError),
+}
+
+fn nearest_hint(&[below, above]: &[(usize, usize); 2]) -> String {
+    match below == above {
+        true => format!("the nearest size is {}x{}", below.0, below.1),
+        false => format!("the nearest sizes are {}x{} and {}x{}", below.0, below.1, above.0, above.1),
+    }
 }
 
 fn smallest_hint(smallest: &Option<usize>) -> String {

@@ -2,6 +2,8 @@
 //! trains; an [`Activation`] is what flows between stages, and an [`AuxiliaryLogits`] what leaves them on the way. Nothing
 //! here knows a family.
 
+mod transformer;
+
 use candle_core::Tensor;
 use frostline_kernels as kernels;
 use frostline_kernels::{ConvSpec, Hwnc, PoolSpec};
@@ -36,7 +38,7 @@ impl Pass<'_> {
 /// What flows from stage to stage.
 #[derive(Clone, Debug)]
 pub enum Activation {
-    /// A map per image, `[H, W, N, C]`.
+    /// A map per image, `[H, W, N, C]`; tokens are a map of height 1, `[1, T, N, C]`.
     Map(Hwnc),
     /// A row per image, `[N, C]`.
     Rows(Tensor),
@@ -165,6 +167,9 @@ impl Model {
                 Activation::Rows(self.dropout(name, *probability, x.rows()?, pass)?)
             }
             Layer::Linear(linear) => Activation::Rows(self.linear(linear, x.rows()?, pass)?),
+            Layer::PatchEmbed(embed) => self.patch_embed(embed, x.map()?, pass)?.into(),
+            Layer::TransformerBlock(block) => self.transformer_block(block, x.map()?, pass)?,
+            Layer::LayerNorm(norm) => Activation::Rows(self.layer_norm(norm, x.rows()?, pass)?),
         })
     }
 
@@ -212,7 +217,8 @@ impl Model {
         kernels::linear(x, &self.tensor(linear.weight, pass), Some(&bias))
     }
 
-    /// Inverted dropout (Srivastava et al. 2014) with a mask per image, keyed by (layer, epoch, example).
+    /// Inverted dropout (Srivastava et al. 2014) of rows `[N, C]` or `[T·N, C]` with a mask per image, keyed by (layer,
+    /// epoch, example).
     fn dropout(
         &self,
         name: &str,
@@ -225,18 +231,20 @@ impl Model {
         if probability == 0.0 {
             return Ok(x.clone());
         }
-        let (batch, channels) = x.dims2()?;
-        if batch != examples.len() {
-            candle_core::bail!("the pass names {} examples for a batch of {batch}", examples.len());
+        let ((rows, channels), batch) = (x.dims2()?, examples.len());
+        if batch == 0 || rows % batch != 0 {
+            candle_core::bail!("the pass names {batch} examples for {rows} rows");
         }
         let streams = streams.part(name);
         let kept = 1.0 / (1.0 - probability);
-        let mut mask = Vec::with_capacity(batch * channels);
-        for &example in examples {
+        let mut mask = vec![0.0; rows * channels];
+        for (image, &example) in examples.iter().enumerate() {
             let mut draws = streams.draws(Purpose::Dropout, epoch, u64::from(example));
-            mask.extend((0..channels).map(|_| if draws.unit() < probability { 0.0 } else { kept }));
+            for row in mask.chunks_exact_mut(channels).skip(image).step_by(batch) {
+                row.fill_with(|| if draws.unit() < probability { 0.0 } else { kept });
+            }
         }
-        kernels::dropout(x, &Tensor::from_vec(mask, (batch, channels), x.device())?)
+        kernels::dropout(x, &Tensor::from_vec(mask, (rows, channels), x.device())?)
     }
 
     /// A parameter as the pass uses it: tracked only if it is trainable and the pass trains.

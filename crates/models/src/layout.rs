@@ -6,6 +6,9 @@
 pub(crate) enum Layout {
     /// One number per channel, the same in both.
     Vector,
+    /// `[1, 1 + height·width, channels]`, the same in both: a position for the class token, then for each patch. Weights of
+    /// another grid can be resampled to it.
+    Positions { height: usize, width: usize },
     /// torchvision's `[outputs, channels, height, width]` is stored tap-major, `[height, width, channels, outputs]`,
     /// of the live taps alone. A linear layer is the case of one position, or of a flattened map; its native shape is
     /// then `[height·width·channels, outputs]`.
@@ -42,7 +45,7 @@ impl Layout {
             (Layout::Matrix { outputs, channels, height, width, .. }, _) => {
                 vec![height * width * channels, outputs]
             }
-            (Layout::Vector, _) => shape.to_vec(),
+            (Layout::Vector | Layout::Positions { .. }, _) => shape.to_vec(),
         }
     }
 
@@ -55,7 +58,7 @@ impl Layout {
     pub(crate) fn to_native(self, torch: &[f32]) -> Vec<f32> {
         let stored = match self {
             Layout::Matrix { outputs, channels, live, .. } => live.height * live.width * channels * outputs,
-            Layout::Vector => torch.len(),
+            Layout::Vector | Layout::Positions { .. } => torch.len(),
         };
         let mut native = vec![0.0; stored];
         self.each(torch.len(), |outside, inside| native[inside] = torch[outside]);

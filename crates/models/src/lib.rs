@@ -17,9 +17,12 @@ mod load;
 mod model;
 mod norm;
 mod parameter;
+mod positions;
 mod resnet;
 mod state_dict;
 mod trace;
+mod transformer;
+mod vit;
 mod weights;
 mod zoo;
 

@@ -6,9 +6,11 @@ use std::fmt;
 
 use candle_core::{DType, Tensor};
 
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, ParameterSpec};
 use crate::error::ModelError;
+use crate::layout::Layout;
 use crate::model::Model;
+use crate::positions::square;
 use crate::state_dict::StateDict;
 
 /// What happens to the head when weights are loaded.
@@ -114,6 +116,7 @@ pub(crate) fn compare(
     for parameter in &architecture.parameters {
         known.insert(parameter.name.clone());
         let shape = shape_of(&parameter.name);
+        let shape = shape.map(|shape| if resamples(parameter, shape) { &parameter.shape } else { shape });
         let fits = shape == Some(parameter.shape.as_slice());
         if parameter.stage == head {
             classes = classes.or(shape.and_then(|shape| shape.first().copied()));
@@ -145,6 +148,16 @@ pub(crate) fn compare(
     if mismatch == Mismatch::default() { Ok(HeadFound { fits: head_fits, classes }) } else { Err(mismatch) }
 }
 
+/// Whether a tensor of this shape holds the positions of a square grid of patches, which can be resampled.
+fn resamples(parameter: &ParameterSpec, shape: &[usize]) -> bool {
+    let same = |at: usize| shape.get(at) == parameter.shape.get(at);
+    matches!(parameter.layout, Layout::Positions { .. })
+        && shape.len() == parameter.shape.len()
+        && same(0)
+        && same(2)
+        && square(shape[1].saturating_sub(1)).is_some()
+}
+
 fn require(mismatch: &mut Mismatch, name: &str, expected: &[usize], found: Option<&[usize]>) {
     match found {
         None => mismatch.missing.push(name.to_owned()),
@@ -158,7 +171,8 @@ fn require(mismatch: &mut Mismatch, name: &str, expected: &[usize], found: Optio
 }
 
 impl Model {
-    /// Takes over every tensor of `weights`, or, on an error, none. Which parameters are trainable stays as it is.
+    /// Takes over every tensor of `weights`, or, on an error, none. Which parameters are trainable stays as it is. Position
+    /// embeddings of another number of patches are resampled from a square grid to the model's, bicubic with antialiasing.
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] with all that is missing, unexpected, misshapen or not finite.
@@ -187,7 +201,8 @@ impl Model {
             if redraw && parameter.stage() == self.head() {
                 parameter.redraw(self.streams())?;
             } else if let Some(tensor) = weights.get(parameter.name()) {
-                parameter.set_torch(&tensor.flatten_all()?.to_vec1::<f32>()?)?;
+                let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+                parameter.set_resampled(values, tensor.dims())?;
                 parameters += 1;
             }
         }

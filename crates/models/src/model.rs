@@ -15,6 +15,7 @@ use crate::forward::{Activation, AuxiliaryLogits, Pass};
 use crate::norm::BatchNorm;
 use crate::parameter::{Parameter, ParameterInfo};
 use crate::trace::{Traced, smallest_side, trace};
+use crate::transformer::check_patches;
 use crate::zoo::{ModelCard, card};
 
 /// What a model is built for.
@@ -44,9 +45,9 @@ pub struct StageSummary {
     pub name: String,
     /// How many numbers its parameters have.
     pub parameters: usize,
-    /// Multiply-adds of its convolutions and linear layers, counted densely.
+    /// Multiply-adds of its convolutions, linear layers and attention, counted densely.
     pub multiply_adds: u64,
-    /// Height, width and channels of its output; rows have height and width 1.
+    /// Height, width and channels of its output; rows have height and width 1, tokens height 1 and their number as width.
     pub output: (usize, usize, usize),
 }
 
@@ -64,6 +65,8 @@ pub struct Model {
     norms: Vec<Arc<BatchNorm>>,
     /// The bits of the probability that replaces every dropout's own; NaN for none.
     dropout: AtomicU32,
+    /// The bits of the rate of stochastic depth in the last block.
+    stochastic_depth: AtomicU32,
 }
 
 /// Builds the model `name` on the CPU, with the initial values that `torchvision.models` gives it. Taps of convolutions
@@ -71,8 +74,8 @@ pub struct Model {
 /// [`Parameter::torch_values`] has them. Auxiliary heads are left out, as from torchvision's pretrained models.
 ///
 /// # Errors
-/// [`ModelError::Unknown`]; [`ModelError::TooSmall`] with the smallest resolution that works; [`ModelError::Input`] for
-/// no classes.
+/// [`ModelError::Unknown`]; [`ModelError::TooSmall`] with the smallest resolution that works; [`ModelError::Patches`] with
+/// the nearest ones; [`ModelError::Input`] for no classes.
 pub fn build(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
     build_on(name, spec, &Device::Cpu)
 }
@@ -155,6 +158,7 @@ fn assemble(
         parameters,
         norms,
         dropout: AtomicU32::new(f32::NAN.to_bits()),
+        stochastic_depth: AtomicU32::new(0.0f32.to_bits()),
     })
 }
 
@@ -162,7 +166,8 @@ impl ModelCard {
     /// Per stage: parameters, multiply-adds and output at a resolution, without building the model.
     ///
     /// # Errors
-    /// [`ModelError::TooSmall`] with the smallest resolution that works; [`ModelError::Input`] for no classes.
+    /// [`ModelError::TooSmall`] with the smallest resolution that works; [`ModelError::Patches`] with the nearest ones;
+    /// [`ModelError::Input`] for no classes.
     pub fn summary(
         &self,
         classes: usize,
@@ -173,7 +178,8 @@ impl ModelCard {
         Ok(summarise(&architecture, &traced))
     }
 
-    /// The parameters in the model's order, without building it and without auxiliary heads.
+    /// The parameters in the model's order, without building it and without auxiliary heads; position embeddings are those
+    /// of the published weights' resolution.
     pub fn parameters(&self, classes: usize) -> Vec<ParameterInfo> {
         let info = |spec: ParameterSpec| ParameterInfo {
             elements: spec.shape.iter().product(),
@@ -190,7 +196,7 @@ impl ModelCard {
     }
 }
 
-/// The architecture without auxiliary heads, and its trace at a resolution.
+/// The architecture without auxiliary heads, and its trace at a resolution, with the position embeddings of that resolution.
 fn plan(
     card: &ModelCard,
     classes: usize,
@@ -200,19 +206,22 @@ fn plan(
     if classes == 0 {
         return Err(ModelError::Input(format!("{} needs at least one class", card.title)));
     }
-    let architecture = card.without_auxiliary(classes);
-    let traced = traced(card, &architecture, height, width)?;
+    let mut architecture = card.without_auxiliary(classes);
+    let traced = traced(card, &mut architecture, height, width)?;
     Ok((architecture, traced))
 }
 
-/// [`trace`] with its failure as an error of the model.
+/// [`trace`] with its failure as an error of the model; the architecture takes the position embeddings of the resolution.
 pub(crate) fn traced(
     card: &ModelCard,
-    architecture: &Architecture,
+    architecture: &mut Architecture,
     height: usize,
     width: usize,
 ) -> Result<Vec<Traced>, ModelError> {
-    trace(architecture, height, width).map_err(|failure| ModelError::TooSmall {
+    if let Some(patch) = architecture.patch() {
+        check_patches(card.title, patch, height, width)?;
+    }
+    let traced = trace(architecture, height, width).map_err(|failure| ModelError::TooSmall {
         title: card.title,
         height,
         width,
@@ -220,7 +229,9 @@ pub(crate) fn traced(
         layer: failure.layer,
         map: failure.input,
         smallest: smallest_side(architecture),
-    })
+    })?;
+    traced.iter().for_each(|stage| architecture.place(&stage.grids));
+    Ok(traced)
 }
 
 fn summarise(architecture: &Architecture, traced: &[Traced]) -> Vec<StageSummary> {
@@ -298,6 +309,26 @@ impl Model {
         }
         self.dropout.store(probability.to_bits(), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Sets the rate of stochastic depth (Huang et al. 2016): how often an image skips a branch of the last block in a
+    /// training pass. It rises linearly from 0 in the first block, as timm's argument `drop_path_rate`; 0 when built. Models
+    /// without transformer blocks have none.
+    ///
+    /// # Errors
+    /// [`ModelError::Input`] outside [0, 1).
+    pub fn set_stochastic_depth(&self, rate: f32) -> Result<(), ModelError> {
+        if !(0.0..1.0).contains(&rate) {
+            return Err(ModelError::Input(format!(
+                "a rate of stochastic depth lies in [0, 1), not at {rate}"
+            )));
+        }
+        self.stochastic_depth.store(rate.to_bits(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn stochastic_depth(&self) -> f32 {
+        f32::from_bits(self.stochastic_depth.load(Ordering::Relaxed))
     }
 
     pub(crate) fn dropout_override(&self) -> Option<f32> {

@@ -8,6 +8,8 @@ use candle_core::{Device, Tensor, Var};
 use frostline_streams::Streams;
 
 use crate::architecture::ParameterSpec;
+use crate::layout::Layout;
+use crate::positions::{resample, square};
 
 /// What a parameter does, for strategies that train one kind only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum Role {
     NormWeight,
     /// The shift (beta) of a norm.
     NormBias,
+    /// A class token or position embeddings.
+    Embedding,
 }
 
 /// A parameter without its numbers.
@@ -151,6 +155,21 @@ impl Parameter {
         }
         let native = self.spec.layout.to_native(torch);
         self.set(&Tensor::from_vec(native, self.var.shape(), self.var.device())?)
+    }
+
+    /// Copies values of this shape into the variable, after resampling positions of another grid.
+    pub(crate) fn set_resampled(&self, torch: Vec<f32>, shape: &[usize]) -> candle_core::Result<()> {
+        match self.spec.layout {
+            Layout::Positions { height, width } if shape != self.shape() => {
+                let (class, patches) = torch.split_at(self.spec.shape[2]);
+                let Some(side) = square(patches.len() / class.len()) else {
+                    candle_core::bail!("{}: {shape:?} is no square grid of patches", self.name());
+                };
+                let patches = resample(patches, (side, side), (height, width));
+                self.set_torch(&[class, &patches].concat())
+            }
+            _ => self.set_torch(&torch),
+        }
     }
 
     /// Draws the initial values anew.

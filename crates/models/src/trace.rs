@@ -21,10 +21,12 @@ pub(crate) struct Extent {
 #[derive(Clone, Debug)]
 pub(crate) struct Traced {
     pub(crate) output: Extent,
-    /// Multiply-adds of convolutions and linear layers, counted densely (taps in the padding included).
+    /// Multiply-adds of convolutions, linear layers and attention, counted densely (taps in the padding included).
     pub(crate) multiply_adds: u64,
     /// The convolutions some of whose taps reach no pixel, and the taps that do.
     pub(crate) live_taps: Vec<(ParameterId, LiveTaps)>,
+    /// Position embeddings, and the rows and columns of patches that they are of.
+    pub(crate) grids: Vec<(ParameterId, (usize, usize))>,
 }
 
 /// What is added up over the layers of a stage.
@@ -32,6 +34,7 @@ pub(crate) struct Traced {
 struct Costs {
     multiply_adds: u64,
     live_taps: Vec<(ParameterId, LiveTaps)>,
+    grids: Vec<(ParameterId, (usize, usize))>,
 }
 
 /// A layer that has no output at the resolution.
@@ -57,8 +60,8 @@ pub(crate) fn trace(
             layer: layer.to_owned(),
             input: (input.height, input.width),
         })?;
-        let Costs { multiply_adds, live_taps } = costs;
-        stages.push(Traced { output: extent, multiply_adds, live_taps });
+        let Costs { multiply_adds, live_taps, grids } = costs;
+        stages.push(Traced { output: extent, multiply_adds, live_taps, grids });
     }
     Ok(stages)
 }
@@ -111,7 +114,23 @@ fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Output<'a> {
             costs.multiply_adds += (linear.from * linear.to) as u64;
             Ok(Extent { height: 1, width: 1, channels: linear.to })
         }
-        Layer::AsMap | Layer::Relu | Layer::Dropout { .. } => Ok(input),
+        Layer::PatchEmbed(embed) => {
+            let patch = embed.conv.window.kernel.0;
+            if !input.height.is_multiple_of(patch) || !input.width.is_multiple_of(patch) {
+                return Err((embed.conv.name.as_str(), input));
+            }
+            let Extent { height, width, channels } = conv(&embed.conv, input, costs)?;
+            costs.grids.push((embed.positions, (height, width)));
+            Ok(Extent { height: 1, width: 1 + height * width, channels })
+        }
+        Layer::TransformerBlock(block) => {
+            let linears = [&block.qkv, &block.proj, &block.fc1, &block.fc2];
+            let of_token: usize = linears.iter().map(|linear| linear.from * linear.to).sum();
+            let mixing = 2 * input.width * input.channels;
+            costs.multiply_adds += (input.width * (of_token + mixing)) as u64;
+            Ok(if block.class_only { Extent { width: 1, ..input } } else { input })
+        }
+        Layer::AsMap | Layer::Relu | Layer::Dropout { .. } | Layer::LayerNorm(_) => Ok(input),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Initial values have PyTorch's moments: `fixtures/make_fixtures.py` measures torchvision's own.
+//! Initial values have PyTorch's moments: `fixtures/make_fixtures.py` measures torchvision's and timm's own.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,11 @@ struct Golden {
 
 #[test]
 fn initial_values_have_pytorchs_moments() {
-    let files = [include_str!("fixtures/golden.json"), include_str!("fixtures/inception.json")];
+    let files = [
+        include_str!("fixtures/golden.json"),
+        include_str!("fixtures/inception.json"),
+        include_str!("fixtures/transformers.json"),
+    ];
     let read = |text| serde_json::from_str::<Golden>(text).unwrap().initial;
     for (name, moments) in files.into_iter().flat_map(read) {
         let side = if name == "inception-v3" { 299 } else { 64 };

@@ -1,10 +1,11 @@
-//! A second oracle for inference: candle-transformers' ResNet, which computes in NCHW with candle's own operations.
+//! A second oracle for inference: candle-transformers' ResNet and vision transformer, which compute with candle's own
+//! operations, in NCHW.
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::{Module, VarBuilder};
-use candle_transformers::models::resnet;
+use candle_transformers::models::{resnet, vit};
 use frostline_kernels::Hwnc;
-use frostline_models::{BuildSpec, Pass, build};
+use frostline_models::{BuildSpec, Model, Pass, build};
 
 #[test]
 fn resnets_agree_with_candle_transformers() {
@@ -16,11 +17,7 @@ fn resnets_agree_with_candle_transformers() {
             let variance = (norm.running_variance() * 1.5).unwrap();
             norm.set_statistics(&mean, &variance).unwrap();
         }
-        let values = (0..height * width * 2 * 3).map(|i| ((i * 53 % 97) as f32 - 48.0) / 30.0).collect();
-        let x = Hwnc::from_vec(values, (height, width, 2, 3), &Device::Cpu).unwrap();
-        let ours =
-            model.forward(&x, &Pass::Evaluate).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-
+        let x = images(height, width);
         let tensors = model.state_dict().unwrap().iter().map(|(n, t)| (n.to_owned(), t.clone())).collect();
         let builder = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
         let oracle = match name {
@@ -28,12 +25,78 @@ fn resnets_agree_with_candle_transformers() {
             "resnet34" => resnet::resnet34(11, builder),
             _ => resnet::resnet50(11, builder),
         };
-        let theirs = oracle.unwrap().forward(&x.to_nchw().unwrap().contiguous().unwrap()).unwrap();
-        let theirs = theirs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-
-        let scale = theirs.iter().fold(0.0f32, |a, b| a.max(b.abs()));
-        let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f32::max);
-        println!("{name} {height}x{width}: {worst:.1e} from candle-transformers");
-        assert!(worst < 2e-5, "{name}: {worst}");
+        agree(&model, &x, &oracle.unwrap().forward(&x.to_nchw().unwrap()).unwrap());
     }
+}
+
+/// The names of Hugging Face's transformers for a parameter of timm's; queries, keys and values are apart there.
+fn transformers_names(name: &str) -> Vec<String> {
+    let name = name
+        .replace("cls_token", "vit.embeddings.cls_token")
+        .replace("pos_embed", "vit.embeddings.position_embeddings")
+        .replace("patch_embed.proj", "vit.embeddings.patch_embeddings.projection")
+        .replace("blocks.", "vit.encoder.layer.")
+        .replace("attn.proj", "attention.output.dense")
+        .replace("norm1", "layernorm_before")
+        .replace("norm2", "layernorm_after")
+        .replace("mlp.fc1", "intermediate.dense")
+        .replace("mlp.fc2", "output.dense")
+        .replace("head.", "classifier.");
+    if name.contains("attn.qkv") {
+        return ["query", "key", "value"]
+            .map(|part| name.replace("attn.qkv", &format!("attention.attention.{part}")))
+            .into();
+    }
+    vec![if name.starts_with("norm.") {
+        format!("vit.{}", name.replace("norm.", "layernorm."))
+    } else {
+        name
+    }]
+}
+
+#[test]
+fn vision_transformers_agree_with_candle_transformers() {
+    for (name, patch, width, heads) in [("vit_tiny_patch4", 4, 192, 3), ("deit_small_patch16", 16, 384, 6)] {
+        let model = build(name, &BuildSpec { classes: 11, height: 48, width: 48, seed: 9 }).unwrap();
+        let mut tensors = std::collections::HashMap::new();
+        for parameter in model.parameters() {
+            // Larger than the initial values, so that attention is not even and each bias is seen to be used.
+            let count = parameter.elements();
+            let noise: Vec<f32> =
+                (0..count).map(|i| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * 0.1).collect();
+            let noise = Tensor::from_vec(noise, parameter.var().shape(), &Device::Cpu).unwrap();
+            parameter.set(&(parameter.detached() + noise).unwrap()).unwrap();
+            let names = transformers_names(parameter.name());
+            let parts = parameter.torch_values().unwrap().chunk(names.len(), 0).unwrap();
+            tensors.extend(names.into_iter().zip(parts));
+        }
+        let config = vit::Config {
+            hidden_size: width,
+            num_attention_heads: heads,
+            intermediate_size: 4 * width,
+            image_size: 48,
+            patch_size: patch,
+            layer_norm_eps: 1e-6,
+            ..vit::Config::vit_base_patch16_224()
+        };
+        let builder = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+        let oracle = vit::Model::new(&config, 11, builder).unwrap();
+        let x = images(48, 48);
+        agree(&model, &x, &oracle.forward(&x.to_nchw().unwrap()).unwrap());
+    }
+}
+
+fn images(height: usize, width: usize) -> Hwnc {
+    let values = (0..height * width * 2 * 3).map(|i| ((i * 53 % 97) as f32 - 48.0) / 30.0).collect();
+    Hwnc::from_vec(values, (height, width, 2, 3), &Device::Cpu).unwrap()
+}
+
+fn agree(model: &Model, x: &Hwnc, theirs: &Tensor) {
+    let numbers = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (ours, theirs) = (numbers(&model.forward(x, &Pass::Evaluate).unwrap()), numbers(theirs));
+    let scale = theirs.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+    let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f32::max);
+    let (name, height, width) = (model.name(), x.height(), x.width());
+    println!("{name} {height}x{width}: {worst:.1e} from candle-transformers");
+    assert!(worst < 2e-5, "{name}: {worst}");
 }

@@ -100,7 +100,9 @@ impl Error {
             | Self::Usage { .. }
             | Self::File { .. }
             | Self::Data(DataError::Source { .. } | DataError::Augmentation { .. })
-            | Self::Model(ModelError::Unknown(_) | ModelError::TooSmall { .. })
+            | Self::Model(
+                ModelError::Unknown(_) | ModelError::TooSmall { .. } | ModelError::Patches { .. },
+            )
             | Self::Sweep(SweepError::Setting { .. }) => 2,
             Self::Data(_)
             | Self::Model(_)

@@ -19,6 +19,8 @@ const LANES: usize = 16;
 /// How many values of the inner dimension are summed in one go before the tile goes back to memory: a long sum in single
 /// precision is more exact in parts, and a part's panel of the right factor fits the L1 cache.
 const DEPTH: usize = 128;
+/// Steps of the inner dimension that are fetched ahead.
+const AHEAD: usize = 24;
 
 /// A part of a term along the inner dimension.
 #[derive(Clone, Copy)]
@@ -139,6 +141,18 @@ unsafe fn tile<const R: usize, const WHOLE: bool, const UNIT: bool>(
                         _mm512_maskz_loadu_ps(masks[1], b.wrapping_add(LANES)),
                     ]
                 };
+                if UNIT && col == 0 {
+                    // The left factor's next rows, which other caches may not have yet: steps are often longer than a page.
+                    _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(2 * ROWS).cast());
+                }
+                if row == 0 && col == 0 {
+                    // What comes some steps later.
+                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * b_step).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * b_step + LANES).cast());
+                    if UNIT {
+                        _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * a_step).cast());
+                    }
+                }
                 if row == 0 {
                     // The next panel's part of this row, which other caches may not have yet.
                     _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(COLUMNS).cast());

@@ -13,3 +13,4 @@ mod optimizers;
 mod oracle;
 mod pooling;
 mod refusals;
+mod transformers;

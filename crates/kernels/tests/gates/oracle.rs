@@ -1,6 +1,6 @@
 //! The operations as their definitions say, in double precision, one value at a time.
 
-use frostline_kernels::{ConvSpec, PoolSpec};
+use frostline_kernels::{AttentionSpec, ConvSpec, PoolSpec};
 
 use crate::harness::Array;
 
@@ -171,6 +171,61 @@ pub(crate) fn linear(x: &Array, weights: &Array, bias: Option<&Array>) -> Array 
                 |input: usize| x.values[row * inputs + input] * weights.values[input * outputs + output];
             y.values[row * outputs + output] =
                 (0..inputs).map(product).sum::<f64>() + bias.map_or(0.0, |bias| bias.values[output]);
+        }
+    }
+    y
+}
+
+/// Normalises each row, with epsilon.
+pub(crate) fn layer_norm(x: &Array, weight: &Array, bias: &Array, eps: f64) -> Array {
+    let c = weight.values.len();
+    let mut y = x.clone();
+    for row in y.values.chunks_exact_mut(c) {
+        let mean = row.iter().sum::<f64>() / c as f64;
+        let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / c as f64;
+        for (channel, x) in row.iter_mut().enumerate() {
+            *x = (*x - mean) / (variance + eps).sqrt() * weight.values[channel] + bias.values[channel];
+        }
+    }
+    y
+}
+
+/// `x · Φ(x)`, Φ by its power series, which converges everywhere.
+pub(crate) fn gelu(x: &Array) -> Array {
+    let below = |x: f64| {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..200 {
+            term *= x * x / (2.0 * f64::from(n) + 1.0);
+            sum += term;
+        }
+        0.5 + (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt() * sum
+    };
+    Array { dims: x.dims.clone(), values: x.values.iter().map(|&x| x * below(x)).collect() }
+}
+
+/// Multi-head attention of rows `[tokens·N, 3·C]`.
+pub(crate) fn attention(qkv: &Array, spec: AttentionSpec) -> Array {
+    let AttentionSpec { tokens, heads, queries } = spec;
+    let (n, c) = (qkv.dims[0] / tokens, qkv.dims[1] / 3);
+    let d = c / heads;
+    let at = |token: usize, image: usize, part: usize, channel: usize| {
+        qkv.values[(token * n + image) * 3 * c + part * c + channel]
+    };
+    let mut y = Array::zeros(&[queries * n, c]);
+    for (image, head, query) in
+        (0..n * heads * queries).map(|i| (i / (heads * queries), i / queries % heads, i % queries))
+    {
+        let channels = head * d..(head + 1) * d;
+        let score = |token: usize| {
+            let product =
+                channels.clone().map(|i| at(query, image, 0, i) * at(token, image, 1, i)).sum::<f64>();
+            (product / (d as f64).sqrt()).exp()
+        };
+        let scores: Vec<f64> = (0..tokens).map(score).collect();
+        let total: f64 = scores.iter().sum();
+        for channel in channels {
+            let mixed = scores.iter().enumerate().map(|(token, score)| score * at(token, image, 2, channel));
+            y.values[(query * n + image) * c + channel] = mixed.sum::<f64>() / total;
         }
     }
     y

@@ -3,9 +3,10 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
-    ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, add_losses, avg_pool2d,
-    concat_channels, conv2d, cross_entropy, dropout, linear, max_pool2d, mean_squared_error,
-    oihw_to_tap_major, update_running,
+    AttentionSpec, ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, add_images,
+    add_losses, attention, avg_pool2d, concat_channels, conv2d, cross_entropy, dropout, embed_tokens,
+    first_rows, layer_norm, linear, linear_add, linear_gelu, max_pool2d, mean_squared_error,
+    oihw_to_tap_major, rows_as, update_running,
 };
 
 fn zeros(dims: &[usize]) -> Tensor {
@@ -91,6 +92,32 @@ fn concatenation_names_the_maps_that_differ() {
     refused(concat_channels(&[]), &["no map"]);
     refused(concat_channels(&[map(4, 6, 2, 8), map(4, 5, 2, 8)]), &["(4, 5, 2, 8)", "(4, 6, 2, 8)"]);
     refused(concat_channels(&[map(4, 6, 2, 8), map(4, 6, 2, 1), map(4, 6, 1, 8)]), &["(4, 6, 1, 8)"]);
+}
+
+#[test]
+fn transformers_name_their_shapes() {
+    let (x, vector) = (zeros(&[6, 8]), zeros(&[8]));
+    refused(layer_norm(&x, &zeros(&[7]), &vector, 1e-6), &["weight is [7]", "[6, 8]"]);
+    refused(layer_norm(&x, &vector, &zeros(&[9]), 1e-6), &["bias is [9]", "[6, 8]"]);
+    refused(layer_norm(&zeros(&[2, 3, 8]), &vector, &vector, 1e-6), &["[N, C]", "[2, 3, 8]"]);
+    refused(linear_gelu(&x, &zeros(&[8, 5]), &zeros(&[4])), &["bias is [4]", "5 outputs"]);
+    refused(
+        linear_add(&x, &zeros(&[8, 5]), &zeros(&[5]), &zeros(&[5, 6])),
+        &["residual is [5, 6]", "output is [6, 5]"],
+    );
+    let spec = AttentionSpec { tokens: 3, heads: 2, queries: 3 };
+    refused(attention(&zeros(&[7, 12]), spec), &["3 of 3 tokens", "[7, 12]"]);
+    refused(attention(&zeros(&[6, 12]), AttentionSpec { queries: 4, ..spec }), &["4 of 3 tokens"]);
+    refused(attention(&zeros(&[6, 12]), AttentionSpec { tokens: 0, ..spec }), &["0 tokens"]);
+    refused(attention(&zeros(&[6, 15]), spec), &["[6, 15]", "2 heads"]);
+    refused(attention(&zeros(&[6, 12]), AttentionSpec { heads: 0, ..spec }), &["0 heads"]);
+    let map = map(2, 2, 3, 8);
+    refused(embed_tokens(&map, &zeros(&[7]), &zeros(&[1, 5, 8])), &["class token of 8", "[7]"]);
+    refused(embed_tokens(&map, &vector, &zeros(&[1, 4, 8])), &["positions [1, 5, 8]", "[1, 4, 8]"]);
+    refused(first_rows(&x, 7), &["7 rows", "[6, 8]"]);
+    refused(add_images(&x, &zeros(&[6, 7]), &[1.0; 3]), &["[6, 7]", "[6, 8]"]);
+    refused(add_images(&x, &x, &[1.0; 4]), &["4 images", "[6, 8]"]);
+    refused(rows_as(&x, (1, 2, 3, 7)), &["[6, 8]", "[1, 2, 3, 7]"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! PyTorch's numbers: logits, loss, every parameter's gradient and the moved running statistics at several
 //! resolutions, and the losses of twenty Adam steps. The fixtures are made by `fixtures/make_fixtures.py`, which
-//! says how; networks train with the batch's statistics and dropout 0.
+//! says how; networks train with the batch's statistics and dropout 0. Vision transformers are held to timm's.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use candle_core::Tensor;
 use frostline_kernels::optim::{AdamStep, Moments, adam};
 use frostline_kernels::{Hwnc, Tape, add_losses, cross_entropy};
 use frostline_models::{
-    AuxiliaryLogits, BuildSpec, Model, ModelError, Pass, build, build_with_auxiliary, card,
+    AuxiliaryLogits, BuildSpec, HeadPolicy, Model, ModelError, Pass, build, build_with_auxiliary, card,
+    read_safetensors,
 };
 use frostline_streams::Streams;
 use serde::Deserialize;
@@ -28,6 +29,17 @@ struct Golden {
     /// How many parameters torchvision's models of 1000 classes have, and a digest of their names and sizes.
     #[serde(default)]
     parameters: BTreeMap<String, (usize, u32)>,
+    published: Option<Published>,
+}
+
+/// A file of timm's: its tensors, and the logits of a network of another resolution with its weights.
+#[derive(Deserialize)]
+struct Published {
+    model: String,
+    height: usize,
+    width: usize,
+    tensors: Vec<(String, Vec<usize>)>,
+    logits: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +69,9 @@ fn fixture(name: &str) -> Golden {
     let text = match name {
         "resnet50" | "resnet101" | "resnet152" | "resnet18-cifar" => include_str!("../fixtures/resnet.json"),
         "googlenet" | "inception-v3" => include_str!("../fixtures/inception.json"),
+        name if name.starts_with("vit") || name.starts_with("deit") => {
+            include_str!("../fixtures/transformers.json")
+        }
         _ => return golden(),
     };
     serde_json::from_str(text).unwrap()
@@ -251,6 +266,53 @@ fn names_and_sizes_are_torchvisions() {
         lines.sort();
         assert_eq!((lines.len(), formula::salt(&lines.concat())), expected, "{name}");
     }
+}
+
+#[test]
+fn vit_tiny_patch4_at_32_is_timms() {
+    check("vit_tiny_patch4", 32, 32, TOLERANCE);
+}
+
+#[test]
+fn vit_tiny_patch16_at_32_by_48_is_timms() {
+    check("vit_tiny_patch16", 32, 48, TOLERANCE);
+}
+
+#[test]
+fn deit_small_patch16_at_48_by_16_is_timms() {
+    check("deit_small_patch16", 48, 16, TOLERANCE);
+}
+
+/// Weights of 224x224 pixels, in timm's names, order and shapes, through a file into a model of another resolution.
+#[test]
+fn published_weights_are_resampled_to_the_resolution() {
+    let published = fixture("vit_tiny_patch16").published.unwrap();
+    let spec = BuildSpec { classes: CLASSES, height: 224, width: 224, seed: 0 };
+    let native = ready(build(&published.model, &spec).unwrap(), 0.0);
+    let tensors: Vec<(String, Vec<usize>)> =
+        native.parameters().iter().map(|p| (p.name().to_owned(), p.shape().to_vec())).collect();
+    assert_eq!(tensors, published.tensors);
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("model.safetensors");
+    native.state_dict().unwrap().save_safetensors(&path).unwrap();
+    let (height, width) = (published.height, published.width);
+    let small = build(&published.model, &BuildSpec { classes: CLASSES, height, width, seed: 1 }).unwrap();
+    let report = small.load(&read_safetensors(&path).unwrap(), HeadPolicy::Keep).unwrap();
+    assert_eq!((report.parameters, report.head_redrawn), (152, false));
+    let logits = small.forward(&formula::images("published", 2, height, width), &Pass::Evaluate).unwrap();
+    let difference = difference(&logits, &published.logits);
+    assert!(difference < TOLERANCE, "{difference}");
+
+    // What is written has the shape that was trained, and is read back as it is.
+    let written = small.state_dict().unwrap();
+    assert_eq!(written.get("pos_embed").unwrap().dims(), [1, 1 + (height / 16) * (width / 16), 192]);
+    let again = build(&published.model, &BuildSpec { classes: CLASSES, height, width, seed: 2 }).unwrap();
+    again.load(&written, HeadPolicy::Keep).unwrap();
+    let difference = (written.get("pos_embed").unwrap()
+        - again.state_dict().unwrap().get("pos_embed").unwrap())
+    .and_then(|difference| difference.abs()?.max_all()?.to_scalar::<f32>());
+    assert_eq!(difference.unwrap(), 0.0);
 }
 
 #[test]

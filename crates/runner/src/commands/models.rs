@@ -1,6 +1,6 @@
 //! `frostline models`: the zoo as a table.
 
-use frostline_models::{ModelCard, StageSummary, zoo};
+use frostline_models::{ModelCard, ModelError, StageSummary, zoo};
 
 use crate::cli::ModelsArgs;
 use crate::error::Error;
@@ -40,13 +40,15 @@ pub fn models(args: &ModelsArgs) -> Result<String, Error> {
 
 fn row(card: &ModelCard, side: usize) -> Result<Vec<String>, Error> {
     let least = card.smallest_side().unwrap_or(1);
-    // The head and the trunk have as many parameters at one resolution as at another.
-    let parameters =
-        sum(&card.summary(CLASSES, side.max(least), side.max(least))?, |stage| stage.parameters as u64);
-    let adds = match card.summary(CLASSES, side, side) {
-        Ok(stages) => grouped(sum(&stages, |stage| stage.multiply_adds)),
+    let here = card.summary(CLASSES, side, side);
+    let adds = match &here {
+        Ok(stages) => grouped(sum(stages, |stage| stage.multiply_adds)),
+        Err(ModelError::Patches { patch, .. }) => format!("no multiple of {patch}"),
         Err(_) => "too small".to_owned(),
     };
+    // Only position embeddings have other numbers of parameters at other resolutions.
+    let counted = here.or_else(|_| card.summary(CLASSES, least, least))?;
+    let parameters = sum(&counted, |stage| stage.parameters as u64);
     let weights = card.pinned.map_or_else(
         || "none".to_owned(),
         |pinned| {

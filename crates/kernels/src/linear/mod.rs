@@ -1,0 +1,211 @@
+//! The linear layer: one matrix product in a fixed split, with what follows it done while its numbers are in the cache.
+//!
+//! The entries are [`linear`], [`linear_gelu`] and [`linear_add`]. Weights are `[C_in, C_out]`, the transpose of
+//! PyTorch's files, so that rows of the input and of the weights are both read along memory. Rows are images, or the
+//! tokens of images. `products` has the gradients' products.
+
+mod products;
+
+use candle_core::{Result, Tensor, bail};
+use rayon::prelude::*;
+
+use crate::gemm::{Matrix, MatrixMut, multiply};
+use crate::storage::{self, Values};
+use crate::tape::{Backward, note, wanted};
+use crate::{Gradient, activation, composed, gelu, tasks};
+
+/// `x · w + bias`: from `[N, C_in]`, weights `[C_in, C_out]` and a bias `[C_out]` to `[N, C_out]`.
+///
+/// Gradients reach the input, the weights and the bias, each only where it is wanted.
+///
+/// # Errors
+/// When the shapes do not agree.
+pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    check(x, weights, bias)?;
+    match storage::runs_here(x) {
+        true => layer(x, weights, bias, Then::Nothing),
+        false => composed::linear(x, weights, bias),
+    }
+}
+
+/// `gelu(x · w + bias)` as [`linear`] and [`crate::gelu`]. What gradients need is the activation's slope, which takes the
+/// place of the product.
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_gelu(x: &Tensor, weights: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    check(x, weights, Some(bias))?;
+    match storage::runs_here(x) {
+        true => layer(x, weights, Some(bias), Then::Gelu),
+        false => composed::gelu(&composed::linear(x, weights, Some(bias))?),
+    }
+}
+
+/// `residual + x · w + bias` as [`linear`], with a residual `[N, C_out]`, which gets its gradient too.
+///
+/// # Errors
+/// As [`linear`]; when the residual is not of the output's shape.
+pub fn linear_add(x: &Tensor, weights: &Tensor, bias: &Tensor, residual: &Tensor) -> Result<Tensor> {
+    check(x, weights, Some(bias))?;
+    let shape = (x.dim(0)?, weights.dim(1)?);
+    if residual.dims() != [shape.0, shape.1] {
+        bail!("linear: the residual is {:?}, but the output is [{}, {}]", residual.dims(), shape.0, shape.1);
+    }
+    match storage::runs_here(x) {
+        true => layer(x, weights, Some(bias), Then::Add(residual.contiguous()?)),
+        false => residual + composed::linear(x, weights, Some(bias))?,
+    }
+}
+
+fn check(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<()> {
+    let (&[_, c], &[c_in, c_out]) = (x.dims(), weights.dims()) else {
+        bail!("linear: expected [N, C_in] and [C_in, C_out], not {:?} and {:?}", x.dims(), weights.dims());
+    };
+    if c != c_in || c_in == 0 || c_out == 0 {
+        bail!("linear: the weights are {:?}, but the input is {:?}", weights.dims(), x.dims());
+    }
+    match bias {
+        Some(bias) if bias.dims() != [c_out] => {
+            bail!("linear: the bias is {:?}, but there are {c_out} outputs", bias.dims())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What follows the product and the bias.
+enum Then {
+    Nothing,
+    Gelu,
+    Add(Tensor),
+}
+
+fn layer(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>, then: Then) -> Result<Tensor> {
+    let (x, weights) = (x.contiguous()?, weights.contiguous()?);
+    let bias = match bias {
+        Some(bias) => bias.contiguous()?,
+        None => Tensor::zeros(weights.dim(1)?, x.dtype(), x.device())?,
+    };
+    let residual = match &then {
+        Then::Add(residual) => Some(residual.clone()),
+        Then::Nothing | Then::Gelu => None,
+    };
+    let inputs: Vec<&Tensor> = [&x, &weights, &bias].into_iter().chain(&residual).collect();
+    let keeps_slope = matches!(then, Then::Gelu) && inputs.iter().any(|input| wanted(input));
+    let (n, c_out) = (x.dim(0)?, weights.dim(1)?);
+    let mut slope = if keeps_slope { tasks::zeros(n * c_out) } else { Vec::new() };
+    let y = {
+        let residual = residual.as_ref().map(Values::of).transpose()?;
+        let finish = match &then {
+            Then::Nothing => Finish::Bias,
+            Then::Gelu => Finish::Gelu,
+            Then::Add(_) => Finish::Add(residual.as_deref().unwrap_or(&[])),
+        };
+        forward(&Values::of(&x)?, &Values::of(&weights)?, &Values::of(&bias)?, &finish, &mut slope)
+    };
+    let y = storage::tensor(y, (n, c_out))?;
+    let slope = keeps_slope.then(|| storage::tensor(slope, (n, c_out))).transpose()?;
+    note(&inputs, &y, Linear { slope });
+    Ok(y)
+}
+
+/// What is done to a row of the product.
+enum Finish<'a> {
+    Bias,
+    Gelu,
+    Add(&'a [f32]),
+}
+
+/// Rows of a product that are finished while they are in the cache.
+const FINISHED: usize = 64;
+
+/// A block of the output: rows, columns, and the slope's part where it is kept.
+type Block<'a> = (std::ops::Range<usize>, std::ops::Range<usize>, MatrixMut<'a>, Option<MatrixMut<'a>>);
+
+fn forward(x: &[f32], weights: &[f32], bias: &[f32], finish: &Finish<'_>, slope: &mut [f32]) -> Vec<f32> {
+    let c_out = bias.len();
+    let c_in = weights.len() / c_out;
+    let n = x.len() / c_in;
+    let mut y = tasks::zeros(n * c_out);
+    let blocks = products::split(n, c_out, &mut y);
+    let slopes = match slope.is_empty() {
+        true => blocks.iter().map(|_| None).collect::<Vec<_>>(),
+        false => products::split(n, c_out, slope).into_iter().map(|(_, _, slope)| Some(slope)).collect(),
+    };
+    let blocks: Vec<Block<'_>> = blocks
+        .into_iter()
+        .zip(slopes)
+        .map(|((rows, columns, out), slope)| (rows, columns, out, slope))
+        .collect();
+    let (x, weights) = (Matrix::dense(x, n, c_in), Matrix::dense(weights, c_in, c_out));
+    blocks.into_par_iter().for_each(|(rows, columns, mut out, mut slope)| {
+        let (weights, bias) = (weights.cols(columns.clone()), &bias[columns.clone()]);
+        for part in tasks::blocks(rows.len(), FINISHED) {
+            let absolute = rows.start + part.start..rows.start + part.end;
+            multiply(&mut out.rows(part.clone()), false, x.rows(absolute), weights);
+            for row in part {
+                let y = out.row(row);
+                match (finish, &mut slope) {
+                    (Finish::Bias, _) => add_in_place(y, bias),
+                    (Finish::Gelu, None) => gelu::with_bias(y, bias),
+                    (Finish::Gelu, Some(slope)) => gelu::with_bias_and_slope(y, bias, slope.row(row)),
+                    (Finish::Add(residual), _) => {
+                        let start = (rows.start + row) * c_out;
+                        add_both(y, bias, &residual[start + columns.start..start + columns.end]);
+                    }
+                }
+            }
+        }
+    });
+    y
+}
+
+tasks::vectorised! {
+    fn add_in_place<'a>(y: &'a mut [f32], bias: &'a [f32]) {
+        for (y, bias) in y.iter_mut().zip(bias) {
+            *y += bias;
+        }
+    }
+}
+
+tasks::vectorised! {
+    fn add_both<'a>(y: &'a mut [f32], bias: &'a [f32], residual: &'a [f32]) {
+        for ((y, bias), residual) in y.iter_mut().zip(bias).zip(residual) {
+            *y = residual + (*y + bias);
+        }
+    }
+}
+
+/// The operation on the tape: inputs are x, the weights, the bias, and the residual, if there is one.
+struct Linear {
+    /// Of the activation at each output, where there is one.
+    slope: Option<Tensor>,
+}
+
+impl Backward for Linear {
+    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        let [x, weights, bias, residual @ ..] = inputs else { bail!("linear: three inputs at least") };
+        let mut found: Vec<Option<Gradient>> = vec![None; inputs.len()];
+        let dy = dy.contiguous()?;
+        if !residual.is_empty() {
+            found[3] = Some(dy.clone().into());
+        }
+        let dy = match &self.slope {
+            None => dy,
+            Some(slope) => storage::tensor(
+                activation::binary(&Values::of(&dy)?, &Values::of(slope)?, |dy, slope| dy * slope),
+                dy.shape(),
+            )?,
+        };
+        if wanted(x) {
+            found[0] = Some(products::data_gradient(x, weights, &Values::of(&dy)?)?.into());
+        }
+        if wanted(weights) {
+            found[1] = Some(products::weight_gradient(x, &dy)?);
+        }
+        if wanted(bias) {
+            let db = tasks::column_sums(&Values::of(&dy)?, weights.dim(1)?);
+            found[2] = Some(storage::tensor(db, bias.shape())?.into());
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,85 @@
+//! The forward pass of vision transformers: tokens are `[1, T, N, C]` between stages and rows `[T·N, C]` within a block.
+
+use candle_core::{Result, Tensor};
+use frostline_kernels as kernels;
+use frostline_kernels::{AttentionSpec, Hwnc};
+use frostline_streams::Purpose;
+
+use super::{Activation, Pass};
+use crate::architecture::Linear;
+use crate::model::Model;
+use crate::transformer::{LAYER_NORM_EPSILON, LayerNorm, PatchEmbed, TransformerBlock};
+
+impl Model {
+    pub(super) fn patch_embed(&self, embed: &PatchEmbed, x: &Hwnc, pass: &Pass<'_>) -> Result<Hwnc> {
+        let patches = self.conv(&embed.conv, x, pass)?;
+        let (h, w, n, c) = patches.dims();
+        let (class, positions) = (self.tensor(embed.class, pass), self.tensor(embed.positions, pass));
+        let rows = kernels::embed_tokens(&patches, &class, &positions)?;
+        let rows = self.dropout("pos_drop", 0.0, &rows, pass)?;
+        kernels::rows_as(&rows, (1, 1 + h * w, n, c))
+    }
+
+    pub(super) fn transformer_block(
+        &self,
+        block: &TransformerBlock,
+        x: &Hwnc,
+        pass: &Pass<'_>,
+    ) -> Result<Activation> {
+        let (_, tokens, n, _) = x.dims();
+        let queries = if block.class_only { 1 } else { tokens };
+        let rows = kernels::rows_of(x)?;
+        let qkv = self.linear(&block.qkv, &self.layer_norm(&block.norm1, &rows, pass)?, pass)?;
+        let mixed = kernels::attention(&qkv, AttentionSpec { tokens, heads: block.heads, queries })?;
+        let rows = kernels::first_rows(&rows, queries * n)?;
+        let rows = self.branch(block, ("attn.proj_drop", "drop_path1"), &block.proj, &mixed, &rows, pass)?;
+
+        let normed = self.layer_norm(&block.norm2, &rows, pass)?;
+        let (weight, bias) = (self.tensor(block.fc1.weight, pass), self.tensor(block.fc1.bias, pass));
+        let hidden = kernels::linear_gelu(&normed, &weight, &bias)?;
+        let hidden = self.dropout(&format!("{}.mlp.drop1", block.name), 0.0, &hidden, pass)?;
+        let rows = self.branch(block, ("mlp.drop2", "drop_path2"), &block.fc2, &hidden, &rows, pass)?;
+        Ok(match block.class_only {
+            true => Activation::Rows(rows),
+            false => kernels::rows_as(&rows, x.dims())?.into(),
+        })
+    }
+
+    pub(super) fn layer_norm(&self, norm: &LayerNorm, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let (weight, bias) = (self.tensor(norm.weight, pass), self.tensor(norm.bias, pass));
+        kernels::layer_norm(x, &weight, &bias, LAYER_NORM_EPSILON)
+    }
+
+    /// `residual + linear(x)`, with the dropout and the stochastic depth of these names between the two.
+    fn branch(
+        &self,
+        block: &TransformerBlock,
+        (dropout, path): (&str, &str),
+        linear: &Linear,
+        x: &Tensor,
+        residual: &Tensor,
+        pass: &Pass<'_>,
+    ) -> Result<Tensor> {
+        let left_out = self.stochastic_depth() * block.depth;
+        let drops = self.dropout_override().is_some_and(|probability| probability > 0.0);
+        if !pass.trains() || (left_out == 0.0 && !drops) {
+            let (weight, bias) = (self.tensor(linear.weight, pass), self.tensor(linear.bias, pass));
+            return kernels::linear_add(x, &weight, &bias, residual);
+        }
+        let y = self.linear(linear, x, pass)?;
+        let y = self.dropout(&format!("{}.{dropout}", block.name), 0.0, &y, pass)?;
+        kernels::add_images(residual, &y, &kept(pass, &format!("{}.{path}", block.name), left_out))
+    }
+}
+
+/// What a branch is multiplied by for each image: 0 with probability `left_out`, else 1/(1 - `left_out`) (Huang et al.
+/// 2016), drawn by (layer, epoch, example).
+fn kept(pass: &Pass<'_>, name: &str, left_out: f32) -> Vec<f32> {
+    let Pass::Train { streams, epoch, examples } = *pass else { return Vec::new() };
+    let streams = streams.part(name);
+    let scale = |example: &u32| {
+        let draw = streams.draws(Purpose::Dropout, epoch, u64::from(*example)).unit();
+        if draw < left_out { 0.0 } else { 1.0 / (1.0 - left_out) }
+    };
+    examples.iter().map(scale).collect()
+}
