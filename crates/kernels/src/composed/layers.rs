@@ -63,15 +63,28 @@ pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Ten
 pub fn conv_norm(
     x: &Hwnc,
     weights: &Tensor,
+    bias: Option<&Tensor>,
     conv: ConvSpec,
     norm: Normalisation<'_>,
     residual: Option<&Hwnc>,
 ) -> Result<(Hwnc, Option<BatchStatistics>)> {
-    let z = conv2d(x, weights, None, conv)?;
     let Normalisation { gamma, beta, running, spec } = norm;
     match running {
-        None => batch_norm(&z, gamma, beta, residual, spec).map(|(y, statistics)| (y, Some(statistics))),
+        None => {
+            let z = conv2d(x, weights, None, conv)?;
+            // The bias cancels; less itself, it stays on the tape.
+            let beta = match bias {
+                Some(bias) => (beta + (bias - bias)?)?,
+                None => beta.clone(),
+            };
+            let (y, mut statistics) = batch_norm(&z, gamma, &beta, residual, spec)?;
+            if let Some(bias) = bias {
+                statistics.mean = (statistics.mean + bias.detach())?;
+            }
+            Ok((y, Some(statistics)))
+        }
         Some((mean, variance)) => {
+            let z = conv2d(x, weights, bias, conv)?;
             batch_norm_frozen(&z, gamma, beta, mean, variance, residual, spec).map(|y| (y, None))
         }
     }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
-    ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, avg_pool2d, conv2d,
+    ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, avg_pool2d, conv_norm, conv2d,
     cross_entropy, dropout, linear, max_pool2d, mean_squared_error, oihw_to_tap_major, update_running,
 };
 
@@ -68,6 +68,9 @@ fn batch_norm_needs_two_values_per_channel() {
     let x = map(2, 1, 1, 8);
     refused(apply(&x, &zeros(&[7]), None), &["gamma is [7]"]);
     refused(apply(&x, &vector, Some(&map(1, 2, 1, 8))), &["residual is (1, 2, 1, 8)"]);
+    let norm = Normalisation { gamma: &vector, beta: &vector, running: None, spec };
+    let (weights, bias, conv) = (zeros(&[1, 1, 8, 8]), zeros(&[9]), ConvSpec::square(1, 0));
+    refused(conv_norm(&x, &weights, Some(&bias), conv, norm, None), &["convolution's bias is [9]"]);
     let statistics =
         frostline_kernels::BatchStatistics { mean: vector.clone(), variance: vector.clone(), count: 1 };
     let running = Var::from_tensor(&vector).unwrap();
