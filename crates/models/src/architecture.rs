@@ -12,6 +12,8 @@ pub(crate) struct Architecture {
     pub(crate) stages: Vec<Stage>,
     pub(crate) parameters: Vec<ParameterSpec>,
     pub(crate) norms: Vec<NormSpec>,
+    /// Modules that other libraries name otherwise: torchvision's name, then theirs.
+    pub(crate) other_names: &'static [(&'static str, &'static str)],
 }
 
 /// A freezable slice of a model.
@@ -125,7 +127,7 @@ pub(crate) struct Conv {
     pub(crate) window: Window,
 }
 
-/// A convolution without bias, its BatchNorm, and the ReLU where there is one.
+/// A convolution, its BatchNorm, and the ReLU where there is one.
 #[derive(Clone, Debug)]
 pub(crate) struct ConvNorm {
     pub(crate) conv: Conv,
@@ -154,12 +156,14 @@ pub(crate) struct Builder {
     stages: Vec<Stage>,
     parameters: Vec<ParameterSpec>,
     norms: Vec<NormSpec>,
+    other_names: &'static [(&'static str, &'static str)],
 }
 
 impl Builder {
     /// Goes on with an architecture: stages that are opened come after its own.
-    pub(crate) fn extending(Architecture { stages, parameters, norms }: Architecture) -> Self {
-        Self { stages, parameters, norms }
+    pub(crate) fn extending(architecture: Architecture) -> Self {
+        let Architecture { stages, parameters, norms, other_names } = architecture;
+        Self { stages, parameters, norms, other_names }
     }
 
     /// Opens the next stage; what is registered from now on belongs to it.
@@ -174,8 +178,14 @@ impl Builder {
         }
     }
 
+    /// Lists modules that other libraries name otherwise: torchvision's name, then theirs.
+    pub(crate) fn also_named(&mut self, names: &'static [(&'static str, &'static str)]) {
+        self.other_names = names;
+    }
+
     pub(crate) fn finish(self) -> Architecture {
-        Architecture { stages: self.stages, parameters: self.parameters, norms: self.norms }
+        let Self { stages, parameters, norms, other_names } = self;
+        Architecture { stages, parameters, norms, other_names }
     }
 
     /// A convolution without bias whose weight starts at `initial`.
@@ -204,7 +214,13 @@ impl Builder {
     pub(crate) fn conv_with_bias(&mut self, name: &str, from: usize, to: usize, window: Window) -> Conv {
         let initial = Initial::layer_default(from * window.kernel * window.kernel);
         let conv = self.conv(name, from, to, window, initial);
-        let bias = self.parameter(format!("{name}.bias"), Role::Bias, vec![to], Layout::Vector, initial);
+        self.with_bias(conv, initial)
+    }
+
+    /// Gives a convolution a bias that starts at `initial`.
+    pub(crate) fn with_bias(&mut self, conv: Conv, initial: Initial) -> Conv {
+        let name = format!("{}.bias", conv.name);
+        let bias = self.parameter(name, Role::Bias, vec![conv.to], Layout::Vector, initial);
         Conv { bias: Some(bias), ..conv }
     }
 
@@ -238,13 +254,24 @@ impl Builder {
 
     /// A linear layer over a flattened map of (channels, height, width); torchvision's weight counts channels first.
     pub(crate) fn linear_over_map(&mut self, name: &str, map: (usize, usize, usize), to: usize) -> Linear {
-        let (channels, height, width) = map;
+        let initial = Initial::layer_default(map.0 * map.1 * map.2);
+        self.linear_from(name, map, to, (initial, initial))
+    }
+
+    /// [`Builder::linear_over_map`] with weight and bias that start at `initials`.
+    pub(crate) fn linear_from(
+        &mut self,
+        name: &str,
+        (channels, height, width): (usize, usize, usize),
+        to: usize,
+        initials: (Initial, Initial),
+    ) -> Linear {
         let from = channels * height * width;
-        let initial = Initial::layer_default(from);
         let live = LiveTaps::all(height, width);
         let layout = Layout::Matrix { outputs: to, channels, height, width, live };
-        let weight = self.parameter(format!("{name}.weight"), Role::Weight, vec![to, from], layout, initial);
-        let bias = self.parameter(format!("{name}.bias"), Role::Bias, vec![to], Layout::Vector, initial);
+        let weight =
+            self.parameter(format!("{name}.weight"), Role::Weight, vec![to, from], layout, initials.0);
+        let bias = self.parameter(format!("{name}.bias"), Role::Bias, vec![to], Layout::Vector, initials.1);
         Linear { weight, bias, from, to }
     }
 

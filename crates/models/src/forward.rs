@@ -153,7 +153,9 @@ impl Model {
     ) -> candle_core::Result<Hwnc> {
         let norm = &self.norms()[unit.norm.0];
         let weight = self.tensor(unit.conv.weight, pass);
-        norm.after_conv(x, &weight, self.conv_spec(&unit.conv), residual, unit.relu, pass.trains())
+        let bias = unit.conv.bias.map(|bias| self.tensor(bias, pass));
+        let conv = (&weight, bias.as_ref());
+        norm.after_conv(x, conv, self.conv_spec(&unit.conv), residual, unit.relu, pass.trains())
             .map_err(|error| candle_core::Error::Msg(format!("{}: {error}", norm.name())))
     }
 

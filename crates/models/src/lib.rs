@@ -14,11 +14,13 @@ mod initial;
 mod layout;
 mod load;
 mod model;
+mod names;
 mod norm;
 mod parameter;
 mod resnet;
 mod state_dict;
 mod trace;
+mod vgg;
 mod weights;
 mod zoo;
 

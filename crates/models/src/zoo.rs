@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
-use crate::{alexnet, resnet};
+use crate::{alexnet, resnet, vgg};
 
 /// What there is to know about a model before it is built.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,19 @@ impl Normalisation {
     pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 }
 
-static ZOO: [ModelCard; 3] = [resnet::RESNET18, resnet::RESNET34, alexnet::ALEXNET];
+static ZOO: [ModelCard; 11] = [
+    resnet::RESNET18,
+    resnet::RESNET34,
+    alexnet::ALEXNET,
+    vgg::VGG11,
+    vgg::VGG13,
+    vgg::VGG16,
+    vgg::VGG19,
+    vgg::VGG11_BN,
+    vgg::VGG13_BN,
+    vgg::VGG16_BN,
+    vgg::VGG19_BN,
+];
 
 /// Every model, in the order of the registry.
 pub fn zoo() -> &'static [ModelCard] {
@@ -132,15 +144,19 @@ mod tests {
 
     #[test]
     fn a_misspelt_model_is_an_error_with_a_suggestion() {
-        for (name, nearest) in
-            [("resnet-18", Some("resnet18")), ("AlexNet", Some("alexnet")), ("resnet43", Some("resnet34"))]
-        {
+        for (name, nearest) in [
+            ("resnet-18", Some("resnet18")),
+            ("AlexNet", Some("alexnet")),
+            ("resnet43", Some("resnet34")),
+            ("VGG-16-BN", Some("vgg16_bn")),
+        ] {
             assert_eq!(card(name).unwrap_err().nearest, nearest);
         }
         let unknown = card("transformer").unwrap_err();
         assert_eq!(
             unknown.to_string(),
-            "there is no model `transformer`; the models are resnet18, resnet34, alexnet"
+            "there is no model `transformer`; the models are resnet18, resnet34, alexnet, vgg11, vgg13, vgg16, vgg19, \
+             vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn"
         );
         assert_eq!(
             card("resnet-18").unwrap_err().to_string(),

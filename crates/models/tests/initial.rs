@@ -13,8 +13,9 @@ struct Golden {
 
 #[test]
 fn initial_values_have_pytorchs_moments() {
-    let golden: Golden = serde_json::from_str(include_str!("fixtures/golden.json")).unwrap();
-    for (name, moments) in golden.initial {
+    let files = [include_str!("fixtures/golden.json"), include_str!("fixtures/vgg.json")];
+    let golden = files.map(|text| serde_json::from_str::<Golden>(text).unwrap().initial);
+    for (name, moments) in golden.into_iter().flatten() {
         let model = build(&name, &BuildSpec { classes: 10, height: 64, width: 64, seed: 3 }).unwrap();
         for parameter in model.parameters() {
             let values = parameter.detached().flatten_all().unwrap().to_vec1::<f32>().unwrap();

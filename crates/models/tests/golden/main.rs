@@ -1,13 +1,13 @@
 //! PyTorch's numbers: logits, loss, every parameter's gradient and the moved running statistics at several
 //! resolutions, and the losses of twenty Adam steps. The fixtures are made by `fixtures/make_fixtures.py`, which
-//! says how; ResNets train with batch statistics, AlexNet with dropout 0.
+//! says how; norms train with batch statistics unless a case freezes them, and dropout is 0.
 
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use frostline_kernels::optim::{AdamStep, Moments, adam};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
-use frostline_models::{BuildSpec, Model, ModelError, Pass, build};
+use frostline_models::{BatchNormMode, BuildSpec, Model, ModelError, Pass, build};
 use frostline_streams::Streams;
 use serde::Deserialize;
 
@@ -21,6 +21,7 @@ const TOLERANCE: f64 = 1e-4;
 struct Golden {
     cases: Vec<Case>,
     /// PyTorch's losses with either memory format.
+    #[serde(default)]
     trajectories: Vec<Vec<f64>>,
 }
 
@@ -30,6 +31,9 @@ struct Case {
     height: usize,
     width: usize,
     batch: usize,
+    /// Whether norms use and keep their running statistics.
+    #[serde(default)]
+    frozen_norms: bool,
     evaluated: Vec<f64>,
     logits: Vec<f64>,
     loss: f64,
@@ -72,10 +76,21 @@ fn training_step(
 }
 
 fn check(name: &str, height: usize, width: usize, gradient_tolerance: f64) {
-    let golden = golden();
+    check_in(golden(), name, height, width, gradient_tolerance);
+}
+
+fn check_vgg(name: &str, height: usize, width: usize) {
+    let golden = serde_json::from_str(include_str!("../fixtures/vgg.json")).unwrap();
+    check_in(golden, name, height, width, TOLERANCE);
+}
+
+fn check_in(golden: Golden, name: &str, height: usize, width: usize, gradient_tolerance: f64) {
     let case = golden.cases.iter().find(|c| (c.model.as_str(), c.height, c.width) == (name, height, width));
     let case = case.expect("the case is in golden.json");
     let model = model(name, height, width);
+    if case.frozen_norms {
+        model.norms().iter().for_each(|norm| norm.set_mode(BatchNormMode::Running));
+    }
     let x = formula::images(&format!("{name} {height}x{width}"), case.batch, height, width);
     let examples: Vec<u32> = (0..case.batch as u32).collect();
 
@@ -147,6 +162,26 @@ fn alexnet_at_64_is_pytorchs() {
 #[test]
 fn alexnet_at_95_is_pytorchs() {
     check("alexnet", 95, 95, TOLERANCE);
+}
+
+#[test]
+fn vgg11_at_32_is_pytorchs() {
+    check_vgg("vgg11", 32, 32);
+}
+
+#[test]
+fn vgg16_at_64_by_32_is_pytorchs() {
+    check_vgg("vgg16", 64, 32);
+}
+
+#[test]
+fn vgg11_with_norms_at_70_by_41_is_pytorchs() {
+    check_vgg("vgg11_bn", 70, 41);
+}
+
+#[test]
+fn vgg11_with_frozen_norms_at_32_is_pytorchs() {
+    check_vgg("vgg11_bn", 32, 32);
 }
 
 #[test]
