@@ -46,13 +46,13 @@ impl Architecture {
     pub(crate) fn live_taps(&self, conv: &Conv) -> LiveTaps {
         match self.parameters[conv.weight.0].layout {
             Layout::Matrix { live, .. } => live,
-            Layout::Vector => LiveTaps::all(conv.window.kernel, conv.window.kernel),
+            Layout::Vector | Layout::Sums { .. } => LiveTaps::all(conv.window.kernel, conv.window.kernel),
         }
     }
 }
 
 /// An index into [`Architecture::parameters`], and into the model's parameters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ParameterId(pub(crate) usize);
 
 /// An index into [`Architecture::norms`], and into the model's norms.

@@ -7,6 +7,7 @@ use frostline_kernels::{ConvSpec, Hwnc, PoolSpec};
 use frostline_streams::{Purpose, Streams};
 
 use crate::architecture::{BasicBlock, Conv, ConvNorm, Layer, Linear, ParameterId, Window};
+use crate::copies::distinct;
 use crate::error::ModelError;
 use crate::model::Model;
 
@@ -100,13 +101,57 @@ fn unfit(expected: &str, found: &str) -> ModelError {
 }
 
 impl Model {
-    /// One layer of a stage.
-    pub(crate) fn apply(
+    /// Layers in order.
+    pub(crate) fn apply_all(
         &self,
-        layer: &Layer,
-        x: Activation,
+        mut layers: &[Layer],
+        mut x: Activation,
         pass: &Pass<'_>,
     ) -> candle_core::Result<Activation> {
+        while let Some((layer, rest)) = layers.split_first() {
+            (x, layers) = match self.over_copies(layers, &x, pass)? {
+                Some(done) => done,
+                None => (self.apply(layer, x, pass)?, rest),
+            };
+        }
+        Ok(x)
+    }
+
+    /// In an evaluation, a pool that copies pixels and the linear layer behind it, by the sums of its weights, and the layers
+    /// that remain. The weights are added up for each batch and not kept: that reads them once, as a product does, and the
+    /// product is as many times smaller as there are copies.
+    fn over_copies<'a>(
+        &self,
+        layers: &'a [Layer],
+        x: &Activation,
+        pass: &Pass<'_>,
+    ) -> candle_core::Result<Option<(Activation, &'a [Layer])>> {
+        let (
+            Activation::Map(map),
+            [Layer::AdaptiveAvgPool { height, width }, Layer::Flatten, Layer::Linear(linear), rest @ ..]
+            | [
+                Layer::AdaptiveAvgPool { height, width },
+                Layer::Flatten,
+                Layer::Dropout { .. },
+                Layer::Linear(linear),
+                rest @ ..,
+            ],
+        ) = (x, layers)
+        else {
+            return Ok(None);
+        };
+        let (h, w, ..) = map.dims();
+        let Some(cells) = distinct((h, w), (*height, *width)).filter(|_| !pass.trains()) else {
+            return Ok(None);
+        };
+        let rows = kernels::flatten_hwc(&kernels::adaptive_avg_pool2d(map, cells)?)?;
+        let weight = kernels::sum_copies(&self.tensor(linear.weight, pass), (*height, *width), cells)?;
+        let y = kernels::linear(&rows, &weight, Some(&self.tensor(linear.bias, pass)))?;
+        Ok(Some((Activation::Rows(y), rest)))
+    }
+
+    /// One layer of a stage.
+    fn apply(&self, layer: &Layer, x: Activation, pass: &Pass<'_>) -> candle_core::Result<Activation> {
         Ok(match layer {
             Layer::Conv(conv) => self.conv(conv, x.map()?, pass)?.into(),
             Layer::ConvNorm(unit) => self.conv_norm(unit, x.map()?, None, pass)?.into(),

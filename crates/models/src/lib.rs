@@ -8,6 +8,7 @@
 mod alexnet;
 mod architecture;
 mod autoencoder;
+mod copies;
 mod error;
 mod forward;
 mod initial;
@@ -25,6 +26,7 @@ mod weights;
 mod zoo;
 
 pub use autoencoder::build_autoencoder;
+pub use copies::Copies;
 pub use error::ModelError;
 pub use forward::{Activation, Pass};
 pub use load::{HeadPolicy, LoadReport, Mismatch, Misshapen};

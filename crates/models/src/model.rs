@@ -10,6 +10,7 @@ use frostline_kernels::Hwnc;
 use frostline_streams::Streams;
 
 use crate::architecture::{Architecture, ParameterSpec};
+use crate::copies::Fold;
 use crate::error::ModelError;
 use crate::forward::{Activation, Pass};
 use crate::norm::BatchNorm;
@@ -141,6 +142,27 @@ fn assemble(
         norms,
         dropout: AtomicU32::new(f32::NAN.to_bits()),
     })
+}
+
+impl Model {
+    /// Has linear layers that meet copies of pixels, as adaptive pooling makes them, store and train the sums of their
+    /// weights: the same function, with as many times less work and memory as there are copies. [`Copies`](crate::Copies)
+    /// says how an optimizer treats them, and which recipe rules it out; [`Parameter::torch_values`] spreads the sums again.
+    /// Gives the number of parameters that are now sums; a model that is folded stays so.
+    ///
+    /// # Errors
+    /// Where the weights cannot be read from their device.
+    pub fn fold(&mut self) -> Result<usize, ModelError> {
+        let folds: Vec<Fold> = self.traced.iter().flat_map(|stage| &stage.folds).copied().collect();
+        for fold in &folds {
+            let parameter = &mut self.parameters[fold.weight.0];
+            if parameter.copies().is_none() {
+                *parameter = Arc::new(parameter.in_layout(fold.layout(parameter.layout()))?);
+                self.architecture.fold(*fold);
+            }
+        }
+        Ok(folds.len())
+    }
 }
 
 impl ModelCard {
@@ -328,11 +350,9 @@ impl Model {
             self.check_images(&x)?;
         }
         for stage in stages {
-            for layer in &stage.layers {
-                x = self
-                    .apply(layer, x, pass)
-                    .map_err(|source| ModelError::Stage { stage: stage.name.to_owned(), source })?;
-            }
+            x = self
+                .apply_all(&stage.layers, x, pass)
+                .map_err(|source| ModelError::Stage { stage: stage.name.to_owned(), source })?;
         }
         Ok(x)
     }

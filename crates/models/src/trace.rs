@@ -4,6 +4,7 @@
 use frostline_kernels::{conv_output, pool_output};
 
 use crate::architecture::{Architecture, Conv, Layer, ParameterId, Window};
+use crate::copies::Fold;
 use crate::layout::LiveTaps;
 
 /// The sides that are tried when the smallest is sought; every model takes one of them.
@@ -25,6 +26,8 @@ pub(crate) struct Traced {
     pub(crate) multiply_adds: u64,
     /// The convolutions some of whose taps reach no pixel, and the taps that do.
     pub(crate) live_taps: Vec<(ParameterId, LiveTaps)>,
+    /// The linear layers that meet copies of pixels.
+    pub(crate) folds: Vec<Fold>,
 }
 
 /// What is added up over the layers of a stage.
@@ -52,7 +55,9 @@ pub(crate) fn trace(
     let mut stages = Vec::with_capacity(architecture.stages.len());
     for stage in &architecture.stages {
         let mut costs = Costs::default();
-        for layer in &stage.layers {
+        let mut folds = Vec::new();
+        for (index, layer) in stage.layers.iter().enumerate() {
+            folds.extend(Fold::at(&stage.layers[index..], extent));
             extent = step(layer, extent, &mut costs).map_err(|(layer, input)| NoOutput {
                 stage: stage.name,
                 layer: layer.to_owned(),
@@ -60,7 +65,7 @@ pub(crate) fn trace(
             })?;
         }
         let Costs { multiply_adds, live_taps } = costs;
-        stages.push(Traced { output: extent, multiply_adds, live_taps });
+        stages.push(Traced { output: extent, multiply_adds, live_taps, folds });
     }
     Ok(stages)
 }

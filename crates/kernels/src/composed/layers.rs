@@ -59,6 +59,14 @@ pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     }
 }
 
+/// As [`crate::sum_copies`].
+pub fn sum_copies(weights: &Tensor, (h, w): (usize, usize), (rows, cols): (usize, usize)) -> Result<Tensor> {
+    let (inputs, c_out) = weights.dims2()?;
+    let channels = inputs / (h * w);
+    let copies = weights.reshape(vec![rows, h / rows, cols, w / cols, channels * c_out])?;
+    copies.sum((1, 3))?.reshape((rows * cols * channels, c_out))
+}
+
 /// As [`crate::conv_norm`].
 pub fn conv_norm(
     x: &Hwnc,

@@ -9,6 +9,6 @@ mod layers;
 mod pooling;
 mod updates;
 
-pub use layers::{conv_norm, conv2d, cross_entropy, linear, mean_squared_error, relu};
+pub use layers::{conv_norm, conv2d, cross_entropy, linear, mean_squared_error, relu, sum_copies};
 pub use pooling::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use updates::{adam, sgd, squared_norm};

@@ -4,7 +4,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
     ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, avg_pool2d, conv_norm, conv2d,
-    cross_entropy, dropout, linear, max_pool2d, mean_squared_error, oihw_to_tap_major, update_running,
+    cross_entropy, dropout, linear, max_pool2d, mean_squared_error, oihw_to_tap_major, sum_copies,
+    update_running,
 };
 
 fn zeros(dims: &[usize]) -> Tensor {
@@ -82,6 +83,9 @@ fn layers_and_layouts_name_their_shapes() {
     refused(linear(&zeros(&[2, 3]), &zeros(&[4, 5]), None), &["[4, 5]", "[2, 3]"]);
     refused(linear(&zeros(&[2, 4]), &zeros(&[4, 5]), Some(&zeros(&[4]))), &["bias is [4]", "5 outputs"]);
     refused(linear(&zeros(&[2, 4, 1]), &zeros(&[4, 5]), None), &["[N, C_in]"]);
+    refused(sum_copies(&zeros(&[98, 2]), (7, 7), (2, 1)), &["7x7 pixels", "2x1"]);
+    refused(sum_copies(&zeros(&[98, 2]), (7, 7), (0, 1)), &["7x7 pixels", "0x1"]);
+    refused(sum_copies(&zeros(&[90, 2]), (7, 7), (1, 1)), &["[90, 2]", "7x7 pixels"]);
     refused(dropout(&zeros(&[2, 3]), &zeros(&[3, 2])), &["mask is [3, 2]"]);
     refused(Hwnc::new(zeros(&[2, 3])), &["[H, W, N, C]", "[2, 3]"]);
     refused(Hwnc::from_vec(vec![0.0; 5], (1, 2, 3, 1), &Device::Cpu), &["5 values", "[1, 2, 3, 1]"]);
