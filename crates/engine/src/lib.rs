@@ -6,6 +6,7 @@
 
 mod audit;
 mod evaluate;
+mod fold;
 mod freeze;
 mod objective;
 mod observer;
@@ -18,6 +19,7 @@ mod strategy;
 mod train;
 
 pub use evaluate::{Evaluation, Prediction, evaluate};
+pub use fold::fold;
 pub use freeze::freeze;
 pub use objective::{Objective, ROTATIONS};
 pub use observer::{EpochReport, Event, Observer, PartRate, Section, Silent};

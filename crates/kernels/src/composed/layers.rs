@@ -82,7 +82,7 @@ pub fn conv_norm(
             let z = conv2d(x, weights, None, conv)?;
             // The bias cancels; less itself, it stays on the tape.
             let beta = match bias {
-                Some(bias) => (beta + (bias - bias)?)?,
+                Some(bias) => (beta + bias.sub(bias)?)?,
                 None => beta.clone(),
             };
             let (y, mut statistics) = batch_norm(&z, gamma, &beta, residual, spec)?;
