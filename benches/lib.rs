@@ -5,7 +5,7 @@
 //! runs the comparison below `peers/`.
 
 use candle_core::Device;
-use frostline_engine::{Optimizer, Parts, Recipe, Strategy, freeze};
+use frostline_engine::{Optimizer, Parts, Recipe, Strategy, fold, freeze};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
 use frostline_models::{Activation, BuildSpec, Model, Pass, build};
 use frostline_streams::Streams;
@@ -37,7 +37,7 @@ impl Work {
     /// # Errors
     /// An unknown model or strategy, or a resolution that is too small.
     pub fn new(model: &str, side: usize, what: &str) -> Result<Self, Failure> {
-        let model = build(model, &BuildSpec { classes: 10, height: side, width: side, seed: 0 })?;
+        let mut model = build(model, &BuildSpec { classes: 10, height: side, width: side, seed: 0 })?;
         let count = side * side * BATCH * 3;
         let pixels = (0..count).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
         let images = Hwnc::from_vec(pixels, (side, side, BATCH, 3), &Device::Cpu)?;
@@ -45,7 +45,9 @@ impl Work {
             "inference" => None,
             strategy => {
                 let recipe = Recipe::default();
-                let phases = strategy.parse::<Strategy>()?.phases(&Parts::of(&model), recipe.epochs)?;
+                let strategy: Strategy = strategy.parse()?;
+                fold(&mut model, &recipe, &strategy)?;
+                let phases = strategy.phases(&Parts::of(&model), recipe.epochs)?;
                 let phase = phases.last().ok_or("a strategy without phases")?;
                 freeze(&model, phase, &recipe);
                 let mut optimizer = Optimizer::new(&recipe, model.parameters(), &phases)?;

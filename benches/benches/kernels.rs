@@ -105,15 +105,19 @@ fn convolution_and_norm(criterion: &mut Criterion) -> Result<()> {
         let norm = Normalisation { gamma: &gamma, beta: &beta, running: None, spec };
         let conv = ConvSpec::square(1, 1);
         let name = format!("{side}px {channels}");
-        let reference = composed::conv_norm(&x, &weights, conv, norm, Some(&x))?.0;
-        same(&name, conv_norm(&x, &weights, conv, norm, Some(&x))?.0.tensor(), &reference.tensor().detach())?;
+        let reference = composed::conv_norm(&x, &weights, None, conv, norm, Some(&x))?.0;
+        same(
+            &name,
+            conv_norm(&x, &weights, None, conv, norm, Some(&x))?.0.tensor(),
+            &reference.tensor().detach(),
+        )?;
         let x = tracked(&x)?;
         group.throughput(Throughput::Elements(
             (3 * live(side, 3, 1, 1).pow(2) * BATCH * channels.pow(2)) as u64,
         ));
         group.bench_function(format!("{name} forward and backward"), |bencher| {
             bencher.iter(|| {
-                let forward = || conv_norm(&x, &weights, conv, norm, Some(&x));
+                let forward = || conv_norm(&x, &weights, None, conv, norm, Some(&x));
                 let ((y, _), tape) = Tape::record(forward).expect("a layer");
                 black_box(tape.backward_from(y.tensor(), y.tensor()).expect("gradients"))
             });

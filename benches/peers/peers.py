@@ -24,6 +24,8 @@ WORK = [
     ("resnet18", 32, "inference", 24),
     ("alexnet", 64, "full", 3),
     ("alexnet", 64, "inference", 16),
+    ("vgg16", 32, "full", 2),
+    ("vgg16", 32, "inference", 4),
     ("resnet18", 224, "full", 1),
     ("resnet18", 224, "inference", 1),
     ("alexnet", 224, "full", 1),
@@ -43,8 +45,8 @@ BURN = tomllib.loads((HERE / "burn/Cargo.toml").read_text())["dependencies"]["bu
 # What the table says of each.
 RUST_PEERS = {
     "candle": "its own ResNet-18, which it cannot train: it has no gradient for max pooling whose kernel and stride differ",
-    "burn": f"version {BURN}: the same models from its layers on Flex, the faster of its CPU backends in plain Rust; at 224 "
-    "it is not timed",
+    "burn": f"version {BURN}: the same models from its layers on Flex, the faster of its CPU backends in plain Rust; at 224, "
+    "and for VGG, it is not timed",
 }
 
 
@@ -73,7 +75,7 @@ def rust_peers(model, resolution, strategy, worker, burn):
     commands = {}
     if model == "resnet18" and strategy == "inference":
         commands["candle"] = [str(Path(worker).with_name("candle_worker")), str(resolution)]
-    if burn and resolution < 224:  # At 224 a training step of ResNet-18 takes it some ten seconds.
+    if burn and resolution < 224 and model in ("resnet18", "alexnet"):  # At 224 a training step of ResNet-18 takes it some ten seconds.
         commands["burn"] = [burn, model, str(resolution), strategy]
     return commands
 

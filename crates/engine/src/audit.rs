@@ -39,8 +39,14 @@ impl Audit {
 }
 
 fn frozen(model: &Model) -> Vec<(String, Tensor)> {
-    let parameters = model.parameters().iter().filter(|p| !p.trainable());
-    let mut frozen: Vec<(String, Tensor)> = parameters.map(|p| (p.name().to_owned(), p.detached())).collect();
+    let mut frozen = Vec::new();
+    for parameter in model.parameters().iter().filter(|parameter| !parameter.trainable()) {
+        frozen.push((parameter.name().to_owned(), parameter.detached()));
+        if let Some(copies) = parameter.copies() {
+            let name = format!("the copies' factor of {}", parameter.name());
+            frozen.push((name, copies.factor().as_detached_tensor()));
+        }
+    }
     for norm in model.norms().iter().filter(|norm| !norm.updates_statistics()) {
         frozen.push((format!("{}.running_mean", norm.name()), norm.running_mean()));
         frozen.push((format!("{}.running_var", norm.name()), norm.running_variance()));

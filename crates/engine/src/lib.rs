@@ -7,6 +7,7 @@
 mod audit;
 mod error;
 mod evaluate;
+mod fold;
 mod freeze;
 mod objective;
 mod observer;
@@ -20,6 +21,7 @@ mod train;
 
 pub use error::EngineError;
 pub use evaluate::{Evaluation, Prediction, evaluate};
+pub use fold::fold;
 pub use freeze::freeze;
 pub use objective::{Objective, ROTATIONS};
 pub use observer::{EpochReport, Event, Observer, PartRate, Section, Silent};

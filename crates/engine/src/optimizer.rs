@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use frostline_kernels::optim::{
-    AdamStep, Moments, SgdStep, State, adam, decay_towards, pulled, sgd, squared_norm,
+    self, AdamStep, Moments, SgdStep, adam, decay_towards, pulled, sgd, squared_norm,
 };
 use frostline_kernels::{Gradient, Gradients};
-use frostline_models::Parameter;
+use frostline_models::{Copies, Parameter};
 
+use crate::fold::trains_sums;
 use crate::{EngineError, Phase, Recipe, StateOnStart};
 
 /// The rule that moves a parameter, with PyTorch's semantics and, for Adam, its defaults (0.9, 0.999, 1e-8).
@@ -40,23 +41,32 @@ pub struct Optimizer {
     pull: Option<f64>,
 }
 
-/// One parameter and its state.
+/// One parameter and what moves of it.
 #[derive(Debug)]
 struct Slot {
     parameter: Arc<Parameter>,
     /// The factor on its learning rate; none while it is frozen.
     rate: Option<f64>,
-    state: SlotState,
     /// Updates since its state was fresh.
     steps: u64,
-    /// The weights that it started the trial with, where a phase decays towards them.
+    values: Moved,
+    /// The factor of its copies, where its numbers are sums of them; it moves as a parameter without gradient.
+    factor: Option<Moved>,
+}
+
+/// A variable with its state.
+#[derive(Debug)]
+struct Moved {
+    var: Var,
+    state: State,
+    /// What it was when the trial started, where a phase decays towards that.
     anchor: Option<Tensor>,
 }
 
 #[derive(Debug)]
-enum SlotState {
+enum State {
     Fresh,
-    Velocity(State),
+    Velocity(optim::State),
     Moments(Moments),
 }
 
@@ -65,19 +75,30 @@ impl Optimizer {
     /// the trunk are kept as they are now.
     ///
     /// # Errors
-    /// Where they cannot be copied.
+    /// [`EngineError::Unfit`] where the phases train a parameter of sums, and not as its parts would train;
+    /// [`EngineError::Tensor`] where weights cannot be copied.
     pub fn new(
         recipe: &Recipe,
         parameters: &[Arc<Parameter>],
         phases: &[Phase],
     ) -> Result<Self, EngineError> {
+        for (index, parameter) in parameters.iter().enumerate().filter(|(_, p)| p.copies().is_some()) {
+            if phases.iter().any(|phase| phase.rates[index].is_some() && !trains_sums(recipe, phase)) {
+                return Err(EngineError::Unfit(format!(
+                    "{} holds sums of weights, which Adam cannot train with a decay that joins the gradient; take adamw, \
+                     or a model that is not folded",
+                    parameter.name()
+                )));
+            }
+        }
         let head = parameters.iter().map(|parameter| parameter.stage()).max();
         let anchored = phases.iter().any(|phase| phase.l2_sp.is_some());
         let slot = |parameter: &Arc<Parameter>| {
             let anchored = anchored && Some(parameter.stage()) != head;
-            let anchor = anchored.then(|| parameter.detached().copy()).transpose()?;
-            let parameter = Arc::clone(parameter);
-            Ok(Slot { parameter, rate: None, state: SlotState::Fresh, steps: 0, anchor })
+            let values = Moved::new(parameter.var(), anchored)?;
+            let factor =
+                parameter.copies().map(|copies| Moved::new(copies.factor(), anchored)).transpose()?;
+            Ok(Slot { parameter: Arc::clone(parameter), rate: None, steps: 0, values, factor })
         };
         let slots = parameters.iter().map(slot).collect::<Result<_, EngineError>>()?;
         let Recipe { optimizer: kind, weight_decay, clip_norm, .. } = *recipe;
@@ -91,7 +112,9 @@ impl Optimizer {
         for (slot, rate) in self.slots.iter_mut().zip(&phase.rates) {
             slot.rate = *rate;
             if phase.state == StateOnStart::Reset {
-                (slot.state, slot.steps) = (SlotState::Fresh, 0);
+                slot.steps = 0;
+                slot.values.state = State::Fresh;
+                slot.factor.iter_mut().for_each(|factor| factor.state = State::Fresh);
             }
         }
     }
@@ -105,18 +128,14 @@ impl Optimizer {
         let (kind, weight_decay, pull) = (self.kind, self.weight_decay, self.pull);
         for slot in &mut self.slots {
             let Some(rate) = slot.rate else { continue };
+            slot.steps += 1;
+            let (lr, steps, copies) = (lr * rate, slot.steps, copies(&slot.parameter));
             let gradient = gradient(gradients, &slot.parameter)?;
-            let lr = lr * rate;
-            match (pull, &slot.anchor) {
-                (Some(strength), Some(anchor)) if kind == OptimizerKind::AdamW => {
-                    decay_towards(slot.parameter.var(), anchor, lr * strength)?;
-                    slot.update(kind, gradient, Update { lr, weight_decay: 0.0, grad_scale })?;
-                }
-                (Some(strength), Some(anchor)) => {
-                    let gradient = pulled(gradient, grad_scale, slot.parameter.var(), anchor, strength)?;
-                    slot.update(kind, &gradient, Update { lr, weight_decay: 0.0, grad_scale: 1.0 })?;
-                }
-                _ => slot.update(kind, gradient, Update { lr, weight_decay, grad_scale })?,
+            let update = Update { lr, weight_decay, grad_scale, steps, copies };
+            slot.values.advance(kind, gradient, update, pull)?;
+            if let Some(factor) = &mut slot.factor {
+                let nothing = factor.var.zeros_like()?.detach().into();
+                factor.advance(kind, &nothing, Update { copies: 1, ..update }, pull)?;
             }
         }
         Ok(())
@@ -128,7 +147,9 @@ impl Optimizer {
         let Some(limit) = self.clip_norm else { return Ok(1.0) };
         let mut squares = 0.0;
         for slot in self.slots.iter().filter(|slot| slot.rate.is_some()) {
-            squares += squared_norm(gradient(gradients, &slot.parameter)?)?;
+            // Each copy has the gradient that their sum has.
+            let copies = copies(&slot.parameter) as f64;
+            squares += copies * squared_norm(gradient(gradients, &slot.parameter)?)?;
         }
         Ok((limit / (squares.sqrt() + 1e-6)).min(1.0) as f32)
     }
@@ -140,42 +161,79 @@ struct Update {
     lr: f64,
     weight_decay: f64,
     grad_scale: f32,
+    /// Which one it is since the state was fresh, from 1.
+    steps: u64,
+    /// How many numbers, with the same gradient, one of the variable's is the sum of.
+    copies: usize,
 }
 
-impl Slot {
+impl Moved {
+    fn new(var: &Var, anchored: bool) -> Result<Self, EngineError> {
+        let anchor = anchored.then(|| var.as_detached_tensor().copy()).transpose()?;
+        Ok(Self { var: var.clone(), state: State::Fresh, anchor })
+    }
+
+    /// One step, with `pull` towards the anchor in place of the weight decay where there is one.
+    fn advance(
+        &mut self,
+        kind: OptimizerKind,
+        gradient: &Gradient,
+        update: Update,
+        pull: Option<f64>,
+    ) -> Result<(), EngineError> {
+        match (pull, &self.anchor) {
+            (Some(strength), Some(anchor)) if kind == OptimizerKind::AdamW => {
+                decay_towards(&self.var, anchor, update.lr * strength)?;
+                self.update(kind, gradient, Update { weight_decay: 0.0, ..update })
+            }
+            (Some(strength), Some(anchor)) => {
+                let scale = update.grad_scale * update.copies as f32;
+                let gradient = pulled(gradient, scale, &self.var, anchor, strength)?;
+                self.update(
+                    kind,
+                    &gradient,
+                    Update { weight_decay: 0.0, grad_scale: 1.0, copies: 1, ..update },
+                )
+            }
+            _ => self.update(kind, gradient, update),
+        }
+    }
+
     fn update(
         &mut self,
         kind: OptimizerKind,
         gradient: &Gradient,
         update: Update,
     ) -> Result<(), EngineError> {
-        self.steps += 1;
-        let var = self.parameter.var();
-        let Update { lr, weight_decay, grad_scale } = update;
+        let Update { lr, weight_decay, grad_scale, steps, copies } = update;
         match kind {
             OptimizerKind::Sgd { momentum, nesterov } => {
-                let mut velocity = match std::mem::replace(&mut self.state, SlotState::Fresh) {
-                    SlotState::Velocity(velocity) => Some(velocity),
+                let mut velocity = match std::mem::replace(&mut self.state, State::Fresh) {
+                    State::Velocity(velocity) => Some(velocity),
                     _ => None,
                 };
                 let step = SgdStep { lr, momentum, nesterov, weight_decay, grad_scale };
-                sgd(var, gradient, &mut velocity, &step)?;
-                self.state = velocity.map_or(SlotState::Fresh, SlotState::Velocity);
+                sgd(&self.var, gradient, &mut velocity, &step.of_sum(copies))?;
+                self.state = velocity.map_or(State::Fresh, State::Velocity);
             }
             OptimizerKind::Adam | OptimizerKind::AdamW => {
-                if !matches!(self.state, SlotState::Moments(_)) {
-                    self.state = SlotState::Moments(Moments::zeros_like(var)?);
+                if !matches!(self.state, State::Moments(_)) {
+                    self.state = State::Moments(Moments::zeros_like(&self.var)?);
                 }
-                let SlotState::Moments(moments) = &mut self.state else { return Ok(()) };
+                let State::Moments(moments) = &mut self.state else { return Ok(()) };
                 let decoupled = kind == OptimizerKind::AdamW;
                 let (beta1, beta2, eps) = (0.9, 0.999, 1e-8);
                 let step =
-                    AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled, step: self.steps, grad_scale };
-                adam(var, gradient, moments, &step)?;
+                    AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled, step: steps, grad_scale };
+                adam(&self.var, gradient, moments, &step.of_sum(copies))?;
             }
         }
         Ok(())
     }
+}
+
+fn copies(parameter: &Parameter) -> usize {
+    parameter.copies().map_or(1, Copies::count)
 }
 
 fn gradient<'a>(gradients: &'a Gradients, parameter: &Parameter) -> Result<&'a Gradient, EngineError> {

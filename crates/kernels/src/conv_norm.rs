@@ -30,42 +30,48 @@ pub struct Normalisation<'a> {
     pub spec: NormSpec,
 }
 
-/// `[relu](norm(conv(x)) [+ residual])`: [`crate::conv2d`] without bias, then
+/// `[relu](norm(conv(x)) [+ residual])`: [`crate::conv2d`], then
 /// `(z - mean) / sqrt(variance + eps) · gamma + beta` by the batch's statistics, which are given back, or by given ones.
 ///
-/// A residual has the shape of the output. Gradients reach the input (through the batch's statistics), weights, gamma,
-/// beta and the residual, each only where it is wanted.
+/// The convolution's bias `[C]` is never added: it moves the mean. By the batch's statistics it cancels, and its gradient
+/// is zero; the mean that is given back has it. A residual has the shape of the output. Gradients reach the input (through
+/// the batch's statistics), weights, bias, gamma, beta and the residual, each only where it is wanted.
 ///
 /// # Errors
 /// When the shapes do not agree, or there is one value per channel, which has no variance to normalise by.
 pub fn conv_norm(
     x: &Hwnc,
     weights: &Tensor,
+    bias: Option<&Tensor>,
     spec: ConvSpec,
     norm: Normalisation<'_>,
     residual: Option<&Hwnc>,
 ) -> Result<(Hwnc, Option<BatchStatistics>)> {
     if !storage::runs_here(x.tensor()) {
-        return composed::conv_norm(x, weights, spec, norm, residual);
+        return composed::conv_norm(x, weights, bias, spec, norm, residual);
     }
     let geometry = Geometry::new(x, weights, spec)?;
     let weights = weights.contiguous()?;
     let (gamma, beta) = (norm.gamma.contiguous()?, norm.beta.contiguous()?);
     let mut inputs = vec![x.tensor(), &weights, &gamma, &beta];
+    inputs.extend(bias);
     inputs.extend(residual.map(Hwnc::tensor));
     let gradients = inputs.iter().any(|input| wanted(input));
     let mut z = conv::forward(&geometry, &Values::of(x.tensor())?, &Values::of(&weights)?, None, gradients);
     let dims = (geometry.oh, geometry.ow, geometry.n, geometry.c_out);
     let rows = geometry.oh * geometry.ow * geometry.n;
-    norm::check(dims, &norm.named(), residual)?;
+    norm::check(dims, &norm.named(bias), residual)?;
+    // Of the convolution without its bias.
     let (moments, statistics) = match norm.running {
         Some((mean, variance)) => {
-            (Moments { mean: norm::double(mean)?, variance: norm::double(variance)? }, None)
+            let mean = moved(&norm::double(mean)?, bias, -1.0)?;
+            (Moments { mean, variance: norm::double(variance)? }, None)
         }
         None => {
             norm::check_count(dims)?;
             let moments = passes::moments(&z, geometry.c_out);
-            let statistics = BatchStatistics::of(&moments, rows)?;
+            let mean = moved(&moments.mean, bias, 1.0)?;
+            let statistics = BatchStatistics::of(&mean, &moments.variance, rows)?;
             (moments, Some(statistics))
         }
     };
@@ -94,14 +100,24 @@ pub fn conv_norm(
         inverse_std,
         relu: norm.spec.relu,
         of_batch: statistics.is_some(),
+        biased: bias.is_some(),
     };
     note(&inputs, &y, operation);
     Ok((Hwnc::new(y)?, statistics))
 }
 
-impl Normalisation<'_> {
-    fn named(&self) -> Vec<(&'static str, &Tensor)> {
+/// A mean that a bias moves, up (1) or down (-1).
+fn moved(mean: &[f64], bias: Option<&Tensor>, sign: f64) -> Result<Vec<f64>> {
+    Ok(match bias {
+        Some(bias) => mean.iter().zip(norm::double(bias)?).map(|(mean, bias)| mean + sign * bias).collect(),
+        None => mean.to_vec(),
+    })
+}
+
+impl<'a> Normalisation<'a> {
+    fn named(&self, bias: Option<&'a Tensor>) -> Vec<(&'static str, &'a Tensor)> {
         let mut vectors = vec![("gamma", self.gamma), ("beta", self.beta)];
+        vectors.extend(bias.map(|bias| ("the convolution's bias", bias)));
         if let Some((mean, variance)) = self.running {
             vectors.extend([("mean", mean), ("variance", variance)]);
         }
@@ -109,7 +125,7 @@ impl Normalisation<'_> {
     }
 }
 
-/// The operation on the tape: inputs are x, weights, gamma, beta and the residual, if there is one.
+/// The operation on the tape: inputs are x, weights, gamma, beta, and the bias and the residual where there are any.
 struct ConvNorm {
     geometry: Geometry,
     /// What the convolution gave, where the gradients need it; they are then put in its place.
@@ -120,13 +136,14 @@ struct ConvNorm {
     inverse_std: Vec<f32>,
     relu: bool,
     of_batch: bool,
+    biased: bool,
 }
 
 impl Backward for ConvNorm {
     fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
-        let [x, weights, gamma, beta, residual @ ..] = inputs else {
-            bail!("conv_norm: four inputs at least")
-        };
+        let [x, weights, gamma, beta, others @ ..] = inputs else { bail!("conv_norm: four inputs at least") };
+        let (bias, residual) = others.split_at(usize::from(self.biased));
+        let bias_wanted = bias.first().is_some_and(wanted);
         let dy = dy.contiguous()?;
         let (y, dy) = (Values::of(y)?, Values::of(&dy)?);
         let mask = if self.relu { Some(&*y) } else { None };
@@ -137,6 +154,7 @@ impl Backward for ConvNorm {
             let tensor = wanted.then(|| storage::tensor(values, length)).transpose()?;
             Ok::<_, Error>(tensor.map(Gradient::from))
         };
+        let mut shift = Vec::new();
         let dz = match &self.z {
             Some(z) => {
                 let Some(mut z) = z.lock().ok().and_then(|mut z| z.take()) else {
@@ -145,7 +163,8 @@ impl Backward for ConvNorm {
                 let pass = Pass { mean: &self.mean, scale: &self.scale, beta: &self.beta };
                 let sums = gradients::gradient_sums(&pass, &z, &dy, mask);
                 found[2] = vector(wanted(gamma), sums.of_gamma(&self.inverse_std))?;
-                found[3] = vector(wanted(beta), norm::single(&sums.gradients))?;
+                shift = norm::single(&sums.gradients);
+                found[3] = vector(wanted(beta), shift.clone())?;
                 let through = self.of_batch.then(|| sums.through(&self.inverse_std, z.len()));
                 if before_norm {
                     gradients::data_gradient_in_place(&pass, &mut z, &dy, mask, through.as_ref());
@@ -153,14 +172,21 @@ impl Backward for ConvNorm {
                 z
             }
             None => {
-                if wanted(beta) {
-                    found[3] = vector(true, gradients::masked_sums(&dy, mask, self.geometry.c_out))?;
+                if wanted(beta) || bias_wanted {
+                    shift = gradients::masked_sums(&dy, mask, self.geometry.c_out);
+                    found[3] = vector(wanted(beta), shift.clone())?;
                 }
                 if before_norm { gradients::scaled(&self.scale, &dy, mask) } else { Vec::new() }
             }
         };
+        if bias_wanted {
+            // What is added to all values of a channel, the batch's mean takes away.
+            let scale = |(scale, shift): (&f32, &f32)| if self.of_batch { 0.0 } else { scale * shift };
+            found[4] = vector(true, self.scale.iter().zip(&shift).map(scale).collect())?;
+        }
         if let Some(residual) = residual.first().filter(|residual| wanted(residual)) {
-            found[4] = Some(storage::tensor(gradients::masked(&dy, mask), residual.shape())?.into());
+            found[4 + bias.len()] =
+                Some(storage::tensor(gradients::masked(&dy, mask), residual.shape())?.into());
         }
         if wanted(weights) {
             let dw = conv::weight_gradient(&self.geometry, &Values::of(x)?, &dz);

@@ -50,6 +50,26 @@ pub struct AdamStep {
     pub grad_scale: f32,
 }
 
+impl SgdStep {
+    /// The same step for a parameter that is the sum of `copies` others, given the gradient of one of them, which is that of
+    /// each. The decay of the copies adds up to that of the sum, their gradients to `copies` times the gradient.
+    #[must_use]
+    pub fn of_sum(self, copies: usize) -> Self {
+        Self { grad_scale: self.grad_scale * copies as f32, ..self }
+    }
+}
+
+impl AdamStep {
+    /// The same step for a parameter that is the sum of `copies` others, given the gradient of one of them, which is that of
+    /// each. Their moments are the same and the sum moves by `copies` of their moves; what AdamW shrinks, it shrinks once.
+    /// With a decay that joins the gradient there is no such step: each copy then has moments of its own.
+    #[must_use]
+    pub fn of_sum(self, copies: usize) -> Self {
+        let copies = copies as f64;
+        Self { lr: self.lr * copies, weight_decay: self.weight_decay / copies, ..self }
+    }
+}
+
 /// A running average that an optimizer keeps for one parameter, in the parameter's shape.
 #[derive(Clone, Debug)]
 pub struct State(Kept);

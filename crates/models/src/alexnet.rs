@@ -2,7 +2,8 @@
 //! conv5, each a convolution with its ReLU and pool; fc6 and fc7 with the dropout before them; the last linear layer
 //! as head. This file only describes it.
 
-use crate::architecture::{Architecture, Builder, Layer, Window};
+use crate::architecture::{Architecture, Layer, Window};
+use crate::builder::Builder;
 use crate::zoo::{ModelCard, Normalisation, PinnedWeights};
 
 pub(crate) const ALEXNET: ModelCard = ModelCard {

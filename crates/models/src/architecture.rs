@@ -1,5 +1,5 @@
 //! What a model is before it has numbers: [`Architecture`], an ordered list of stages of [`Layer`]s, with a table of
-//! the parameters and norms that they name. Family files write one with a [`Builder`]; shape inference
+//! the parameters and norms that they name. Family files write one with a [`Builder`](crate::builder::Builder); shape inference
 //! (`trace.rs`), the forward pass (`forward.rs`), initialisation and loading all read it. It never holds a tensor.
 
 use crate::initial::Initial;
@@ -16,6 +16,8 @@ pub(crate) struct Architecture {
     pub(crate) norms: Vec<NormSpec>,
     /// torchvision's module names of the auxiliary heads, also of those that were taken out.
     pub(crate) auxiliary: Vec<&'static str>,
+    /// Modules that other libraries name otherwise: torchvision's name, then theirs.
+    pub(crate) other_names: &'static [(&'static str, &'static str)],
 }
 
 /// A freezable slice of a model.
@@ -84,7 +86,7 @@ impl Architecture {
     pub(crate) fn live_taps(&self, conv: &Conv) -> LiveTaps {
         match self.parameters[conv.weight.0].layout {
             Layout::Matrix { live, .. } => live,
-            Layout::Vector | Layout::Positions { .. } => {
+            Layout::Vector | Layout::Positions { .. } | Layout::Sums { .. } => {
                 LiveTaps::all(conv.window.kernel.0, conv.window.kernel.1)
             }
         }
@@ -97,7 +99,7 @@ fn within_any(modules: &[&str], name: &str) -> bool {
 }
 
 /// An index into [`Architecture::parameters`], and into the model's parameters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ParameterId(pub(crate) usize);
 
 /// An index into [`Architecture::norms`], and into the model's norms.
@@ -206,7 +208,7 @@ pub(crate) struct Conv {
     pub(crate) window: Window,
 }
 
-/// A convolution without bias, its BatchNorm, and the ReLU where there is one.
+/// A convolution, its BatchNorm, and the ReLU where there is one.
 #[derive(Clone, Debug)]
 pub(crate) struct ConvNorm {
     pub(crate) conv: Conv,
@@ -237,180 +239,4 @@ pub(crate) struct Linear {
     pub(crate) bias: ParameterId,
     pub(crate) from: usize,
     pub(crate) to: usize,
-}
-
-/// Writes an [`Architecture`] stage by stage. Parameters are registered in the order of the calls.
-#[derive(Debug, Default)]
-pub(crate) struct Builder {
-    stages: Vec<Stage>,
-    parameters: Vec<ParameterSpec>,
-    norms: Vec<NormSpec>,
-    auxiliary: Vec<&'static str>,
-    /// The stage of the auxiliary head that is being registered.
-    filling: Option<usize>,
-}
-
-/// Where an auxiliary head will hang.
-#[derive(Debug)]
-pub(crate) struct Place {
-    stage: usize,
-    layer: usize,
-}
-
-/// What `nn.BatchNorm2d` adds to the variance unless it is told otherwise.
-const EPSILON: f64 = 1e-5;
-
-impl Builder {
-    /// Goes on with an architecture: stages that are opened come after its own.
-    pub(crate) fn extending(architecture: Architecture) -> Self {
-        let Architecture { stages, parameters, norms, auxiliary } = architecture;
-        Self { stages, parameters, norms, auxiliary, filling: None }
-    }
-
-    /// Opens the next stage; what is registered from now on belongs to it.
-    pub(crate) fn stage(&mut self, name: &'static str) {
-        self.stages.push(Stage { name, layers: Vec::new() });
-    }
-
-    /// Appends layers to the open stage.
-    pub(crate) fn push(&mut self, layers: impl IntoIterator<Item = Layer>) {
-        if let Some(stage) = self.stages.last_mut() {
-            stage.layers.extend(layers);
-        }
-    }
-
-    pub(crate) fn finish(self) -> Architecture {
-        let Self { stages, parameters, norms, auxiliary, filling: _ } = self;
-        Architecture { stages, parameters, norms, auxiliary }
-    }
-
-    /// Leaves a place for an auxiliary head behind the layers that the open stage has.
-    pub(crate) fn place_for_auxiliary(&mut self) -> Place {
-        let stage = self.open_stage();
-        let head = AuxiliaryHead { weight: 0.0, layers: Vec::new() };
-        self.push([Layer::Auxiliary(head)]);
-        Place { stage, layer: self.stages.get(stage).map_or(0, |stage| stage.layers.len() - 1) }
-    }
-
-    /// Fills a place with torchvision's module `name`. It comes after the head, so that what else is registered has the
-    /// same ids with auxiliary heads and without.
-    pub(crate) fn auxiliary(
-        &mut self,
-        place: Place,
-        name: &'static str,
-        weight: f64,
-        layers: impl FnOnce(&mut Self) -> Vec<Layer>,
-    ) {
-        self.filling = Some(place.stage);
-        let layers = layers(self);
-        self.filling = None;
-        self.auxiliary.push(name);
-        if let Some(stage) = self.stages.get_mut(place.stage) {
-            stage.layers[place.layer] = Layer::Auxiliary(AuxiliaryHead { weight, layers });
-        }
-    }
-
-    /// The stage that what is registered belongs to.
-    fn open_stage(&self) -> usize {
-        self.filling.unwrap_or(self.stages.len().saturating_sub(1))
-    }
-
-    /// A convolution without bias whose weight starts at `initial`.
-    pub(crate) fn conv(
-        &mut self,
-        name: &str,
-        from: usize,
-        to: usize,
-        window: Window,
-        initial: Initial,
-    ) -> Conv {
-        let (height, width) = window.kernel;
-        let live = LiveTaps::all(height, width);
-        let layout = Layout::Matrix { outputs: to, channels: from, height, width, live };
-        let weight = self.parameter(
-            format!("{name}.weight"),
-            Role::Weight,
-            vec![to, from, height, width],
-            layout,
-            initial,
-        );
-        Conv { name: name.to_owned(), weight, bias: None, from, to, window }
-    }
-
-    /// A convolution with bias, both started as `nn.Conv2d` starts them.
-    pub(crate) fn conv_with_bias(&mut self, name: &str, from: usize, to: usize, window: Window) -> Conv {
-        let initial = Initial::layer_default(from * window.taps());
-        let conv = self.conv(name, from, to, window, initial);
-        let bias = self.parameter(format!("{name}.bias"), Role::Bias, vec![to], Layout::Vector, initial);
-        Conv { bias: Some(bias), ..conv }
-    }
-
-    /// A BatchNorm over `channels`, weight 1 and bias 0, with PyTorch's epsilon.
-    pub(crate) fn norm(&mut self, name: &str, channels: usize) -> NormId {
-        self.norm_with_epsilon(name, channels, EPSILON)
-    }
-
-    /// A BatchNorm over `channels`, weight 1 and bias 0.
-    pub(crate) fn norm_with_epsilon(&mut self, name: &str, channels: usize, epsilon: f64) -> NormId {
-        let (weight, bias) = self.affine(name, channels);
-        self.norms.push(NormSpec {
-            name: name.to_owned(),
-            stage: self.open_stage(),
-            channels,
-            epsilon,
-            weight,
-            bias,
-        });
-        NormId(self.norms.len() - 1)
-    }
-
-    /// The scale and shift of a norm, weight 1 and bias 0.
-    pub(crate) fn affine(&mut self, name: &str, channels: usize) -> (ParameterId, ParameterId) {
-        let mut vector = |part: &str, role, start| {
-            self.parameter(
-                format!("{name}.{part}"),
-                role,
-                vec![channels],
-                Layout::Vector,
-                Initial::Constant(start),
-            )
-        };
-        (vector("weight", Role::NormWeight, 1.0), vector("bias", Role::NormBias, 0.0))
-    }
-
-    /// A linear layer with bias, started as `nn.Linear` starts it.
-    pub(crate) fn linear(&mut self, name: &str, from: usize, to: usize) -> Linear {
-        self.linear_over_map(name, (from, 1, 1), to)
-    }
-
-    /// A linear layer over a flattened map of (channels, height, width); torchvision's weight counts channels first.
-    pub(crate) fn linear_over_map(&mut self, name: &str, map: (usize, usize, usize), to: usize) -> Linear {
-        let (channels, height, width) = map;
-        let from = channels * height * width;
-        let initial = Initial::layer_default(from);
-        let live = LiveTaps::all(height, width);
-        let layout = Layout::Matrix { outputs: to, channels, height, width, live };
-        let weight = self.parameter(format!("{name}.weight"), Role::Weight, vec![to, from], layout, initial);
-        let bias = self.parameter(format!("{name}.bias"), Role::Bias, vec![to], Layout::Vector, initial);
-        Linear { weight, bias, from, to }
-    }
-
-    /// The same layer with a weight that starts at `initial`.
-    pub(crate) fn started(&mut self, linear: Linear, initial: Initial) -> Linear {
-        self.parameters[linear.weight.0].initial = initial;
-        linear
-    }
-
-    pub(crate) fn parameter(
-        &mut self,
-        name: String,
-        role: Role,
-        shape: Vec<usize>,
-        layout: Layout,
-        initial: Initial,
-    ) -> ParameterId {
-        let stage = self.open_stage();
-        self.parameters.push(ParameterSpec { name, stage, role, shape, layout, initial });
-        ParameterId(self.parameters.len() - 1)
-    }
 }

@@ -7,10 +7,12 @@
 
 use candle_core::Device;
 
-use crate::architecture::{Architecture, Builder, ConvNorm, Layer, Window};
+use crate::architecture::{Architecture, ConvNorm, Layer, Window};
+use crate::build::{assemble_shrunk, traced};
+use crate::builder::Builder;
 use crate::error::ModelError;
 use crate::initial::Initial;
-use crate::model::{BuildSpec, Model, assemble_shrunk, traced};
+use crate::model::{BuildSpec, Model};
 use crate::trace::Extent;
 use crate::zoo::card;
 

@@ -10,6 +10,7 @@ use frostline_kernels::{ConvSpec, Hwnc, PoolSpec};
 use frostline_streams::{Purpose, Streams};
 
 use crate::architecture::{Conv, ConvNorm, Layer, Linear, ParameterId, Residual, Window};
+use crate::copies::distinct;
 use crate::error::ModelError;
 use crate::model::Model;
 
@@ -113,26 +114,62 @@ fn unfit(expected: &str, found: &str) -> ModelError {
 
 impl Model {
     /// Layers one after another. A training pass puts what auxiliary heads give into `auxiliary`, where there is one.
-    pub(crate) fn fold(
+    pub(crate) fn run_layers(
         &self,
-        layers: &[Layer],
+        mut layers: &[Layer],
         mut x: Activation,
         pass: &Pass<'_>,
         mut auxiliary: Option<&mut Vec<AuxiliaryLogits>>,
     ) -> candle_core::Result<Activation> {
-        for layer in layers {
-            x = match (layer, &mut auxiliary) {
-                (Layer::Auxiliary(head), Some(found)) if pass.trains() => {
-                    let logits = self.fold(&head.layers, x.clone(), pass, None)?.rows()?.clone();
-                    found.push(AuxiliaryLogits { weight: head.weight, logits });
-                    x
-                }
-                _ => self.apply(layer, x, pass)?,
+        while let Some((layer, rest)) = layers.split_first() {
+            if let (Layer::Auxiliary(head), Some(found), true) = (layer, &mut auxiliary, pass.trains()) {
+                let logits = self.run_layers(&head.layers, x.clone(), pass, None)?.rows()?.clone();
+                found.push(AuxiliaryLogits { weight: head.weight, logits });
+                layers = rest;
+                continue;
+            }
+            (x, layers) = match self.over_copies(layers, &x, pass)? {
+                Some(done) => done,
+                None => (self.apply(layer, x, pass)?, rest),
             };
         }
         Ok(x)
     }
 
+    /// In an evaluation, a pool that copies pixels and the linear layer behind it, by the sums of its weights, and the layers
+    /// that remain. The weights are added up for each batch and not kept: that reads them once, as a product does, and the
+    /// product is as many times smaller as there are copies.
+    fn over_copies<'a>(
+        &self,
+        layers: &'a [Layer],
+        x: &Activation,
+        pass: &Pass<'_>,
+    ) -> candle_core::Result<Option<(Activation, &'a [Layer])>> {
+        let (
+            Activation::Map(map),
+            [Layer::AdaptiveAvgPool { height, width }, Layer::Flatten, Layer::Linear(linear), rest @ ..]
+            | [
+                Layer::AdaptiveAvgPool { height, width },
+                Layer::Flatten,
+                Layer::Dropout { .. },
+                Layer::Linear(linear),
+                rest @ ..,
+            ],
+        ) = (x, layers)
+        else {
+            return Ok(None);
+        };
+        let (h, w, ..) = map.dims();
+        let Some(cells) = distinct((h, w), (*height, *width)).filter(|_| !pass.trains()) else {
+            return Ok(None);
+        };
+        let rows = kernels::flatten_hwc(&kernels::adaptive_avg_pool2d(map, cells)?)?;
+        let weight = kernels::sum_copies(&self.tensor(linear.weight, pass), (*height, *width), cells)?;
+        let y = kernels::linear(&rows, &weight, Some(&self.tensor(linear.bias, pass)))?;
+        Ok(Some((Activation::Rows(y), rest)))
+    }
+
+    /// One layer of a stage.
     fn apply(&self, layer: &Layer, x: Activation, pass: &Pass<'_>) -> candle_core::Result<Activation> {
         Ok(match layer {
             Layer::Conv(conv) => self.conv(conv, x.map()?, pass)?.into(),
@@ -141,7 +178,7 @@ impl Model {
             Layer::Branches(branches) => {
                 let mut maps = Vec::with_capacity(branches.len());
                 for branch in branches {
-                    maps.push(self.fold(branch, x.clone(), pass, None)?.map()?.clone());
+                    maps.push(self.run_layers(branch, x.clone(), pass, None)?.map()?.clone());
                 }
                 kernels::concat_channels(&maps)?.into()
             }
@@ -194,7 +231,9 @@ impl Model {
     ) -> candle_core::Result<Hwnc> {
         let norm = &self.norms()[unit.norm.0];
         let weight = self.tensor(unit.conv.weight, pass);
-        norm.after_conv(x, &weight, self.conv_spec(&unit.conv), residual, unit.relu, pass.trains())
+        let bias = unit.conv.bias.map(|bias| self.tensor(bias, pass));
+        let conv = (&weight, bias.as_ref());
+        norm.after_conv(x, conv, self.conv_spec(&unit.conv), residual, unit.relu, pass.trains())
             .map_err(|error| candle_core::Error::Msg(format!("{}: {error}", norm.name())))
     }
 

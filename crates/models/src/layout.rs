@@ -1,5 +1,5 @@
 //! How a parameter's numbers lie in memory: torchvision's order outside, the kernels' order inside. The main type is
-//! [`Layout`]; it moves numbers and never computes with them.
+//! [`Layout`]; it moves numbers, adds up copies, and computes nothing else.
 
 /// The order in which a parameter is stored here, compared with torchvision's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub(crate) enum Layout {
     /// of the live taps alone. A linear layer is the case of one position, or of a flattened map; its native shape is
     /// then `[height·width·channels, outputs]`.
     Matrix { outputs: usize, channels: usize, height: usize, width: usize, live: LiveTaps },
+    /// A linear layer's weight over a map whose pixels are copies of fewer, `[rows·cols·channels, outputs]`: each number is
+    /// the sum of torchvision's over the copies of a pixel. `rows` divides `height` and `cols` divides `width`.
+    Sums { outputs: usize, channels: usize, height: usize, width: usize, rows: usize, cols: usize },
 }
 
 /// The taps of a kernel that reach a pixel from some output, which form a rectangle. The weights of the others have no
@@ -45,46 +48,88 @@ impl Layout {
             (Layout::Matrix { outputs, channels, height, width, .. }, _) => {
                 vec![height * width * channels, outputs]
             }
+            (Layout::Sums { outputs, channels, rows, cols, .. }, _) => vec![rows * cols * channels, outputs],
             (Layout::Vector | Layout::Positions { .. }, _) => shape.to_vec(),
         }
     }
 
-    /// Whether some numbers are not stored here.
+    /// Whether fewer numbers are stored here than torchvision has.
     pub(crate) fn is_shrunk(self) -> bool {
-        matches!(self, Layout::Matrix { height, width, live, .. } if live.height * live.width < height * width)
+        match self {
+            Layout::Matrix { height, width, live, .. } => live.height * live.width < height * width,
+            Layout::Sums { .. } => true,
+            Layout::Vector | Layout::Positions { .. } => false,
+        }
     }
 
-    /// Numbers in torchvision's order, put into ours.
+    /// How many of torchvision's numbers one of ours is the sum of.
+    pub(crate) fn copies(self) -> usize {
+        match self {
+            Layout::Sums { height, width, rows, cols, .. } => height * width / (rows * cols),
+            Layout::Matrix { .. } | Layout::Vector | Layout::Positions { .. } => 1,
+        }
+    }
+
+    /// Numbers in torchvision's order, put into ours, or added up there.
     pub(crate) fn to_native(self, torch: &[f32]) -> Vec<f32> {
         let stored = match self {
             Layout::Matrix { outputs, channels, live, .. } => live.height * live.width * channels * outputs,
+            Layout::Sums { outputs, channels, rows, cols, .. } => rows * cols * channels * outputs,
             Layout::Vector | Layout::Positions { .. } => torch.len(),
         };
         let mut native = vec![0.0; stored];
-        self.each(torch.len(), |outside, inside| native[inside] = torch[outside]);
+        self.each(torch.len(), |outside, inside| native[inside] += torch[outside]);
         native
     }
 
-    /// Numbers in our order, put over `torch` in torchvision's; what is not stored here stays.
+    /// Gives torchvision's numbers the change of their sums: each keeps `factor` of its difference from the mean of its
+    /// copies, whose sum becomes that of `native`. Without a change, all stay as they are.
+    pub(crate) fn spread_over(self, native: &[f32], factor: f32, torch: &mut [f32]) {
+        let before = self.to_native(torch);
+        let share = 1.0 / self.copies() as f32;
+        self.each(native.len(), |outside, inside| {
+            torch[outside] = factor * torch[outside] + share * (native[inside] - factor * before[inside]);
+        });
+    }
+
+    /// Numbers in our order, put over `torch` in torchvision's; what is not stored here stays. Copies get the same.
     pub(crate) fn put_over(self, native: &[f32], torch: &mut [f32]) {
         self.each(native.len(), |outside, inside| torch[outside] = native[inside]);
     }
 
     /// Calls `pair(index in torchvision's order, index in ours)` for every number that is stored here.
     fn each(self, len: usize, mut pair: impl FnMut(usize, usize)) {
-        let Layout::Matrix { outputs, channels, height, width, live } = self else {
-            (0..len).for_each(|i| pair(i, i));
-            return;
-        };
-        for start in (0..outputs).step_by(BLOCK) {
-            let end = (start + BLOCK).min(outputs);
-            for channel in 0..channels {
-                for tap in 0..live.height * live.width {
-                    let position = (live.top + tap / live.width) * width + live.left + tap % live.width;
-                    let row = (tap * channels + channel) * outputs;
-                    for output in start..end {
-                        pair((output * channels + channel) * height * width + position, row + output);
-                    }
+        match self {
+            Layout::Vector | Layout::Positions { .. } => (0..len).for_each(|i| pair(i, i)),
+            Layout::Matrix { outputs, channels, height, width, live } => {
+                let place = |tap| ((live.top + tap / live.width) * width + live.left + tap % live.width, tap);
+                let places = (0..live.height * live.width).map(place).collect::<Vec<_>>();
+                walk((outputs, channels, height * width), &places, pair);
+            }
+            Layout::Sums { outputs, channels, height, width, rows, cols } => {
+                let pixel = |row, col| row * rows / height * cols + col * cols / width;
+                let place = |position| (position, pixel(position / width, position % width));
+                let places = (0..height * width).map(place).collect::<Vec<_>>();
+                walk((outputs, channels, height * width), &places, pair);
+            }
+        }
+    }
+}
+
+/// Goes through torchvision's `[outputs, channels, positions]` and our `[places, channels, outputs]`, for pairs of a position
+/// and a place.
+fn walk(
+    (outputs, channels, positions): (usize, usize, usize),
+    places: &[(usize, usize)],
+    mut pair: impl FnMut(usize, usize),
+) {
+    for start in (0..outputs).step_by(BLOCK) {
+        let end = (start + BLOCK).min(outputs);
+        for channel in 0..channels {
+            for (position, place) in places {
+                let row = (place * channels + channel) * outputs;
+                for output in start..end {
+                    pair((output * channels + channel) * positions + position, row + output);
                 }
             }
         }
@@ -129,5 +174,31 @@ mod tests {
         layout.put_over(&[3.0, 12.0, 4.0, 13.0], &mut over);
         let kept = |i: &usize| [3, 4, 12, 13].contains(i);
         assert!((0..18).all(|i| over[i] == if kept(&i) { i as f32 } else { -1.0 }));
+    }
+
+    #[test]
+    fn copies_are_summed_and_a_change_of_the_sum_is_spread() {
+        // Two outputs over a map of 2x4 pixels, of which the columns are two, each there twice.
+        let layout = Layout::Sums { outputs: 2, channels: 1, height: 2, width: 4, rows: 2, cols: 2 };
+        let torch: Vec<f32> = (0..16).map(|i| i as f32).collect();
+        assert!(layout.is_shrunk());
+        assert_eq!((layout.copies(), layout.native_shape(&[2, 8])), (2, vec![4, 2]));
+        let sums = layout.to_native(&torch);
+        assert_eq!(sums, [1.0, 17.0, 5.0, 21.0, 9.0, 25.0, 13.0, 29.0]);
+
+        let mut spread = torch.clone();
+        layout.spread_over(&sums, 1.0, &mut spread);
+        assert_eq!(spread, torch);
+        let moved: Vec<f32> = sums.iter().map(|sum| sum + 4.0).collect();
+        layout.spread_over(&moved, 1.0, &mut spread);
+        assert_eq!(spread, torch.iter().map(|v| v + 2.0).collect::<Vec<_>>());
+        // Half of the differences, around the same means.
+        let mut spread = torch.clone();
+        layout.spread_over(&sums, 0.5, &mut spread);
+        assert_eq!(spread[..4], [0.25, 0.75, 2.25, 2.75]);
+
+        let mut each = vec![0.0; 16];
+        layout.put_over(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], &mut each);
+        assert_eq!(each[..8], [1.0, 1.0, 3.0, 3.0, 5.0, 5.0, 7.0, 7.0]);
     }
 }

@@ -8,6 +8,9 @@
 mod alexnet;
 mod architecture;
 mod autoencoder;
+mod build;
+mod builder;
+mod copies;
 mod error;
 mod forward;
 mod inception;
@@ -15,6 +18,7 @@ mod initial;
 mod layout;
 mod load;
 mod model;
+mod names;
 mod norm;
 mod parameter;
 mod positions;
@@ -22,17 +26,18 @@ mod resnet;
 mod state_dict;
 mod trace;
 mod transformer;
+mod vgg;
 mod vit;
 mod weights;
 mod zoo;
 
 pub use autoencoder::build_autoencoder;
+pub use build::{build, build_on, build_unshrunk, build_with_auxiliary};
+pub use copies::Copies;
 pub use error::ModelError;
 pub use forward::{Activation, AuxiliaryLogits, Pass};
 pub use load::{HeadPolicy, LoadReport, Mismatch, Misshapen};
-pub use model::{
-    BuildSpec, Model, StageInfo, StageSummary, build, build_on, build_unshrunk, build_with_auxiliary,
-};
+pub use model::{BuildSpec, Model, StageInfo, StageSummary};
 pub use norm::{BatchNorm, BatchNormMode};
 pub use parameter::{Parameter, ParameterInfo, Role};
 pub use state_dict::{StateDict, read_header, read_safetensors};

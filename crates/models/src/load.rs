@@ -171,14 +171,15 @@ fn require(mismatch: &mut Mismatch, name: &str, expected: &[usize], found: Optio
 }
 
 impl Model {
-    /// Takes over every tensor of `weights`, or, on an error, none. Which parameters are trainable stays as it is. Position
-    /// embeddings of another number of patches are resampled from a square grid to the model's, bicubic with antialiasing.
+    /// Takes over every tensor of `weights`, or, on an error, none. Names are torchvision's, or those of another library that
+    /// the model's family lists. Which parameters are trainable stays as it is. Position embeddings of another number of
+    /// patches are resampled from a square grid to the model's, bicubic with antialiasing.
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] with all that is missing, unexpected, misshapen or not finite.
     pub fn load(&self, weights: &StateDict, policy: HeadPolicy) -> Result<LoadReport, ModelError> {
-        let found: Vec<(&str, &[usize])> =
-            weights.iter().map(|(name, tensor)| (name, tensor.dims())).collect();
+        let weights = &self.in_torchvisions_names(weights)?;
+        let found = names_and_shapes(weights);
         let blame = |mismatch: Mismatch| {
             let (model, origin) = (self.card().title.to_owned(), weights.origin().to_owned());
             Box::new(Mismatch { model, origin, ..mismatch })
@@ -215,6 +216,15 @@ impl Model {
             norm.set_batches_tracked(batches.unwrap_or(0));
         }
         Ok(LoadReport { parameters, head_redrawn: redraw, head_classes: head.classes })
+    }
+
+    fn in_torchvisions_names(&self, weights: &StateDict) -> candle_core::Result<StateDict> {
+        let known = self.architecture().in_torchvisions_names(&names_and_shapes(weights));
+        let mut dict = StateDict::new(weights.origin());
+        for ((_, tensor), (name, shape)) in weights.iter().zip(known) {
+            dict.insert(name, tensor.reshape(shape)?);
+        }
+        Ok(dict)
     }
 
     /// Every parameter and statistic in torchvision's names, shapes and element order, on the CPU.
@@ -259,6 +269,10 @@ impl Model {
         }
         Ok(dict)
     }
+}
+
+fn names_and_shapes(weights: &StateDict) -> Vec<(&str, &[usize])> {
+    weights.iter().map(|(name, tensor)| (name, tensor.dims())).collect()
 }
 
 /// Whether a tensor has the type its name asks for, and finite values.

@@ -1,4 +1,4 @@
-//! [`Model`]: an architecture with numbers. [`build`] makes one with PyTorch's initial values; its forward pass is in
+//! [`Model`]: an architecture with numbers. [`build`](crate::build()) makes one with PyTorch's initial values; its forward pass is in
 //! `forward.rs`, loading in `load.rs`. It trains nothing itself.
 
 use std::ops::Range;
@@ -9,14 +9,15 @@ use candle_core::{Device, Tensor};
 use frostline_kernels::Hwnc;
 use frostline_streams::Streams;
 
-use crate::architecture::{Architecture, ParameterSpec};
+use crate::architecture::Architecture;
+use crate::build::summarise;
+use crate::copies::Fold;
 use crate::error::ModelError;
 use crate::forward::{Activation, AuxiliaryLogits, Pass};
 use crate::norm::BatchNorm;
-use crate::parameter::{Parameter, ParameterInfo};
-use crate::trace::{Traced, smallest_side, trace};
-use crate::transformer::check_patches;
-use crate::zoo::{ModelCard, card};
+use crate::parameter::Parameter;
+use crate::trace::Traced;
+use crate::zoo::ModelCard;
 
 /// What a model is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,67 +70,8 @@ pub struct Model {
     stochastic_depth: AtomicU32,
 }
 
-/// Builds the model `name` on the CPU, with the initial values that `torchvision.models` gives it. Taps of convolutions
-/// that reach no pixel at this resolution are left out of the computation, which changes no output and no gradient;
-/// [`Parameter::torch_values`] has them. Auxiliary heads are left out, as from torchvision's pretrained models.
-///
-/// # Errors
-/// [`ModelError::Unknown`]; [`ModelError::TooSmall`] with the smallest resolution that works; [`ModelError::Patches`] with
-/// the nearest ones; [`ModelError::Input`] for no classes.
-pub fn build(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
-    build_on(name, spec, &Device::Cpu)
-}
-
-/// [`build`] on another device.
-///
-/// # Errors
-/// As [`build`], and where the device fails.
-pub fn build_on(name: &str, spec: &BuildSpec, device: &Device) -> Result<Model, ModelError> {
-    let card = card(name)?;
-    let (architecture, traced) = plan(card, spec.classes, spec.height, spec.width)?;
-    assemble_shrunk(card, architecture, traced, spec, device)
-}
-
-/// Gives an architecture its numbers, without the taps that reach no pixel.
-pub(crate) fn assemble_shrunk(
-    card: &'static ModelCard,
-    mut architecture: Architecture,
-    traced: Vec<Traced>,
-    spec: &BuildSpec,
-    device: &Device,
-) -> Result<Model, ModelError> {
-    for stage in &traced {
-        architecture.shrink(&stage.live_taps);
-    }
-    assemble(card, architecture, traced, spec, device)
-}
-
-/// [`build`] with the auxiliary heads that the model has, for training from scratch: torchvision's `aux_logits=True`. They
-/// are left out where one of them has no output at this resolution, as Inception v3's has none below 299 pixels.
-///
-/// # Errors
-/// As [`build`].
-pub fn build_with_auxiliary(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
-    let card = card(name)?;
-    let architecture = (card.architecture)(spec.classes);
-    match trace(&architecture, spec.height, spec.width) {
-        Ok(traced) if spec.classes > 0 => assemble_shrunk(card, architecture, traced, spec, &Device::Cpu),
-        _ => build(name, spec),
-    }
-}
-
-/// [`build`] with every tap of every convolution, also those that reach no pixel at this resolution: what the shrunk
-/// network is held against.
-///
-/// # Errors
-/// As [`build`].
-pub fn build_unshrunk(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
-    let card = card(name)?;
-    let (architecture, traced) = plan(card, spec.classes, spec.height, spec.width)?;
-    assemble(card, architecture, traced, spec, &Device::Cpu)
-}
-
-fn assemble(
+/// Gives an architecture its numbers.
+pub(crate) fn assemble(
     card: &'static ModelCard,
     architecture: Architecture,
     traced: Vec<Traced>,
@@ -162,93 +104,25 @@ fn assemble(
     })
 }
 
-impl ModelCard {
-    /// Per stage: parameters, multiply-adds and output at a resolution, without building the model.
+impl Model {
+    /// Has linear layers that meet copies of pixels, as adaptive pooling makes them, store and train the sums of their
+    /// weights: the same function, with as many times less work and memory as there are copies. [`Copies`](crate::Copies)
+    /// says how an optimizer treats them, and which recipe rules it out; [`Parameter::torch_values`] spreads the sums again.
+    /// Gives the number of parameters that are now sums; a model that is folded stays so.
     ///
     /// # Errors
-    /// [`ModelError::TooSmall`] with the smallest resolution that works; [`ModelError::Patches`] with the nearest ones;
-    /// [`ModelError::Input`] for no classes.
-    pub fn summary(
-        &self,
-        classes: usize,
-        height: usize,
-        width: usize,
-    ) -> Result<Vec<StageSummary>, ModelError> {
-        let (architecture, traced) = plan(self, classes, height, width)?;
-        Ok(summarise(&architecture, &traced))
+    /// Where the weights cannot be read from their device.
+    pub fn fold(&mut self) -> Result<usize, ModelError> {
+        let folds: Vec<Fold> = self.traced.iter().flat_map(|stage| &stage.folds).copied().collect();
+        for fold in &folds {
+            let parameter = &mut self.parameters[fold.weight.0];
+            if parameter.copies().is_none() {
+                *parameter = Arc::new(parameter.in_layout(fold.layout(parameter.layout()))?);
+                self.architecture.fold(*fold);
+            }
+        }
+        Ok(folds.len())
     }
-
-    /// The parameters in the model's order, without building it and without auxiliary heads; position embeddings are those
-    /// of the published weights' resolution.
-    pub fn parameters(&self, classes: usize) -> Vec<ParameterInfo> {
-        let info = |spec: ParameterSpec| ParameterInfo {
-            elements: spec.shape.iter().product(),
-            name: spec.name,
-            stage: spec.stage,
-            role: spec.role,
-        };
-        self.without_auxiliary(classes).parameters.into_iter().map(info).collect()
-    }
-
-    /// The least side in pixels of an image that the model takes, square or not.
-    pub fn smallest_side(&self) -> Option<usize> {
-        smallest_side(&self.without_auxiliary(1))
-    }
-}
-
-/// The architecture without auxiliary heads, and its trace at a resolution, with the position embeddings of that resolution.
-fn plan(
-    card: &ModelCard,
-    classes: usize,
-    height: usize,
-    width: usize,
-) -> Result<(Architecture, Vec<Traced>), ModelError> {
-    if classes == 0 {
-        return Err(ModelError::Input(format!("{} needs at least one class", card.title)));
-    }
-    let mut architecture = card.without_auxiliary(classes);
-    let traced = traced(card, &mut architecture, height, width)?;
-    Ok((architecture, traced))
-}
-
-/// [`trace`] with its failure as an error of the model; the architecture takes the position embeddings of the resolution.
-pub(crate) fn traced(
-    card: &ModelCard,
-    architecture: &mut Architecture,
-    height: usize,
-    width: usize,
-) -> Result<Vec<Traced>, ModelError> {
-    if let Some(patch) = architecture.patch() {
-        check_patches(card.title, patch, height, width)?;
-    }
-    let traced = trace(architecture, height, width).map_err(|failure| ModelError::TooSmall {
-        title: card.title,
-        height,
-        width,
-        stage: failure.stage,
-        layer: failure.layer,
-        map: failure.input,
-        smallest: smallest_side(architecture),
-    })?;
-    traced.iter().for_each(|stage| architecture.place(&stage.grids));
-    Ok(traced)
-}
-
-fn summarise(architecture: &Architecture, traced: &[Traced]) -> Vec<StageSummary> {
-    let stages = architecture.stages.iter().zip(traced).enumerate();
-    stages
-        .map(|(index, (stage, traced))| StageSummary {
-            name: stage.name.to_owned(),
-            parameters: architecture
-                .parameters
-                .iter()
-                .filter(|parameter| parameter.stage == index)
-                .map(|parameter| parameter.shape.iter().product::<usize>())
-                .sum(),
-            multiply_adds: traced.multiply_adds,
-            output: (traced.output.height, traced.output.width, traced.output.channels),
-        })
-        .collect()
 }
 
 impl Model {
@@ -369,7 +243,7 @@ impl Model {
     }
 
     /// As [`Model::forward_range`], with what the auxiliary heads on these stages give, in order: in a training pass of a
-    /// model that has them ([`build_with_auxiliary`]), else nothing.
+    /// model that has them ([`build_with_auxiliary`](crate::build_with_auxiliary)), else nothing.
     ///
     /// # Errors
     /// As [`Model::forward_range`].
@@ -400,7 +274,7 @@ impl Model {
         }
         for stage in stages {
             x = self
-                .fold(&stage.layers, x, pass, auxiliary.as_deref_mut())
+                .run_layers(&stage.layers, x, pass, auxiliary.as_deref_mut())
                 .map_err(|source| ModelError::Stage { stage: stage.name.to_owned(), source })?;
         }
         Ok(x)

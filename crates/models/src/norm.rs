@@ -118,12 +118,12 @@ impl BatchNorm {
         self.batches.store(batches, Ordering::Relaxed);
     }
 
-    /// `[relu](norm(conv(x)) [+ residual])`. With `training`, in mode `Batch`, by the batch's statistics, which then move
+    /// `[relu](norm(conv(x)) [+ residual])` for a convolution's weight and bias. With `training`, in mode `Batch`, by the batch's statistics, which then move
     /// the running ones; else by the running ones.
     pub(crate) fn after_conv(
         &self,
         x: &Hwnc,
-        conv_weight: &Tensor,
+        (weight, bias): (&Tensor, Option<&Tensor>),
         conv: ConvSpec,
         residual: Option<&Hwnc>,
         relu: bool,
@@ -136,7 +136,7 @@ impl BatchNorm {
         let running = (!training || self.mode() == BatchNormMode::Running).then_some(running);
         let spec = NormSpec { eps: self.epsilon, relu };
         let norm = Normalisation { gamma, beta, running, spec };
-        let (y, statistics) = conv_norm(x, conv_weight, conv, norm, residual)?;
+        let (y, statistics) = conv_norm(x, weight, bias, conv, norm, residual)?;
         if let Some(statistics) = statistics {
             update_running(&self.running_mean, &self.running_variance, &statistics, MOMENTUM)?;
             self.batches.fetch_add(1, Ordering::Relaxed);

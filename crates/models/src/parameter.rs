@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor, Var};
 use frostline_streams::Streams;
 
 use crate::architecture::ParameterSpec;
+use crate::copies::Copies;
 use crate::layout::Layout;
 use crate::positions::{resample, square};
 
@@ -46,16 +47,36 @@ pub struct Parameter {
     var: Var,
     /// torchvision's tensor as it was loaded or drawn, where some of its numbers are not stored in `var`.
     whole: Mutex<Option<Vec<f32>>>,
+    copies: Option<Copies>,
     trainable: AtomicBool,
 }
 
 impl Parameter {
     pub(crate) fn new(spec: ParameterSpec, streams: Streams, device: &Device) -> candle_core::Result<Self> {
         let torch = initial_values(&spec, streams);
+        Self::of_torch(spec, torch, device)
+    }
+
+    fn of_torch(spec: ParameterSpec, torch: Vec<f32>, device: &Device) -> candle_core::Result<Self> {
         let native = spec.layout.to_native(&torch);
         let var = Var::from_vec(native, spec.layout.native_shape(&spec.shape), device)?;
         let whole = Mutex::new(spec.layout.is_shrunk().then_some(torch));
-        Ok(Self { spec, var, whole, trainable: AtomicBool::new(true) })
+        let copies = spec.layout.copies();
+        let copies = (copies > 1).then(|| Copies::new(copies, device)).transpose()?;
+        Ok(Self { spec, var, whole, copies, trainable: AtomicBool::new(true) })
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.spec.layout
+    }
+
+    /// The same parameter in another layout.
+    pub(crate) fn in_layout(&self, layout: Layout) -> candle_core::Result<Self> {
+        let torch = self.torch_values()?.flatten_all()?.to_vec1()?;
+        let parameter =
+            Self::of_torch(ParameterSpec { layout, ..self.spec.clone() }, torch, self.var.device())?;
+        parameter.set_trainable(self.trainable());
+        Ok(parameter)
     }
 
     /// torchvision's name, for instance `layer1.0.conv1.weight`.
@@ -89,6 +110,11 @@ impl Parameter {
         &self.var
     }
 
+    /// What to know to train it where its numbers are sums; none where they are torchvision's own.
+    pub fn copies(&self) -> Option<&Copies> {
+        self.copies.as_ref()
+    }
+
     /// Whether a training pass tracks it; true when built.
     pub fn trainable(&self) -> bool {
         self.trainable.load(Ordering::Relaxed)
@@ -109,7 +135,7 @@ impl Parameter {
         if self.trainable() { self.var.as_tensor().clone() } else { self.detached() }
     }
 
-    /// Copies `values` (in the kernels' layout) into the variable.
+    /// Copies `values` (in the kernels' layout) into the variable. Where numbers are sums, how their parts differ stays.
     ///
     /// # Errors
     /// Where shape, type or device differ.
@@ -118,24 +144,38 @@ impl Parameter {
     }
 
     /// A tensor that lies as this parameter does (its gradient, an optimizer's state), in torchvision's shape and order,
-    /// on the CPU; zero where no number is stored.
+    /// on the CPU; zero where no number is stored. Where numbers are sums, each copy gets that of its sum, whose gradient is
+    /// its own.
     ///
     /// # Errors
     /// Where the tensor has another size or type, or cannot be read from its device.
     pub fn to_torch(&self, native: &Tensor) -> candle_core::Result<Tensor> {
-        self.put_over(native, vec![0.0; self.elements()])
+        let native = self.lying_alike(native)?;
+        let mut torch = vec![0.0; self.elements()];
+        self.spec.layout.put_over(&native, &mut torch);
+        Tensor::from_vec(torch, self.shape(), &Device::Cpu)
     }
 
     /// The values in torchvision's shape and order, on the CPU; those that are not stored are as they were loaded or drawn.
+    /// Where sums are stored, their change is spread over what they are sums of.
     ///
     /// # Errors
     /// Where they cannot be read from their device.
     pub fn torch_values(&self) -> candle_core::Result<Tensor> {
-        let whole = self.whole().clone().unwrap_or_else(|| vec![0.0; self.elements()]);
-        self.put_over(&self.detached(), whole)
+        let mut torch = self.whole().clone().unwrap_or_else(|| vec![0.0; self.elements()]);
+        let native = self.lying_alike(&self.detached())?;
+        match &self.copies {
+            Some(copies) => {
+                let factor = copies.factor().as_tensor().to_vec1::<f32>()?[0];
+                self.spec.layout.spread_over(&native, factor, &mut torch);
+            }
+            None => self.spec.layout.put_over(&native, &mut torch),
+        }
+        Tensor::from_vec(torch, self.shape(), &Device::Cpu)
     }
 
-    fn put_over(&self, native: &Tensor, mut torch: Vec<f32>) -> candle_core::Result<Tensor> {
+    /// The numbers of a tensor that lies as this parameter does.
+    fn lying_alike(&self, native: &Tensor) -> candle_core::Result<Vec<f32>> {
         if native.elem_count() != self.var.elem_count() {
             candle_core::bail!(
                 "{}: {:?} does not lie as {:?}",
@@ -144,14 +184,16 @@ impl Parameter {
                 self.var.shape()
             );
         }
-        self.spec.layout.put_over(&native.flatten_all()?.to_vec1::<f32>()?, &mut torch);
-        Tensor::from_vec(torch, self.shape(), &Device::Cpu)
+        native.flatten_all()?.to_vec1()
     }
 
     /// Copies values in torchvision's order into the variable.
     pub(crate) fn set_torch(&self, torch: &[f32]) -> candle_core::Result<()> {
         if let Some(whole) = &mut *self.whole() {
             whole.copy_from_slice(torch);
+        }
+        if let Some(copies) = &self.copies {
+            copies.factor().set(&copies.factor().ones_like()?)?;
         }
         let native = self.spec.layout.to_native(torch);
         self.set(&Tensor::from_vec(native, self.var.shape(), self.var.device())?)

@@ -3,7 +3,8 @@
 //! and 1x1, with the stride on the 3x3. `resnet18-cifar` has a 3x3 stem of stride 1 and no pool, for images of 32x32 (the
 //! paper's section 4.2). Stages: stem, layer1 … layer4, head. This file only describes them.
 
-use crate::architecture::{Architecture, Builder, Conv, ConvNorm, Layer, Residual, Window};
+use crate::architecture::{Architecture, Conv, ConvNorm, Layer, Residual, Window};
+use crate::builder::Builder;
 use crate::initial::Initial;
 use crate::zoo::{ModelCard, Normalisation, PinnedWeights};
 

@@ -4,6 +4,7 @@
 use frostline_kernels::{conv_output, pool_output};
 
 use crate::architecture::{Architecture, Conv, Layer, ParameterId, Window};
+use crate::copies::Fold;
 use crate::layout::LiveTaps;
 
 /// The sides that are tried when the smallest is sought; every model takes one of them.
@@ -27,6 +28,8 @@ pub(crate) struct Traced {
     pub(crate) live_taps: Vec<(ParameterId, LiveTaps)>,
     /// Position embeddings, and the rows and columns of patches that they are of.
     pub(crate) grids: Vec<(ParameterId, (usize, usize))>,
+    /// The linear layers that meet copies of pixels.
+    pub(crate) folds: Vec<Fold>,
 }
 
 /// What is added up over the layers of a stage.
@@ -35,6 +38,7 @@ struct Costs {
     multiply_adds: u64,
     live_taps: Vec<(ParameterId, LiveTaps)>,
     grids: Vec<(ParameterId, (usize, usize))>,
+    folds: Vec<Fold>,
 }
 
 /// A layer that has no output at the resolution.
@@ -60,8 +64,8 @@ pub(crate) fn trace(
             layer: layer.to_owned(),
             input: (input.height, input.width),
         })?;
-        let Costs { multiply_adds, live_taps, grids } = costs;
-        stages.push(Traced { output: extent, multiply_adds, live_taps, grids });
+        let Costs { multiply_adds, live_taps, grids, folds } = costs;
+        stages.push(Traced { output: extent, multiply_adds, live_taps, grids, folds });
     }
     Ok(stages)
 }
@@ -76,7 +80,10 @@ pub(crate) fn smallest_side(architecture: &Architecture) -> Option<usize> {
 type Output<'a> = Result<Extent, (&'a str, Extent)>;
 
 fn fold<'a>(layers: &'a [Layer], input: Extent, costs: &mut Costs) -> Output<'a> {
-    layers.iter().try_fold(input, |extent, layer| step(layer, extent, costs))
+    layers.iter().enumerate().try_fold(input, |extent, (index, layer)| {
+        costs.folds.extend(Fold::at(&layers[index..], extent));
+        step(layer, extent, costs)
+    })
 }
 
 fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Output<'a> {
@@ -202,6 +209,14 @@ mod tests {
             ("resnet101", 224, 7.801, 44_549_160, 1),
             ("resnet152", 224, 11.514, 60_192_808, 1),
             ("alexnet", 224, 0.714, 61_100_840, 63),
+            ("vgg11", 224, 7.609, 132_863_336, 32),
+            ("vgg13", 224, 11.308, 133_047_848, 32),
+            ("vgg16", 224, 15.470, 138_357_544, 32),
+            ("vgg19", 224, 19.632, 143_667_240, 32),
+            ("vgg11_bn", 224, 7.609, 132_868_840, 32),
+            ("vgg13_bn", 224, 11.308, 133_053_736, 32),
+            ("vgg16_bn", 224, 15.470, 138_365_992, 32),
+            ("vgg19_bn", 224, 19.632, 143_678_248, 32),
             ("googlenet", 224, 1.498, 6_624_904, 15),
             ("inception-v3", 299, 5.713, 23_834_568, 75),
         ] {

@@ -1,7 +1,8 @@
 //! The layers of vision transformers as descriptions: [`PatchEmbed`], [`TransformerBlock`], [`LayerNorm`], and how a
 //! [`Builder`] registers them, with timm's names, order and initial values. Their forward pass is in `forward/`.
 
-use crate::architecture::{Builder, Conv, Linear, ParameterId, Window};
+use crate::architecture::{Conv, Linear, ParameterId, Window};
+use crate::builder::Builder;
 use crate::error::ModelError;
 use crate::initial::Initial;
 use crate::layout::{Layout, LiveTaps};

@@ -2,7 +2,8 @@
 //! arXiv:2012.12877), as timm has them. Stages: embed (patches, class token, positions), block1 … block12, the last with
 //! the final norm, and the linear head on the class token. This file only describes them.
 
-use crate::architecture::{Architecture, Builder, Layer};
+use crate::architecture::{Architecture, Layer};
+use crate::builder::Builder;
 use crate::transformer::Widths;
 use crate::zoo::{ModelCard, Normalisation, PinnedWeights};
 

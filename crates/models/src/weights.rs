@@ -224,16 +224,19 @@ pub fn resolve_file(card: &ModelCard, source: &WeightsSource, path: &Path) -> Re
 /// Compares the names and shapes in a file's header with the model's, before anything is trained.
 fn check(card: &ModelCard, path: &Path, origin: &str) -> Result<(), ModelError> {
     let header = read_header(path)?;
-    let found: Vec<(&str, &[usize])> =
-        header.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
     let architecture = card.without_auxiliary(1);
-    match compare(&architecture, &found, HeadPolicy::KeepIfFits) {
+    let header = architecture.in_torchvisions_names(&borrowed(&header));
+    match compare(&architecture, &borrowed(&header), HeadPolicy::KeepIfFits) {
         Ok(_) => Ok(()),
         Err(mismatch) => {
             let (model, origin) = (card.title.to_owned(), origin.to_owned());
             Err(Box::new(Mismatch { model, origin, ..mismatch }).into())
         }
     }
+}
+
+fn borrowed(header: &[(String, Vec<usize>)]) -> Vec<(&str, &[usize])> {
+    header.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect()
 }
 
 /// SHA-256 in hexadecimal, and size in bytes.

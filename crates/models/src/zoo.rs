@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::inception::{googlenet, v3};
-use crate::{alexnet, resnet, vit};
+use crate::{alexnet, resnet, vgg, vit};
 
 /// What there is to know about a model before it is built.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ impl ModelCard {
     }
 }
 
-static ZOO: [ModelCard; 18] = [
+static ZOO: [ModelCard; 26] = [
     resnet::RESNET18,
     resnet::RESNET34,
     resnet::RESNET50,
@@ -78,6 +78,14 @@ static ZOO: [ModelCard; 18] = [
     resnet::RESNET152,
     resnet::RESNET18_CIFAR,
     alexnet::ALEXNET,
+    vgg::VGG11,
+    vgg::VGG13,
+    vgg::VGG16,
+    vgg::VGG19,
+    vgg::VGG11_BN,
+    vgg::VGG13_BN,
+    vgg::VGG16_BN,
+    vgg::VGG19_BN,
     googlenet::GOOGLENET,
     v3::INCEPTION_V3,
     vit::VIT_TINY_PATCH4,
@@ -166,6 +174,7 @@ mod tests {
             ("AlexNet", Some("alexnet")),
             ("resnet43", Some("resnet34")),
             ("ViT-Tiny-patch16", Some("vit_tiny_patch16")),
+            ("VGG-16-BN", Some("vgg16_bn")),
         ] {
             assert_eq!(card(name).unwrap_err().nearest, nearest);
         }

@@ -16,6 +16,7 @@ fn initial_values_have_pytorchs_moments() {
     let files = [
         include_str!("fixtures/golden.json"),
         include_str!("fixtures/inception.json"),
+        include_str!("fixtures/vgg.json"),
         include_str!("fixtures/transformers.json"),
     ];
     let read = |text| serde_json::from_str::<Golden>(text).unwrap().initial;

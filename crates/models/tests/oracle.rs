@@ -1,9 +1,9 @@
-//! A second oracle for inference: candle-transformers' ResNet and vision transformer, which compute with candle's own
+//! A second oracle for inference: candle-transformers' ResNet, VGG and vision transformer, which compute with candle's own
 //! operations, in NCHW.
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::{Module, VarBuilder};
-use candle_transformers::models::{resnet, vit};
+use candle_nn::{Module, ModuleT, VarBuilder};
+use candle_transformers::models::{resnet, vgg, vit};
 use frostline_kernels::Hwnc;
 use frostline_models::{BuildSpec, Model, Pass, build};
 
@@ -86,17 +86,47 @@ fn vision_transformers_agree_with_candle_transformers() {
     }
 }
 
+/// candle-transformers puts a ReLU behind the logits, and reads timm's keys.
+#[test]
+fn a_vgg_agrees_with_candle_transformers() {
+    let model = build("vgg19", &BuildSpec { classes: 1000, height: 224, width: 224, seed: 9 }).unwrap();
+    let values = (0..224 * 224 * 3).map(|i| ((i * 53 % 97) as f32 - 48.0) / 30.0).collect();
+    let x = Hwnc::from_vec(values, (224, 224, 1, 3), &Device::Cpu).unwrap();
+
+    let timms = |name: &str, tensor: &candle_core::Tensor| {
+        let (module, part) = name.rsplit_once('.').unwrap();
+        let (module, shape) = match module {
+            "classifier.0" => ("pre_logits.fc1", vec![4096, 512, 7, 7]),
+            "classifier.3" => ("pre_logits.fc2", vec![4096, 4096, 1, 1]),
+            "classifier.6" => ("head.fc", vec![1000, 4096]),
+            other => (other, tensor.dims().to_vec()),
+        };
+        let shape = if part == "bias" { tensor.dims().to_vec() } else { shape };
+        (format!("{module}.{part}"), tensor.reshape(shape).unwrap())
+    };
+    let tensors = model.state_dict().unwrap().iter().map(|(n, t)| timms(n, t)).collect();
+    let builder = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let image = x.to_nchw().unwrap().squeeze(0).unwrap().contiguous().unwrap();
+    let theirs = vgg::Vgg::new(builder, vgg::Models::Vgg19).unwrap().forward_t(&image, false).unwrap();
+    let ours = model.forward(&x, &Pass::Evaluate).unwrap().relu().unwrap();
+    close("vgg19 224x224", &ours, &theirs);
+}
+
 fn images(height: usize, width: usize) -> Hwnc {
     let values = (0..height * width * 2 * 3).map(|i| ((i * 53 % 97) as f32 - 48.0) / 30.0).collect();
     Hwnc::from_vec(values, (height, width, 2, 3), &Device::Cpu).unwrap()
 }
 
 fn agree(model: &Model, x: &Hwnc, theirs: &Tensor) {
+    let name = format!("{} {}x{}", model.name(), x.height(), x.width());
+    close(&name, &model.forward(x, &Pass::Evaluate).unwrap(), theirs);
+}
+
+fn close(name: &str, ours: &Tensor, theirs: &Tensor) {
     let numbers = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let (ours, theirs) = (numbers(&model.forward(x, &Pass::Evaluate).unwrap()), numbers(theirs));
+    let (ours, theirs) = (numbers(ours), numbers(theirs));
     let scale = theirs.iter().fold(0.0f32, |a, b| a.max(b.abs()));
     let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f32::max);
-    let (name, height, width) = (model.name(), x.height(), x.width());
-    println!("{name} {height}x{width}: {worst:.1e} from candle-transformers");
+    println!("{name}: {worst:.1e} from candle-transformers");
     assert!(worst < 2e-5, "{name}: {worst}");
 }

@@ -1,10 +1,10 @@
-//! The shrunk network is held to the unshrunk one: outputs, gradients, twenty steps of each optimizer, and what is
-//! written to a file afterwards.
+//! The shrunk network is held to the unshrunk one, and the folded to the whole: outputs, gradients, twenty steps of each
+//! optimizer, and what is written to a file afterwards.
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, State, adam, sgd};
-use frostline_kernels::{Gradients, Hwnc, Tape, cross_entropy};
-use frostline_models::{BuildSpec, Model, ModelError, Pass, build, build_unshrunk};
+use frostline_kernels::{Gradient, Gradients, Hwnc, Tape, cross_entropy};
+use frostline_models::{BuildSpec, HeadPolicy, Model, ModelError, Parameter, Pass, build, build_unshrunk};
 use frostline_streams::Streams;
 
 const BATCH: usize = 5;
@@ -84,45 +84,65 @@ fn resnet18_at_32_stores_what_sees_data() {
     assert_eq!(stored(&whole) - stored(&shrunk), dropped);
 }
 
-/// Twenty steps of an optimizer without weight decay, which would shrink also what sees no data.
-fn twenty_steps(model: &Model, mut update: impl FnMut(usize, &Model, &Gradients)) -> Vec<f32> {
+/// What an optimizer moves: variables with their gradients, and of how many numbers each of theirs is the sum.
+fn moved(model: &Model, gradients: &Gradients) -> Vec<(Var, Gradient, usize)> {
+    let mut moved = Vec::new();
+    for parameter in model.parameters() {
+        let gradient = gradients.get(parameter.var()).unwrap().clone();
+        let count = parameter.copies().map_or(1, |copies| copies.count());
+        moved.push((parameter.var().clone(), gradient, count));
+        if let Some(copies) = parameter.copies() {
+            let nothing = copies.factor().zeros_like().unwrap();
+            moved.push((copies.factor().clone(), nothing.into(), 1));
+        }
+    }
+    moved
+}
+
+/// The losses of twenty steps of an optimizer.
+fn twenty_steps(model: &Model, mut update: impl FnMut(usize, &[(Var, Gradient, usize)])) -> Vec<f32> {
     let step = |step| {
         let (loss, gradients) = gradients(model, step % 3);
-        update(step, model, &gradients);
+        update(step, &moved(model, &gradients));
         loss
     };
     (0..20).map(step).collect()
 }
 
-fn sgd_steps(model: &Model) -> Vec<f32> {
-    let mut velocities: Vec<Option<State>> = model.parameters().iter().map(|_| None).collect();
-    let step = SgdStep { lr: 0.01, momentum: 0.9, nesterov: true, weight_decay: 0.0, grad_scale: 1.0 };
-    twenty_steps(model, |_, model, gradients| {
-        for (parameter, velocity) in model.parameters().iter().zip(&mut velocities) {
-            sgd(parameter.var(), gradients.get(parameter.var()).unwrap(), velocity, &step).unwrap();
+fn sgd_steps(model: &Model, weight_decay: f64) -> Vec<f32> {
+    let mut velocities: Vec<Option<State>> = Vec::new();
+    let step = SgdStep { lr: 0.01, momentum: 0.9, nesterov: true, weight_decay, grad_scale: 1.0 };
+    twenty_steps(model, |_, moved| {
+        velocities.resize(moved.len(), None);
+        for ((var, gradient, count), velocity) in moved.iter().zip(&mut velocities) {
+            sgd(var, gradient, velocity, &step.of_sum(*count)).unwrap();
         }
     })
 }
 
-fn adam_steps(model: &Model, decoupled: bool) -> Vec<f32> {
-    let zeros = |p: &std::sync::Arc<frostline_models::Parameter>| Moments::zeros_like(p.var()).unwrap();
-    let mut moments: Vec<Moments> = model.parameters().iter().map(zeros).collect();
-    twenty_steps(model, |step, model, gradients| {
-        let weight_decay = if decoupled { 0.05 } else { 0.0 };
+fn adam_steps(model: &Model, weight_decay: f64) -> Vec<f32> {
+    let mut moments: Vec<Moments> = Vec::new();
+    twenty_steps(model, |step, moved| {
+        let decoupled = weight_decay != 0.0;
         let (lr, beta1, beta2, eps) = (1e-4, 0.9, 0.999, 1e-8);
         let step = step as u64 + 1;
         let step = AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled, step, grad_scale: 1.0 };
-        for (parameter, moments) in model.parameters().iter().zip(&mut moments) {
-            adam(parameter.var(), gradients.get(parameter.var()).unwrap(), moments, &step).unwrap();
+        if moments.is_empty() {
+            moments = moved.iter().map(|(var, ..)| Moments::zeros_like(var).unwrap()).collect();
+        }
+        for ((var, gradient, count), moments) in moved.iter().zip(&mut moments) {
+            adam(var, gradient, moments, &step.of_sum(*count)).unwrap();
         }
     })
 }
 
+/// Training without weight decay, which would shrink also what sees no data, or with AdamW's.
+const TRAININGS: [fn(&Model) -> Vec<f32>; 3] =
+    [|model| sgd_steps(model, 0.0), |model| adam_steps(model, 0.0), |model| adam_steps(model, 0.05)];
+
 #[test]
 fn twenty_steps_of_each_optimizer_stay_together() {
-    for train in
-        [sgd_steps, |model: &Model| adam_steps(model, false), |model: &Model| adam_steps(model, true)]
-    {
+    for train in TRAININGS {
         let (shrunk, whole) = pair("resnet18", 32, 32);
         for (step, (ours, theirs)) in train(&shrunk).iter().zip(train(&whole)).enumerate() {
             assert!((ours - theirs).abs() < 0.01 * theirs.abs().max(0.1), "step {step}: {ours} and {theirs}");
@@ -134,12 +154,88 @@ fn twenty_steps_of_each_optimizer_stay_together() {
 fn a_file_has_every_tensor_and_what_saw_no_data_is_as_it_was() {
     let (shrunk, whole) = pair("resnet18", 32, 32);
     let before = whole.state_dict().unwrap();
-    sgd_steps(&shrunk);
+    sgd_steps(&shrunk, 0.0);
     let after = shrunk.state_dict().unwrap();
     let name = "layer4.1.conv2.weight";
     let (before, after) = (numbers(before.get(name).unwrap()), numbers(after.get(name).unwrap()));
     for (index, (before, after)) in before.iter().zip(&after).enumerate() {
         // The tap in the middle of nine.
         assert_eq!(before != after, index % 9 == 4, "value {index}");
+    }
+}
+
+/// A folded VGG-11, and the whole one with the same numbers.
+fn folded(height: usize, width: usize) -> (Model, Model) {
+    let (mut folded, whole) = pair("vgg11", height, width);
+    assert_eq!(folded.fold().unwrap(), 1);
+    assert_eq!(folded.fold().unwrap(), 1, "a model that is folded stays so");
+    (folded, whole)
+}
+
+const FC6: &str = "classifier.0.weight";
+
+fn parameter<'a>(model: &'a Model, name: &str) -> &'a Parameter {
+    model.parameters().iter().find(|parameter| parameter.name() == name).unwrap()
+}
+
+#[test]
+fn a_folded_vgg_gives_the_outputs_and_gradients_of_the_whole() {
+    for (height, width, sums) in [(32, 32, 1), (64, 40, 7)] {
+        let (folded, whole) = folded(height, width);
+        assert_eq!(parameter(&folded, FC6).var().dims(), [sums * 512, 4096]);
+        assert_eq!(parameter(&folded, FC6).copies().unwrap().count(), 49 / sums);
+        let logits =
+            |model: &Model| numbers(&model.forward(&images(height, width, 0), &Pass::Evaluate).unwrap());
+        assert!(difference(&logits(&folded), &logits(&whole)) < 1e-5);
+        let (ours, theirs) = (gradients(&folded, 0), gradients(&whole, 0));
+        assert!((ours.0 - theirs.0).abs() < 1e-5);
+        for (a, b) in folded.parameters().iter().zip(whole.parameters()) {
+            let a_gradient = numbers(&a.to_torch(&ours.1.get(a.var()).unwrap().tensor().unwrap()).unwrap());
+            let b_gradient = numbers(&b.to_torch(&theirs.1.get(b.var()).unwrap().tensor().unwrap()).unwrap());
+            let difference = difference(&a_gradient, &b_gradient);
+            assert!(difference < 2e-4, "{height}x{width}: {}: {difference}", a.name());
+        }
+        let fc6 = |model: &Model| numbers(&parameter(model, FC6).torch_values().unwrap());
+        assert!(fc6(&folded) == fc6(&whole), "what did not move is written as it was");
+    }
+}
+
+fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    let squares = numbers(a).into_iter().zip(numbers(b)).map(|(a, b)| f64::from(a - b).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+#[test]
+fn a_folded_vgg_trains_to_the_tensors_of_the_whole() {
+    let (folded, whole) = folded(32, 32);
+    let start = whole.state_dict().unwrap();
+    for train in [
+        |model: &Model| sgd_steps(model, 0.1),
+        |model: &Model| adam_steps(model, 0.0),
+        |model: &Model| adam_steps(model, 5.0),
+    ] {
+        for model in [&folded, &whole] {
+            model.load(&start, HeadPolicy::Keep).unwrap();
+        }
+        for (step, (ours, theirs)) in train(&folded).iter().zip(train(&whole)).enumerate() {
+            assert!((ours - theirs).abs() < 0.01 * theirs.abs().max(0.1), "step {step}: {ours} and {theirs}");
+        }
+        for (a, b) in folded.parameters().iter().zip(whole.parameters()) {
+            let (ours, theirs) = (a.torch_values().unwrap(), b.torch_values().unwrap());
+            assert_eq!(ours.dims(), b.shape());
+            let share = distance(&ours, &theirs) / distance(&theirs, start.get(a.name()).unwrap());
+            // Adam's steps are as large for the smallest gradients, which round differently everywhere.
+            let limit = if a.copies().is_some() { 5e-3 } else { 5e-2 };
+            assert!(share < limit, "{}: {share} of the way", a.name());
+        }
+        // What is written is the same function, whole or folded.
+        let logits = |model: &Model| numbers(&model.forward(&images(32, 32, 0), &Pass::Evaluate).unwrap());
+        let (trained, dict) = (logits(&folded), folded.state_dict().unwrap());
+        for model in [&whole, &folded] {
+            model.load(&dict, HeadPolicy::Keep).unwrap();
+            assert!(difference(&logits(model), &trained) < 1e-5);
+        }
+        let factor = parameter(&folded, FC6).copies().unwrap().factor();
+        assert_eq!(numbers(factor), [1.0]);
     }
 }

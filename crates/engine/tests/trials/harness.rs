@@ -9,20 +9,15 @@ use frostline_streams::Streams;
 
 const SIDE: usize = 16;
 
-fn digits() -> Dataset {
+fn digits(side: usize) -> Dataset {
     let cache = std::env::temp_dir();
     let hub = Hub::new(HubOptions { offline: true, ..HubOptions::standard(cache) }).unwrap();
     let prepared = frostline_data::prepare(&Source::Digits, &hub, &frostline_hub::Silent).unwrap();
-    frostline_data::open(&prepared, Some((SIDE, SIDE))).unwrap()
+    frostline_data::open(&prepared, Some((side, side))).unwrap()
 }
 
 pub(crate) fn recipe(epochs: usize) -> Recipe {
     Recipe { epochs, batch: 16, ..Recipe::default() }
-}
-
-fn model(dataset: &Dataset) -> Model {
-    build("resnet18", &BuildSpec { classes: dataset.classes.len(), height: SIDE, width: SIDE, seed: 3 })
-        .unwrap()
 }
 
 pub(crate) struct Trial {
@@ -32,11 +27,16 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
+    /// A ResNet-18 at 16x16.
     pub(crate) fn new(per_class: usize) -> Self {
-        let dataset = digits();
+        Self::of("resnet18", SIDE, per_class)
+    }
+
+    pub(crate) fn of(model: &str, side: usize, per_class: usize) -> Self {
+        let dataset = digits(side);
         let splits = frostline_data::split(&dataset, 0.25, Some(per_class), 3).unwrap();
-        let model = model(&dataset);
-        Self { dataset, splits, model }
+        let spec = BuildSpec { classes: dataset.classes.len(), height: side, width: side, seed: 3 };
+        Self { dataset, splits, model: build(model, &spec).unwrap() }
     }
 
     pub(crate) fn run(

@@ -59,19 +59,40 @@ pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     }
 }
 
+/// As [`crate::sum_copies`].
+pub fn sum_copies(weights: &Tensor, (h, w): (usize, usize), (rows, cols): (usize, usize)) -> Result<Tensor> {
+    let (inputs, c_out) = weights.dims2()?;
+    let channels = inputs / (h * w);
+    let copies = weights.reshape(vec![rows, h / rows, cols, w / cols, channels * c_out])?;
+    copies.sum((1, 3))?.reshape((rows * cols * channels, c_out))
+}
+
 /// As [`crate::conv_norm`].
 pub fn conv_norm(
     x: &Hwnc,
     weights: &Tensor,
+    bias: Option<&Tensor>,
     conv: ConvSpec,
     norm: Normalisation<'_>,
     residual: Option<&Hwnc>,
 ) -> Result<(Hwnc, Option<BatchStatistics>)> {
-    let z = conv2d(x, weights, None, conv)?;
     let Normalisation { gamma, beta, running, spec } = norm;
     match running {
-        None => batch_norm(&z, gamma, beta, residual, spec).map(|(y, statistics)| (y, Some(statistics))),
+        None => {
+            let z = conv2d(x, weights, None, conv)?;
+            // The bias cancels; less itself, it stays on the tape.
+            let beta = match bias {
+                Some(bias) => (beta + bias.sub(bias)?)?,
+                None => beta.clone(),
+            };
+            let (y, mut statistics) = batch_norm(&z, gamma, &beta, residual, spec)?;
+            if let Some(bias) = bias {
+                statistics.mean = (statistics.mean + bias.detach())?;
+            }
+            Ok((y, Some(statistics)))
+        }
         Some((mean, variance)) => {
+            let z = conv2d(x, weights, bias, conv)?;
             batch_norm_frozen(&z, gamma, beta, mean, variance, residual, spec).map(|y| (y, None))
         }
     }

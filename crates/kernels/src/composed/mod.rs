@@ -12,6 +12,7 @@ mod updates;
 
 pub use layers::{
     add_losses, concat_channels, conv_norm, conv2d, cross_entropy, linear, mean_squared_error, relu,
+    sum_copies,
 };
 pub use pooling::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use transformers::{add_images, attention, embed_tokens, gelu, layer_norm};

@@ -50,11 +50,10 @@ pub fn update_running(mean: &Var, variance: &Var, batch: &BatchStatistics, momen
 }
 
 impl BatchStatistics {
-    pub(crate) fn of(moments: &passes::Moments, count: usize) -> Result<Self> {
-        let channels = moments.mean.len();
+    pub(crate) fn of(mean: &[f64], variance: &[f64], count: usize) -> Result<Self> {
         Ok(Self {
-            mean: storage::tensor(single(&moments.mean), channels)?,
-            variance: storage::tensor(single(&moments.variance), channels)?,
+            mean: storage::tensor(single(mean), mean.len())?,
+            variance: storage::tensor(single(variance), variance.len())?,
             count,
         })
     }

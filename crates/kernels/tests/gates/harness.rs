@@ -146,7 +146,7 @@ pub(crate) fn batch_norm(
     let same = Tensor::eye(c, candle_core::DType::F32, &Device::Cpu)?.reshape((1, 1, c, c))?;
     let conv_norm =
         if composed { frostline_kernels::composed::conv_norm } else { frostline_kernels::conv_norm };
-    conv_norm(x, &same, ConvSpec::square(1, 0), norm, residual)
+    conv_norm(x, &same, None, ConvSpec::square(1, 0), norm, residual)
 }
 
 /// Pools of 1, 2 and 3 threads.

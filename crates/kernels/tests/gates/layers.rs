@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 use frostline_kernels::{
     Hwnc, Tape, composed, cross_entropy, dropout, flatten_hwc, linear, mean_squared_error, relu, relu_2d,
+    sum_copies,
 };
 use proptest::prelude::*;
 
@@ -48,6 +49,31 @@ fn check_squares(dims: &[usize], seed: u64) {
     });
 }
 
+fn check_copies(
+    (rows, cols): (usize, usize),
+    (high, wide): (usize, usize),
+    c: usize,
+    outputs: usize,
+    seed: u64,
+) {
+    let (h, w) = (rows * high, cols * wide);
+    hold(&Case {
+        name: format!("sums over {h}x{w} copies of {rows}x{cols}, {c} channels, {outputs} outputs"),
+        inputs: vec![Array::noise(&[h * w * c, outputs], seed)],
+        here: &|t| sum_copies(&t[0], (h, w), (rows, cols)),
+        composed: &|t| composed::sum_copies(&t[0], (h, w), (rows, cols)),
+        oracle: &|t| {
+            let mut sums = Array::zeros(&[rows * cols * c, outputs]);
+            for (index, weight) in t[0].values.iter().enumerate() {
+                let (pixel, rest) = (index / (c * outputs), index % (c * outputs));
+                let cell = pixel / w / high * cols + pixel % w / wide;
+                sums.values[cell * c * outputs + rest] += weight;
+            }
+            sums
+        },
+    });
+}
+
 proptest! {
     #![proptest_config(properties(48))]
     #[test]
@@ -57,6 +83,17 @@ proptest! {
         seed in 0u64..1_000_000,
     ) {
         check_linear(shape, with_bias, seed);
+    }
+
+    #[test]
+    fn sums_over_copies_of_random_shapes(
+        cells in (1usize..4, 1usize..4),
+        copies in (1usize..5, 1usize..5),
+        c in 1usize..9,
+        outputs in 1usize..20,
+        seed in 0u64..1_000_000,
+    ) {
+        check_copies(cells, copies, c, outputs, seed);
     }
 
     #[test]
@@ -92,6 +129,13 @@ fn linear_in_blocks_of_rows_and_columns() {
     check_linear((300, 24, 100), true, 1);
     check_linear((8, 16, 700), true, 2);
     check_linear((16, 16, 16), false, 3);
+}
+
+#[test]
+fn sums_over_copies_in_blocks() {
+    check_copies((1, 1), (7, 7), 70, 500, 1);
+    check_copies((7, 1), (1, 7), 3, 5, 2);
+    check_copies((1, 2), (3, 1), 1, 1, 3);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Optimizer updates against their definitions in double precision, and the norm of a gradient.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use candle_core::{Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, State, adam, sgd, squared_norm};
 use frostline_kernels::{Gradient, Tape, composed, linear};
@@ -184,5 +187,60 @@ fn the_gradient_of_a_linear_layer_gives_the_same_update_in_factors_and_whole() {
             numbers(&var)
         };
         assert_eq!(updated(gradient), updated(&whole.into()));
+    }
+}
+
+/// Parameters that start apart and have the same gradient; their sum, and how far they are from their mean.
+const COPIES: usize = 3;
+
+/// Steps each of some copies, and their sum, with the differences from the mean of the copies as one factor.
+fn hold_sum_to_copies(update: &dyn Fn(&Var, &Gradient, usize, u64)) {
+    let copies: Vec<Var> = (0..COPIES)
+        .map(|i| Var::from_tensor(&Array::noise(&[SIZE], 70 + i as u64).tensor()).unwrap())
+        .collect();
+    let mean = |vars: &[Var]| {
+        let all: Vec<Vec<f32>> = vars.iter().map(|var| numbers(var)).collect();
+        (0..SIZE)
+            .map(|i| all.iter().map(|v| f64::from(v[i])).sum::<f64>() / COPIES as f64)
+            .collect::<Vec<_>>()
+    };
+    let first = mean(&copies);
+    let apart = numbers(&copies[0]).iter().zip(&first).map(|(v, m)| f64::from(*v) - m).collect::<Vec<_>>();
+    let sum: Vec<f32> = first.iter().map(|mean| (mean * COPIES as f64) as f32).collect();
+    let sum = Var::from_vec(sum, SIZE, &candle_core::Device::Cpu).unwrap();
+    let factor = Var::ones(1, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+    let nothing = Gradient::from(Array::zeros(&[1]).tensor());
+    for step in 1..=STEPS {
+        let gradient = Gradient::from(gradient(step).tensor());
+        copies.iter().for_each(|copy| update(copy, &gradient, 1, step));
+        update(&sum, &gradient, COPIES, step);
+        update(&factor, &nothing, 1, step);
+    }
+    let last = mean(&copies);
+    let scaled: Vec<f64> = last.iter().map(|mean| mean * COPIES as f64).collect();
+    close("the sum", &numbers(&sum), &scaled);
+    let factor = f64::from(numbers(&factor)[0]);
+    let expected: Vec<f64> = last.iter().zip(&apart).map(|(mean, apart)| mean + factor * apart).collect();
+    close("a copy", &numbers(&copies[0]), &expected);
+}
+
+#[test]
+fn a_sum_takes_the_steps_of_its_copies() {
+    for (momentum, nesterov) in [(0.0, false), (0.9, false), (0.9, true)] {
+        let velocities = RefCell::new(HashMap::new());
+        hold_sum_to_copies(&|var, gradient, copies, _| {
+            let step = SgdStep { lr: 0.1, momentum, nesterov, weight_decay: 0.1, grad_scale: 0.5 };
+            let mut velocities = velocities.borrow_mut();
+            let velocity = velocities.entry(var.id()).or_insert(None);
+            sgd(var, gradient, velocity, &step.of_sum(copies)).unwrap();
+        });
+    }
+    for (weight_decay, decoupled) in [(0.0, false), (2.0, true)] {
+        let moments = RefCell::new(HashMap::new());
+        hold_sum_to_copies(&|var, gradient, copies, step| {
+            let mut moments = moments.borrow_mut();
+            let moments = moments.entry(var.id()).or_insert_with(|| Moments::zeros_like(var).unwrap());
+            adam(var, gradient, moments, &adam_step(weight_decay, decoupled, step).of_sum(copies)).unwrap();
+        });
     }
 }

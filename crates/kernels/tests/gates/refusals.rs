@@ -4,9 +4,9 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
     AttentionSpec, ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, add_images,
-    add_losses, attention, avg_pool2d, concat_channels, conv2d, cross_entropy, dropout, embed_tokens,
-    first_rows, layer_norm, linear, linear_add, linear_gelu, max_pool2d, mean_squared_error,
-    oihw_to_tap_major, rows_as, update_running,
+    add_losses, attention, avg_pool2d, concat_channels, conv_norm, conv2d, cross_entropy, dropout,
+    embed_tokens, first_rows, layer_norm, linear, linear_add, linear_gelu, max_pool2d, mean_squared_error,
+    oihw_to_tap_major, rows_as, sum_copies, update_running,
 };
 
 fn zeros(dims: &[usize]) -> Tensor {
@@ -70,6 +70,9 @@ fn batch_norm_needs_two_values_per_channel() {
     let x = map(2, 1, 1, 8);
     refused(apply(&x, &zeros(&[7]), None), &["gamma is [7]"]);
     refused(apply(&x, &vector, Some(&map(1, 2, 1, 8))), &["residual is (1, 2, 1, 8)"]);
+    let norm = Normalisation { gamma: &vector, beta: &vector, running: None, spec };
+    let (weights, bias, conv) = (zeros(&[1, 1, 8, 8]), zeros(&[9]), ConvSpec::square(1, 0));
+    refused(conv_norm(&x, &weights, Some(&bias), conv, norm, None), &["convolution's bias is [9]"]);
     let statistics =
         frostline_kernels::BatchStatistics { mean: vector.clone(), variance: vector.clone(), count: 1 };
     let running = Var::from_tensor(&vector).unwrap();
@@ -81,6 +84,9 @@ fn layers_and_layouts_name_their_shapes() {
     refused(linear(&zeros(&[2, 3]), &zeros(&[4, 5]), None), &["[4, 5]", "[2, 3]"]);
     refused(linear(&zeros(&[2, 4]), &zeros(&[4, 5]), Some(&zeros(&[4]))), &["bias is [4]", "5 outputs"]);
     refused(linear(&zeros(&[2, 4, 1]), &zeros(&[4, 5]), None), &["[N, C_in]"]);
+    refused(sum_copies(&zeros(&[98, 2]), (7, 7), (2, 1)), &["7x7 pixels", "2x1"]);
+    refused(sum_copies(&zeros(&[98, 2]), (7, 7), (0, 1)), &["7x7 pixels", "0x1"]);
+    refused(sum_copies(&zeros(&[90, 2]), (7, 7), (1, 1)), &["[90, 2]", "7x7 pixels"]);
     refused(dropout(&zeros(&[2, 3]), &zeros(&[3, 2])), &["mask is [3, 2]"]);
     refused(Hwnc::new(zeros(&[2, 3])), &["[H, W, N, C]", "[2, 3]"]);
     refused(Hwnc::from_vec(vec![0.0; 5], (1, 2, 3, 1), &Device::Cpu), &["5 values", "[1, 2, 3, 1]"]);

@@ -3,7 +3,8 @@
 //! behind it; head. The auxiliary heads hang on inception4, behind its first block and behind its fourth.
 
 use super::{AUXILIARY_WEIGHT, PIXEL, basic_conv, dropout, linear, max_pool, normal};
-use crate::architecture::{Architecture, Builder, Layer, Window};
+use crate::architecture::{Architecture, Layer, Window};
+use crate::builder::Builder;
 use crate::initial::Initial;
 use crate::zoo::{ModelCard, Normalisation, PinnedWeights};
 

@@ -4,7 +4,8 @@
 pub(crate) mod googlenet;
 pub(crate) mod v3;
 
-use crate::architecture::{Builder, ConvNorm, Layer, Linear, Window};
+use crate::architecture::{ConvNorm, Layer, Linear, Window};
+use crate::builder::Builder;
 use crate::initial::Initial;
 
 /// What torchvision's `BasicConv2d` adds to the variance.

@@ -3,7 +3,8 @@
 //! each with the block that leads to its map; head. The auxiliary head hangs at the end of mixed6.
 
 use super::{AUXILIARY_WEIGHT, PIXEL, avg_pool, basic_conv, dropout, linear, max_pool, normal};
-use crate::architecture::{Architecture, Builder, Layer, Window};
+use crate::architecture::{Architecture, Layer, Window};
+use crate::builder::Builder;
 use crate::zoo::{ModelCard, Normalisation};
 
 pub(crate) const INCEPTION_V3: ModelCard = ModelCard {

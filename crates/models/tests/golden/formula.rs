@@ -87,12 +87,15 @@ impl Digest {
 
     /// The worst relative difference from a tensor in torchvision's element order. Norm, sum and product are measured
     /// against the norm (a sum is the product with ones, so against √n times less), entries against themselves or,
-    /// where they are smaller, against the root mean square; a norm below `floor` is taken for it.
+    /// where they are smaller, against the root mean square; a norm below `floor` is taken for it. From zeros, it is the norm.
     pub(crate) fn difference(&self, name: &str, torch: &[f32], floor: f64) -> f64 {
         let wide: Vec<f64> = torch.iter().map(|&v| f64::from(v)).collect();
         let probe = salt(&format!("{name}.probe"));
         let product: f64 = wide.iter().enumerate().map(|(i, v)| v * noise(probe, i)).sum();
         let norm = wide.iter().map(|v| v * v).sum::<f64>().sqrt();
+        if self.norm == 0.0 {
+            return norm;
+        }
         let sum: f64 = wide.iter().sum();
         let by_norm = [norm - self.norm, product - self.product]
             .into_iter()

@@ -1,6 +1,7 @@
 //! PyTorch's numbers: logits, loss, every parameter's gradient and the moved running statistics at several
 //! resolutions, and the losses of twenty Adam steps. The fixtures are made by `fixtures/make_fixtures.py`, which
-//! says how; networks train with the batch's statistics and dropout 0. Vision transformers are held to timm's.
+//! says how; norms train with batch statistics unless a case freezes them, and dropout is 0. Vision transformers are held to
+//! timm's.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +9,8 @@ use candle_core::Tensor;
 use frostline_kernels::optim::{AdamStep, Moments, adam};
 use frostline_kernels::{Hwnc, Tape, add_losses, cross_entropy};
 use frostline_models::{
-    AuxiliaryLogits, BuildSpec, HeadPolicy, Model, ModelError, Pass, build, build_with_auxiliary, card,
-    read_safetensors,
+    AuxiliaryLogits, BatchNormMode, BuildSpec, HeadPolicy, Model, ModelError, Pass, build,
+    build_with_auxiliary, card, read_safetensors,
 };
 use frostline_streams::Streams;
 use serde::Deserialize;
@@ -51,6 +52,9 @@ struct Case {
     /// What is added to the norms' biases.
     #[serde(default)]
     shift: f32,
+    /// Whether norms use and keep their running statistics.
+    #[serde(default)]
+    frozen_norms: bool,
     evaluated: Vec<f64>,
     logits: Vec<f64>,
     /// Those of the auxiliary heads, where the model was built with them.
@@ -69,6 +73,7 @@ fn fixture(name: &str) -> Golden {
     let text = match name {
         "resnet50" | "resnet101" | "resnet152" | "resnet18-cifar" => include_str!("../fixtures/resnet.json"),
         "googlenet" | "inception-v3" => include_str!("../fixtures/inception.json"),
+        name if name.starts_with("vgg") => include_str!("../fixtures/vgg.json"),
         name if name.starts_with("vit") || name.starts_with("deit") => {
             include_str!("../fixtures/transformers.json")
         }
@@ -124,6 +129,9 @@ fn check(name: &str, height: usize, width: usize, gradient_tolerance: f64) {
     let construct = if case.auxiliary.is_empty() { build } else { build_with_auxiliary };
     let model = construct(name, &BuildSpec { classes: CLASSES, height, width, seed: 0 }).unwrap();
     let model = ready(model, case.shift);
+    if case.frozen_norms {
+        model.norms().iter().for_each(|norm| norm.set_mode(BatchNormMode::Running));
+    }
     let x = formula::images(&format!("{name} {height}x{width}"), case.batch, height, width);
     let examples: Vec<u32> = (0..case.batch as u32).collect();
 
@@ -313,6 +321,26 @@ fn published_weights_are_resampled_to_the_resolution() {
         - again.state_dict().unwrap().get("pos_embed").unwrap())
     .and_then(|difference| difference.abs()?.max_all()?.to_scalar::<f32>());
     assert_eq!(difference.unwrap(), 0.0);
+}
+
+#[test]
+fn vgg11_at_32_is_pytorchs() {
+    check("vgg11", 32, 32, TOLERANCE);
+}
+
+#[test]
+fn vgg16_at_64_by_32_is_pytorchs() {
+    check("vgg16", 64, 32, TOLERANCE);
+}
+
+#[test]
+fn vgg11_with_norms_at_70_by_41_is_pytorchs() {
+    check("vgg11_bn", 70, 41, TOLERANCE);
+}
+
+#[test]
+fn vgg11_with_frozen_norms_at_32_is_pytorchs() {
+    check("vgg11_bn", 32, 32, TOLERANCE);
 }
 
 #[test]

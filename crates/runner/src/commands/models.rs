@@ -81,9 +81,12 @@ mod tests {
     #[test]
     fn every_model_has_a_line_with_torchvisions_counts() {
         let text = models(&ModelsArgs { resolution: 224 }).unwrap();
-        for (name, parameters) in
-            [("resnet18", "11,689,512"), ("resnet34", "21,797,672"), ("alexnet", "61,100,840")]
-        {
+        for (name, parameters) in [
+            ("resnet18", "11,689,512"),
+            ("resnet34", "21,797,672"),
+            ("alexnet", "61,100,840"),
+            ("vgg16", "138,357,544"),
+        ] {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
             assert!(line.contains(parameters), "{line}");
         }

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostline_data::{Augment, DataError, Dataset, Prepared, Source, Splits};
-use frostline_engine::{EngineError, Recipe, Task, Trained, train};
+use frostline_engine::{EngineError, Recipe, Task, Trained, fold, train};
 use frostline_hub::Hub;
 use frostline_models::{
     BuildSpec, HeadPolicy, Model, ModelError, Resolved, WeightsSource, build, build_with_auxiliary, card,
@@ -303,7 +303,7 @@ fn run_trial(
     let unfit = |problem: String| EngineError::Unfit(problem);
     let splits = split(trial, dataset)?;
     outcome.data = Some(data_record(dataset, &splits));
-    let model = prepare_model(trial, dataset.classes.len(), weights)?;
+    let mut model = prepare_model(trial, dataset.classes.len(), weights)?;
     let scratch = model.card().normalisation;
     let (mean, std) =
         weights.map_or((scratch.mean, scratch.std), |weights| (weights.lineage.mean, weights.lineage.std));
@@ -312,6 +312,7 @@ fn run_trial(
     outcome.multiply_adds = Some(model.summary().iter().map(|stage| stage.multiply_adds).sum());
     let recipe: Recipe = recipe_of(&trial.train).map_err(unfit)?;
     let strategy = strategy_of(trial).map_err(unfit)?;
+    fold(&mut model, &recipe, &strategy)?;
     let task = Task {
         model: &model,
         dataset,
