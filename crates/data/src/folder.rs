@@ -98,13 +98,13 @@ fn leaves(class: &Path, label: u32) -> Result<Vec<Leaf>, DataError> {
     Ok(paths.into_iter().map(|path| Leaf { path, label }).collect())
 }
 
-fn is_image(path: &Path) -> bool {
+pub(crate) fn is_image(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     path.is_file() && ["png", "jpg", "jpeg"].iter().any(|image| extension == *image)
 }
 
 /// What is in a folder, sorted by name, without what begins with a dot.
-fn visible(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub(crate) fn visible(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let failed = |error| DataError::io(folder, error);
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {

@@ -2,7 +2,7 @@
 //!
 //! The way of an image: [`Source`] (a string) → [`prepare`] (files fetched and verified) → [`open`] (decoded once, 8-bit RGB
 //! at one resolution: [`Dataset`]) → [`split`] (training and validation) → [`Loader`] (augmented, normalised batches in
-//! HWNC). Every draw is a function of (seed, purpose, epoch, example). This crate knows no models and prints nothing.
+//! HWNC); files alone: [`image_files`] → [`decode_files`]. Every draw is a function of (seed, purpose, epoch, example). This crate knows no models and prints nothing.
 
 mod augment;
 mod cifar;
@@ -10,6 +10,7 @@ mod dataset;
 mod decode;
 mod digits;
 mod error;
+mod files;
 mod folder;
 mod gather;
 mod hub_set;
@@ -27,6 +28,7 @@ mod windows;
 pub use augment::{Augment, Placement};
 pub use dataset::{ClassCount, Dataset, FileLineage, NativeSizes};
 pub use error::DataError;
+pub use files::{Decoded, decode_files, image_files};
 pub use images::Images;
 pub use loader::{Batch, Epoch, Loader, LoaderOptions};
 pub use prepare::{Prepared, open, prepare};

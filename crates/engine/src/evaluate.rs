@@ -1,6 +1,7 @@
-//! Evaluation: [`evaluate`] runs a model over a split without a tape and gives loss, accuracy and each prediction.
+//! Evaluation: [`evaluate`] runs a model over a split without a tape and gives loss, accuracy and each prediction;
+//! [`classify`] does it over images without labels.
 
-use frostline_data::{Augment, Images, Loader, LoaderOptions};
+use frostline_data::{Augment, Batch, Images, Loader, LoaderOptions};
 use frostline_kernels::Hwnc;
 use frostline_models::{Model, Pass};
 use frostline_streams::Streams;
@@ -42,14 +43,11 @@ pub fn evaluate(
     mean: [f32; 3],
     std: [f32; 3],
 ) -> Result<Evaluation, EngineError> {
-    let loader = loader(images, indices, mean, std)?;
     let mut predictions = Vec::with_capacity(indices.len());
     let mut loss = 0.0;
-    for batch in loader.epoch(0) {
-        let dims = (batch.height, batch.width, batch.labels.len(), 3);
-        let input = Hwnc::from_vec(batch.pixels, dims, model.device())?;
-        let logits = model.forward(&input, &Pass::Evaluate)?.to_vec2::<f32>()?;
-        for ((logits, &label), &example) in logits.iter().zip(&batch.labels).zip(&batch.examples) {
+    for batch in loader(images, indices, mean, std)?.epoch(0) {
+        let (labels, examples) = (batch.labels.clone(), batch.examples.clone());
+        for ((logits, label), example) in logits(model, batch)?.iter().zip(labels).zip(examples) {
             let (predicted, log_probability) = most_likely(logits);
             loss -= log_softmax(logits, label as usize);
             let probability = log_probability.exp() as f32;
@@ -59,6 +57,36 @@ pub fn evaluate(
     let count = predictions.len() as f64;
     let right = predictions.iter().filter(|p| p.predicted == p.label).count() as f64;
     Ok(Evaluation { loss: loss / count, accuracy: right / count, predictions })
+}
+
+/// What `model` says of each image, normalised with `mean` and `std` (of pixel values in [0, 1]): the `most` likely classes
+/// with their probabilities, the likeliest first and the lowest of equals. Images come in batches as in [`evaluate`].
+///
+/// # Errors
+/// Where a tensor operation fails, or there are no images.
+pub fn classify(
+    model: &Model,
+    images: &Images,
+    mean: [f32; 3],
+    std: [f32; 3],
+    most: usize,
+) -> Result<Vec<Vec<(u32, f32)>>, EngineError> {
+    let all: Vec<u32> = (0..images.len() as u32).collect();
+    // On a thread of the pool, as training is.
+    rayon::scope(|_| {
+        let mut ranked = Vec::with_capacity(all.len());
+        for batch in loader(images, &all, mean, std)?.epoch(0) {
+            ranked.extend(logits(model, batch)?.iter().map(|logits| likeliest(logits, most)));
+        }
+        Ok(ranked)
+    })
+}
+
+/// The logits of each image of a batch.
+fn logits(model: &Model, batch: Batch) -> Result<Vec<Vec<f32>>, EngineError> {
+    let dims = (batch.height, batch.width, batch.labels.len(), 3);
+    let input = Hwnc::from_vec(batch.pixels, dims, model.device())?;
+    Ok(model.forward(&input, &Pass::Evaluate)?.to_vec2()?)
 }
 
 /// How well `model` does what `objective` asks, on the images of `indices`, without label smoothing. Noise is that of
@@ -137,6 +165,14 @@ pub(crate) fn most_likely(logits: &[f32]) -> (u32, f64) {
     (best as u32, log_softmax(logits, best))
 }
 
+/// The `most` classes with the highest logits and their probabilities, in the order of [`most_likely`].
+fn likeliest(logits: &[f32], most: usize) -> Vec<(u32, f32)> {
+    let mut classes: Vec<usize> = (0..logits.len()).collect();
+    classes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    classes.truncate(most);
+    classes.into_iter().map(|class| (class as u32, log_softmax(logits, class).exp() as f32)).collect()
+}
+
 fn log_softmax(logits: &[f32], class: usize) -> f64 {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&logit| f64::from(logit - highest).exp()).sum();
@@ -153,6 +189,17 @@ mod tests {
         assert_eq!(class, 1);
         let expected = 2.0 - (1.0 + 2.0 * 2.0f64.exp()).ln();
         assert!((log_probability - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn classes_are_ranked_and_equals_keep_their_order() {
+        let logits = [0.5f32, 2.0, -1.0, 2.0];
+        let ranked = likeliest(&logits, 3);
+        assert_eq!(ranked.iter().map(|(class, _)| *class).collect::<Vec<_>>(), [1, 3, 0]);
+        assert_eq!(ranked[0].0, most_likely(&logits).0);
+        assert_eq!(ranked[0].1, most_likely(&logits).1.exp() as f32);
+        let all: f32 = likeliest(&logits, 9).iter().map(|(_, probability)| probability).sum();
+        assert!((all - 1.0).abs() < 1e-6);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Training: freeze strategies, optimizers, schedules, the loop over epochs, and evaluation.
 //!
 //! [`train`] runs one trial: a [`Task`] (model, data, [`Recipe`], [`Strategy`]) in, a [`Trained`] out; [`pretrain`] does it
-//! for another [`Objective`] than the labels. What happens
-//! on the way is told to an [`Observer`]; this crate neither prints, nor reads a clock, nor knows where results live.
+//! for another [`Objective`] than the labels, and [`classify`] puts a trained model to use. What happens on the way is told
+//! to an [`Observer`]; this crate neither prints, nor reads a clock, nor knows where results live.
 
 mod audit;
 mod error;
@@ -20,7 +20,7 @@ mod strategy;
 mod train;
 
 pub use error::EngineError;
-pub use evaluate::{Evaluation, Prediction, evaluate};
+pub use evaluate::{Evaluation, Prediction, classify, evaluate};
 pub use fold::fold;
 pub use freeze::freeze;
 pub use objective::{Objective, ROTATIONS};
