@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::predict::Format;
 use crate::trial::Trial;
 use crate::trial::keys::{Section, keys};
 
@@ -19,7 +20,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the work failed, 2 the command line or the experiment file will not do,
-3 the sweep is done and some trials failed, 130 interrupted.
+3 the work is done but for trials that failed or images that are broken, 130 interrupted.
 
 Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE act as in other Hugging Face tools;
 NO_COLOR turns colours off.";
@@ -36,6 +37,12 @@ pub enum Command {
     /// Shows the trials of an experiment in the order in which they would run, and runs nothing
     #[command(after_help = short_help(PLAN_EXAMPLES), after_long_help = long_help(PLAN_EXAMPLES))]
     Plan(PlanCommandArgs),
+    /// Writes the weights of a trained trial to a file that PyTorch reads, with a JSON file that says what they are
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(ExportArgs),
+    /// Says what a trained trial, or exported weights, see in images
+    #[command(after_help = PREDICT_EXAMPLES)]
+    Predict(PredictArgs),
     /// Writes the report of a results folder anew
     Report(ReportArgs),
     /// Lists the models: stages, parameters, multiply-adds, weights on the Hub
@@ -91,7 +98,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
     /// Threads that compute; the numbers do not depend on it [default: all that the system gives]
-    #[arg(long, value_name = "N", value_parser = threads)]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
     /// Uses what was downloaded before, and asks no server
     #[arg(long)]
@@ -122,6 +129,43 @@ pub struct PretrainArgs {
     /// How it runs.
     #[command(flatten)]
     pub run: RunArgs,
+}
+
+/// An export.
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// The trial's id, or as much of its beginning as no other has; `frostline plan` and the report have them
+    #[arg(value_name = "TRIAL")]
+    pub trial: String,
+    /// The file to write; its JSON file has the same name with .json
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub output: PathBuf,
+    /// The results folder of the trial's experiment [default: all those in results/]
+    #[arg(long, value_name = "DIR")]
+    pub results: Option<PathBuf>,
+}
+
+/// A question about images.
+#[derive(Args, Clone, Debug)]
+pub struct PredictArgs {
+    /// The trial's id, as in `frostline export`, or a file that that wrote
+    #[arg(value_name = "TRIAL|FILE.safetensors")]
+    pub model: String,
+    /// PNG and JPEG files, folders of them, and patterns in quotes
+    #[arg(value_name = "IMAGES", required = true)]
+    pub images: Vec<String>,
+    /// How many classes to tell for each image, the likeliest first
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    pub top: usize,
+    /// How to write them
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+    /// The results folder of the trial's experiment [default: all those in results/]
+    #[arg(long, value_name = "DIR")]
+    pub results: Option<PathBuf>,
+    /// Threads that compute; the numbers do not depend on it [default: all that the system gives]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub threads: Option<usize>,
 }
 
 /// A report.
@@ -157,10 +201,10 @@ pub struct DataArgs {
     pub offline: bool,
 }
 
-fn threads(text: &str) -> Result<usize, String> {
+fn count(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
-        .filter(|threads| (1..=1024).contains(threads))
+        .filter(|count| (1..=1024).contains(count))
         .ok_or_else(|| "give a whole number from 1".to_owned())
 }
 
@@ -179,6 +223,22 @@ Examples:
   frostline pretrain experiments/quickstart.toml half-the-digits
 
 The weights of each model and seed are kept in the results folder, where `frostline sweep` finds them.";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  frostline export 409fe6 --output digits.safetensors
+  frostline export 409fe66e8bec --results results/plants --output plants.safetensors
+
+Weights are kept by trials of an experiment with checkpoints = \"best\" (or --set checkpoints=best). torchvision and timm take
+the file with load_state_dict(load_file(...), strict=True).";
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  frostline predict 409fe6 photos
+  frostline predict plants.safetensors 'photos/2024-*.jpg' leaf.png --top 3
+  frostline predict plants.safetensors photos --format jsonl > predictions.jsonl
+
+Images are resized as in training. One that cannot be used is a row that says why, and the exit code is then 3.";
 
 const PLAN_EXAMPLES: &str = "\
 Examples:
@@ -208,7 +268,7 @@ fn keys_help() -> String {
          that applies wins. [[claim]] (when, test-accuracy, minutes, source) is held against the results. [strategy.NAME]\n\
          (phases: a list of tables) spells out a strategy; `frostline plan --explain` shows what each one does.\n\
          [pretrain.NAME] (method: supervised, autoencoder or rotation; denoise; seed; keys of [data] and [train]) makes\n\
-         what `pretrain:NAME` names.\n",
+         what `pretrain:NAME` names. checkpoints = \"best\" (or \"last\"; before the first table) keeps each trial's weights.\n",
     );
     let defaults = Trial::default();
     for section in [Section::Grid, Section::Data, Section::Train] {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use frostline_data::DataError;
+use frostline_engine::EngineError;
 use frostline_hub::HubError;
 use frostline_models::ModelError;
 
@@ -11,7 +12,7 @@ use crate::execute::SweepError;
 use crate::experiment::Problems;
 use crate::plan::SelectError;
 use crate::report::ReportError;
-use crate::results::StoreError;
+use crate::results::{LookupError, StoreError};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -55,6 +56,9 @@ pub enum Error {
     /// A sweep ended early.
     #[error(transparent)]
     Sweep(#[from] SweepError),
+    /// The model's work failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// There is no report.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -65,7 +69,7 @@ pub enum Error {
 pub enum Ending {
     /// All went well.
     Done,
-    /// A sweep is done, and some of its trials failed.
+    /// The work is done, and some of it failed: trials of a sweep, or images that a model was asked about.
     SomeFailed,
     /// The user stopped a sweep.
     Interrupted,
@@ -109,6 +113,7 @@ impl Error {
             | Self::Hub(_)
             | Self::Store(_)
             | Self::Sweep(_)
+            | Self::Engine(_)
             | Self::Report(_) => 1,
         }
     }
@@ -117,5 +122,14 @@ impl Error {
 impl From<SelectError> for Error {
     fn from(error: SelectError) -> Self {
         Self::usage(error.to_string(), error.help)
+    }
+}
+
+impl From<LookupError> for Error {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Not { message, help } => Self::usage(message, help),
+            LookupError::Store(error) => Self::Store(error),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! The modules carry the steps' names. This crate alone knows the clock, the environment, the terminal and the
 //! results folder; it does no tensor arithmetic.
 
+pub mod checkpoints;
 mod checks;
 pub mod cli;
 pub mod commands;
@@ -14,6 +15,7 @@ pub mod execute;
 pub mod experiment;
 pub mod measure;
 pub mod plan;
+pub mod predict;
 pub mod progress;
 pub mod recipe;
 pub mod report;
@@ -55,6 +57,8 @@ pub fn run(command: &Command) -> Result<(String, Ending), Error> {
             commands::pretrain::pretrain(args, settings::hub_options(args.run.offline)?)
         }
         Command::Plan(args) => commands::plan::plan(args).map(done),
+        Command::Export(args) => commands::export::export(args).map(done),
+        Command::Predict(args) => commands::predict::predict(args),
         Command::Report(args) => {
             Ok(done(format!("{}\n", report::rewrite_report(&args.folder)?.path.display())))
         }

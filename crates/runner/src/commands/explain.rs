@@ -16,7 +16,7 @@ use crate::results::{StoreError, write_file};
 use crate::table::{Table, grouped};
 
 /// The data is not opened for a plan, so the head is taken to have as many outputs as most small sets have classes.
-const CLASSES: usize = 10;
+pub(super) const CLASSES: usize = 10;
 
 /// A strategy laid over a model.
 struct Expansion {

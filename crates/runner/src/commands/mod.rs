@@ -3,8 +3,10 @@
 
 pub mod data;
 pub mod explain;
+pub mod export;
 pub mod models;
 pub mod plan;
+pub mod predict;
 pub mod pretrain;
 pub mod sweep;
 

@@ -1,10 +1,11 @@
 //! `frostline plan`: the trials as a table, or what their strategies are. [`describe`] makes the table; nothing is run.
 
 use super::planned;
+use crate::checkpoints::Footprint;
 use crate::cli::PlanCommandArgs;
-use crate::commands::explain::{explain, pictures};
+use crate::commands::explain::{CLASSES, explain, pictures};
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Plan, Trial};
 use crate::table::{Table, grouped};
 use crate::trial::keys::keys;
 
@@ -51,7 +52,19 @@ pub fn describe(plan: &Plan, of: usize) -> String {
     let used = |key: &&&str| plan.trials.iter().any(|trial| trial.uses(key));
     let same: Vec<String> = shared.iter().filter(used).filter_map(same).collect();
     text += &wrapped("all trials: ", &same);
+    if !plan.checkpoints.is_none() {
+        text += &format!("checkpoints {}: {}\n", plan.checkpoints, footprint(plan));
+    }
     text
+}
+
+/// The room that the checkpoints of a plan take, with the classes that [`explain`] assumes where none are chosen.
+fn footprint(plan: &Plan) -> Footprint {
+    let classes = |trial: &Trial| match trial.data.classes.len() {
+        0 => CLASSES,
+        chosen => chosen,
+    };
+    Footprint::of(plan.trials.iter().map(|trial| (trial.model.as_str(), classes(trial))))
 }
 
 fn totals(plan: &Plan, of: usize) -> String {
@@ -115,6 +128,14 @@ source = "digits"
 model = ["resnet18", "resnet34"]
 learning-rate = [0.01, 0.001]
 "#;
+
+    #[test]
+    fn checkpoints_are_shown_with_the_room_that_they_take() {
+        let file = format!("checkpoints = \"last\"\n{FILE}");
+        let plan = expand(&Experiment::read(Path::new("x.toml"), &file, &[]).unwrap()).unwrap();
+        let text = describe(&plan, 4);
+        assert!(text.ends_with("\ncheckpoints last: 4 files, about 248 MiB\n"), "{text}");
+    }
 
     #[test]
     fn the_table_shows_what_varies_and_the_rest_below() {

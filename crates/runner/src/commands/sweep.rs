@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostline_hub::{Hub, HubOptions};
 
+use super::plan::many;
 use super::planned;
+use crate::checkpoints::Checkpoints;
 use crate::cli::{RunArgs, SweepArgs};
 use crate::environment::Environment;
 use crate::error::{Ending, Error};
@@ -16,7 +18,10 @@ use crate::experiment::Experiment;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::{Report, write_report};
-use crate::results::Store;
+use crate::results::{Results, Status, Store, trial_weights};
+
+/// Trials whose ids a command line still has room for.
+const MOST_NAMED: usize = 5;
 
 /// Runs a sweep: what to print, and how the command ends.
 ///
@@ -29,7 +34,40 @@ pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Erro
     let folder = run.store.folder().to_owned();
     let tally = run.sweep(&plan).run(&Hub::new(hub)?)?;
     let report = write_report(&folder)?;
-    Ok((summary(&tally, &plan, &report, &again(args, &folder)), ending(&tally)))
+    let mut text = summary(&tally, &plan, &report, &again(args, &folder));
+    let lacking = lacking(&plan, &Results::read(&folder)?, |id| trial_weights(&folder, id).is_some());
+    if !lacking.is_empty() {
+        text += &with_checkpoints(&lacking, plan.checkpoints, &again(args, &folder));
+    }
+    Ok((text, ending(&tally)))
+}
+
+/// The finished trials of a plan that have kept other weights than it wants, or none.
+fn lacking(plan: &Plan, results: &Results, has_file: impl Fn(&str) -> bool) -> Vec<String> {
+    if plan.checkpoints.is_none() {
+        return Vec::new();
+    }
+    let lacks = |id: &str| {
+        let stored = results.trials.iter().find(|stored| stored.trial.id == id);
+        stored.is_some_and(|stored| {
+            stored.outcome.status == Status::Finished && !(stored.keeps(plan.checkpoints) && has_file(id))
+        })
+    };
+    plan.trials.iter().map(|trial| trial.id.clone()).filter(|id| lacks(id)).collect()
+}
+
+/// What to say of finished trials without the checkpoint that is wanted.
+fn with_checkpoints(lacking: &[String], policy: Checkpoints, again: &str) -> String {
+    let have = if lacking.len() == 1 { "has" } else { "have" };
+    let only: String = if lacking.len() <= MOST_NAMED {
+        lacking.iter().map(|id| format!(" --only trial={id}")).collect()
+    } else {
+        " --only trial=ID".to_owned()
+    };
+    format!(
+        "{} {have} no checkpoint `{policy}`; trained again with one by: {again} --force{only}\n",
+        many(lacking.len(), "finished trial")
+    )
 }
 
 /// What a command that trains has open.
@@ -63,7 +101,7 @@ impl Run {
 }
 
 /// Gives rayon its threads; the number that compute.
-fn install_threads(wanted: Option<usize>) -> Result<usize, Error> {
+pub(super) fn install_threads(wanted: Option<usize>) -> Result<usize, Error> {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(wanted.unwrap_or(0));
     builder
         .build_global()
@@ -138,6 +176,7 @@ fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::results::samples;
     use clap::Parser;
 
     #[test]
@@ -163,6 +202,26 @@ mod tests {
             "frostline sweep 'my x.toml' --set 'weights[model=alexnet]=none' --only seed=0 --results r/x --threads 2 \
              --offline"
         );
+    }
+
+    #[test]
+    fn finished_trials_without_the_wanted_checkpoint_are_named_with_the_command_that_makes_it() {
+        let results = samples::results(samples::plan(&["resnet18"], &["head", "full"], 1), |_| (0.5, 1.0));
+        let mut plan = results.plan.clone();
+        assert!(lacking(&plan, &results, |_| false).is_empty());
+        plan.checkpoints = Checkpoints::Best;
+        let ids: Vec<String> = plan.trials.iter().map(|trial| trial.id.clone()).collect();
+        assert_eq!(lacking(&plan, &results, |_| true), ids);
+        assert_eq!(
+            with_checkpoints(&ids[..1], plan.checkpoints, "frostline sweep x.toml"),
+            format!(
+                "1 finished trial has no checkpoint `best`; trained again with one by: frostline sweep x.toml --force \
+                 --only trial={}\n",
+                ids[0]
+            )
+        );
+        let many = with_checkpoints(&vec![ids[0].clone(); 6], plan.checkpoints, "frostline sweep");
+        assert!(many.ends_with("frostline sweep --force --only trial=ID\n"), "{many}");
     }
 
     #[test]

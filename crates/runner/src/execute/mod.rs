@@ -3,6 +3,8 @@
 //! Nothing is trained before every data set and every weight file is here and verified. A trial that fails is stored
 //! as failed and the sweep goes on; a result that cannot be stored ends the sweep, with all earlier ones kept.
 
+mod error;
+mod keep;
 mod records;
 mod trunks;
 mod witness;
@@ -19,12 +21,15 @@ use frostline_models::{
     BuildSpec, HeadPolicy, Model, ModelError, Resolved, WeightsSource, build, build_with_auxiliary, card,
 };
 
+use crate::checkpoints::Checkpoints;
 use crate::measure::timestamp;
 use crate::plan::{DataSpec, Plan, Trial};
 use crate::progress::Progress;
 use crate::recipe::{objective_of, recipe_of, strategy_of};
-use crate::results::{Outcome, State, Status, Store, StoreError, TrialResult};
+use crate::results::{Checkpoint, EpochRecord, Outcome, State, Status, Store, TrialResult};
 use crate::trial::pretraining_name;
+pub use error::SweepError;
+use keep::Keeper;
 use records::{data_record, weights_record};
 use trunks::Made;
 use witness::Witness;
@@ -40,33 +45,6 @@ pub struct Tally {
     pub skipped: usize,
     /// Not begun, or given up, since the sweep was interrupted.
     pub left: usize,
-}
-
-/// Why a sweep ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum SweepError {
-    /// A data set is missing or broken.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// A weight file is missing or broken.
-    #[error("weights for {model}: {source}")]
-    Weights {
-        /// The model that they are for.
-        model: String,
-        /// What is wrong.
-        source: ModelError,
-    },
-    /// Results cannot be stored.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A setting of the plan that the crates below do not take.
-    #[error("trial {trial}: {problem}")]
-    Setting {
-        /// The trial's id.
-        trial: String,
-        /// What is wrong.
-        problem: String,
-    },
 }
 
 /// A sweep under way.
@@ -157,6 +135,7 @@ impl<'a> Sweep<'a> {
         let mut tally = Tally { skipped: self.plan.trials.len() - due.len(), ..Tally::default() };
         self.progress.sweep_begins(due.len(), tally.skipped);
         self.resolve(&due, hub)?;
+        self.check_room(&due)?;
         for (done, trial) in due.iter().enumerate() {
             if self.interrupted.load(Ordering::Relaxed) {
                 tally.left = due.len() - done;
@@ -246,8 +225,7 @@ impl<'a> Sweep<'a> {
             Some(Made::Interrupted) => return Ok(None),
             Some(Made::Failed(reason)) => {
                 outcome.status = Status::Failed { reason };
-                return self
-                    .store(trial, TrialResult { outcome, epochs: Vec::new(), predictions: Vec::new() });
+                return self.store(trial, failed(outcome, Vec::new()));
             }
             Some(Made::Ready(resolved, record)) => {
                 outcome.pretraining = Some(record);
@@ -258,23 +236,24 @@ impl<'a> Sweep<'a> {
         let dataset = &self.datasets[&dataset_key(&trial.data, trial.resolution)];
         self.progress.training_begins(&trial.label(), trial.train.epochs);
         let mut witness = Witness::new(self.progress, self.interrupted);
-        let done = attempt(|| run_trial(trial, dataset, weights.as_ref(), &mut outcome, &mut witness));
-        witness.meter.leave();
-        outcome.seconds = witness.meter.seconds();
-        outcome.peak_memory_bytes = witness.meter.peak_memory_bytes();
-        let predictions = match done {
+        let policy = self.plan.checkpoints;
+        let done =
+            attempt(|| run_trial(trial, dataset, weights.as_ref(), policy, &mut outcome, &mut witness));
+        let result = match done {
             Err(Attempt::Interrupted) => return Ok(None),
-            Ok(trained) => {
+            Ok((trained, checkpoint)) => {
                 record(&mut outcome, &trained);
-                trained.test.predictions
+                outcome.checkpoint = checkpoint.as_ref().map(|checkpoint| checkpoint.record.clone());
+                let predictions = trained.test.predictions;
+                TrialResult { outcome, epochs: witness.epochs, predictions, checkpoint }
             }
             Err(Attempt::Failed(reason)) => {
+                (outcome.seconds, outcome.peak_memory_bytes) = witness.measured();
                 outcome.status = Status::Failed { reason };
-                Vec::new()
+                failed(outcome, witness.epochs)
             }
         };
-        let epochs = witness.epochs;
-        self.store(trial, TrialResult { outcome, epochs, predictions })
+        self.store(trial, result)
     }
 
     fn store(&mut self, trial: &Trial, result: TrialResult) -> Result<Option<Status>, SweepError> {
@@ -282,6 +261,11 @@ impl<'a> Sweep<'a> {
         self.progress.trial_ends(trial, &result.outcome);
         Ok(Some(result.outcome.status))
     }
+}
+
+/// What a failure leaves behind.
+fn failed(outcome: Outcome, epochs: Vec<EpochRecord>) -> TrialResult {
+    TrialResult { outcome, epochs, predictions: Vec::new(), checkpoint: None }
 }
 
 fn dataset_key(data: &DataSpec, resolution: usize) -> DatasetKey {
@@ -297,9 +281,10 @@ fn run_trial(
     trial: &Trial,
     dataset: &Dataset,
     weights: Option<&Resolved>,
+    checkpoints: Checkpoints,
     outcome: &mut Outcome,
-    observer: &mut Witness<'_>,
-) -> Result<Trained, EngineError> {
+    witness: &mut Witness<'_>,
+) -> Result<(Trained, Option<Checkpoint>), EngineError> {
     let unfit = |problem: String| EngineError::Unfit(problem);
     let splits = split(trial, dataset)?;
     outcome.data = Some(data_record(dataset, &splits));
@@ -324,8 +309,12 @@ fn run_trial(
         strategy: &strategy,
         seed: trial.seed,
     };
-    observer.restart();
-    train(&task, observer)
+    witness.restart();
+    let mut keeper = Keeper::new(witness, checkpoints, &model, trial.train.epochs);
+    let trained = train(&task, &mut keeper)?;
+    (outcome.seconds, outcome.peak_memory_bytes) = keeper.witness.measured();
+    let checkpoint = keeper.checkpoint(trained.chosen_epoch, (mean, std))?;
+    Ok((trained, checkpoint))
 }
 
 fn prepare_model(trial: &Trial, classes: usize, weights: Option<&Resolved>) -> Result<Model, ModelError> {

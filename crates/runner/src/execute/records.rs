@@ -16,6 +16,7 @@ pub(super) fn data_record(dataset: &Dataset, splits: &Splits) -> DataRecord {
         source: dataset.source.clone(),
         digest: dataset.digest.clone(),
         classes: dataset.classes.len(),
+        class_names: dataset.classes.clone(),
         train: splits.train.len(),
         validation: splits.validation.len(),
         test: dataset.test.len(),

@@ -98,7 +98,7 @@ impl Sweep<'_> {
             Ok((weights, pictures)) => (Some(weights), pictures),
             Err(Attempt::Interrupted) => return Ok(Made::Interrupted),
             Err(Attempt::Failed(reason)) => {
-                measured(&mut outcome, &mut witness);
+                (outcome.seconds, outcome.peak_memory_bytes) = witness.measured();
                 outcome.status = Status::Failed { reason };
                 (None, None)
             }
@@ -119,12 +119,6 @@ impl Sweep<'_> {
 
 fn failed(trunk: &Trunk, reason: &str) -> Made {
     Made::Failed(format!("[pretrain.{}] failed: {reason}", trunk.name))
-}
-
-fn measured(outcome: &mut TrunkOutcome, witness: &mut Witness<'_>) {
-    witness.meter.leave();
-    outcome.seconds = witness.meter.seconds();
-    outcome.peak_memory_bytes = witness.meter.peak_memory_bytes();
 }
 
 /// The images that a trunk learns from and those that its curves are measured on. Where they are the trials' own, the
@@ -170,7 +164,7 @@ fn run(
     };
     witness.restart();
     let Pretrained { chosen_epoch, .. } = pretrain(&task, objective, witness)?;
-    measured(outcome, witness);
+    (outcome.seconds, outcome.peak_memory_bytes) = witness.measured();
     outcome.chosen_epoch = Some(chosen_epoch);
     let weights = match objective {
         Objective::Labels => model.state_dict()?,

@@ -13,7 +13,7 @@ use crate::results::{EpochRecord, Seconds};
 pub(super) struct Witness<'a> {
     progress: &'a Progress,
     interrupted: &'a AtomicBool,
-    pub(super) meter: Meter,
+    meter: Meter,
     before: Seconds,
     pub(super) epochs: Vec<EpochRecord>,
 }
@@ -26,6 +26,12 @@ impl<'a> Witness<'a> {
     /// Starts the clock: building the model and reading weights are not part of a trial's time.
     pub(super) fn restart(&mut self) {
         (self.meter, self.before) = (Meter::start(), Seconds::default());
+    }
+
+    /// The time up to now, and the peak of memory.
+    pub(super) fn measured(&mut self) -> (Seconds, Option<u64>) {
+        self.meter.leave();
+        (self.meter.seconds(), self.meter.peak_memory_bytes())
     }
 
     fn epoch(&mut self, report: &EpochReport) {

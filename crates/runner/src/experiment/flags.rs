@@ -16,6 +16,9 @@ use crate::trial::keys::{key, keys};
 /// The sections whose keys a flag may set.
 const SECTIONS: [&str; 3] = ["data", "train", "grid"];
 
+/// The keys outside of the sections, likewise.
+const ROOT: [&str; 2] = ["question", "checkpoints"];
+
 /// Values of the file that a flag took away; conditions may still speak of them.
 pub(crate) type Replaced = Vec<(Name, Node)>;
 
@@ -40,7 +43,7 @@ pub(crate) fn apply(root: &mut Node, flag: &str, replaced: &mut Replaced) -> Res
     }
     let section = match section {
         Some(section) => section,
-        None if name.text == "question" => {
+        None if ROOT.contains(&name.text.as_str()) => {
             take(root, &name.text);
             root.push((name, value));
             return Ok(());
@@ -60,7 +63,7 @@ pub(crate) fn apply(root: &mut Node, flag: &str, replaced: &mut Replaced) -> Res
 /// The section that a key without one belongs in: `[grid]` for a list, or where the key has no other.
 fn home(root: &mut [(Name, Node)], name: &Name, value: &Node) -> Result<String, Problem> {
     let Some(known) = key(&name.text) else {
-        let names = keys().iter().map(|key| key.name).chain(["question"]);
+        let names = keys().iter().map(|key| key.name).chain(ROOT);
         let help = did_you_mean(&name.text, names, "keys are listed by `frostline plan --help`");
         let problem = Problem::new(format!("unknown key `{}`", name.text));
         return Err(problem.at(&name.place, "here").help(help));
@@ -194,6 +197,7 @@ fn value(flag: &Text, start: usize, end: usize) -> Result<Node, Problem> {
 mod tests {
     use super::super::Experiment;
     use super::*;
+    use crate::checkpoints::Checkpoints;
     use crate::plan::{Plan, expand};
 
     const FILE: &str = r#"question = "which?"
@@ -248,6 +252,10 @@ minutes = 15
         assert_eq!(values("per-class", &["data.per-class=500"]), ["500"]);
         assert_eq!(values("augment", &["augment=[\"flip\", \"crop:4\"]"]), ["flip+crop:4"]);
         assert_eq!(read(&["question=Is it so?"]).unwrap().question, "Is it so?");
+        let kept = read(&["checkpoints=best"]).unwrap();
+        assert_eq!(kept.checkpoints, Checkpoints::Best);
+        let without = Plan { checkpoints: Checkpoints::None, ..kept };
+        assert_eq!(without, read(&[]).unwrap(), "no trial's id has it in it");
     }
 
     #[test]
@@ -293,6 +301,10 @@ minutes = 15
             (
                 "train.epochs=ten",
                 "--set:1:14: `epochs` must be a whole number of at least 1, not the text \"ten\"",
+            ),
+            (
+                "checkpoints=bset",
+                "--set:1:13: `checkpoints` must be none, best or last, not the text \"bset\" (did you mean `best`?)",
             ),
             ("data.epochs=3", "--set:1:6: unknown key `epochs` in [data] (`epochs` belongs in [train])"),
             (

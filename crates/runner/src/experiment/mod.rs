@@ -21,6 +21,7 @@ pub(crate) use tree::Place;
 
 use std::path::Path;
 
+use crate::checkpoints::Checkpoints;
 use crate::trial::PhaseWords;
 use crate::trial::keys::Key;
 
@@ -37,6 +38,8 @@ pub struct Experiment {
     pub(crate) path: String,
     /// Whether `--set` changed anything.
     pub(crate) changed: bool,
+    /// Which weights are kept.
+    pub(crate) checkpoints: Checkpoints,
     /// The values of `[data]` and `[train]`.
     pub(crate) fixed: Vec<Assignment>,
     /// The axes of `[grid]` in the order of the file.

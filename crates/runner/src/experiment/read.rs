@@ -10,11 +10,13 @@ use super::spell::spell;
 use super::suggest::did_you_mean;
 use super::tree::{self, Name, Node, Place, Value};
 use super::{Assignment, Experiment, GridAxis};
+use crate::checkpoints::Checkpoints;
 use crate::trial::keys::{Key, Section, key, keys};
 
 pub(crate) type Entries = Vec<(Name, Node)>;
 
-const ROOT: [&str; 8] = ["question", "data", "train", "grid", "strategy", "pretrain", "override", "claim"];
+const ROOT: [&str; 9] =
+    ["question", "checkpoints", "data", "train", "grid", "strategy", "pretrain", "override", "claim"];
 
 /// Reads a file's text with flags on top; see [`Experiment::read`].
 pub(crate) fn experiment(path: &Path, text: &str, flags: &[String]) -> Result<Experiment, Vec<Problem>> {
@@ -59,6 +61,7 @@ impl Reader {
             text: String::new(),
             path: String::new(),
             changed: false,
+            checkpoints: Checkpoints::None,
             fixed: Vec::new(),
             axes: Vec::new(),
             strategies: Vec::new(),
@@ -70,6 +73,7 @@ impl Reader {
         for (name, node) in self.table(node_entries(root)) {
             match name.text.as_str() {
                 "question" => experiment.question = self.question(&node).unwrap_or_default(),
+                "checkpoints" => experiment.checkpoints = self.checkpoints(&node).unwrap_or_default(),
                 "data" => experiment.fixed.extend(self.section(&name, node, Section::Data)),
                 "train" => experiment.fixed.extend(self.section(&name, node, Section::Train)),
                 "grid" => experiment.axes = self.grid(&name, node),
@@ -117,6 +121,20 @@ impl Reader {
                 None
             }
         }
+    }
+
+    fn checkpoints(&mut self, node: &Node) -> Option<Checkpoints> {
+        let policy = if let Value::Text(text) = &node.value { text.parse().ok() } else { None };
+        if policy.is_none() {
+            let message = format!("`checkpoints` must be none, best or last, not {}", node.found());
+            let help = match &node.value {
+                Value::Text(text) => did_you_mean(text, Checkpoints::NAMES, ""),
+                _ => String::new(),
+            };
+            let problem = Problem::new(message).at(&node.place, "here");
+            self.report(if help.is_empty() { problem } else { problem.help(help) });
+        }
+        policy
     }
 
     fn section(&mut self, header: &Name, node: Node, section: Section) -> Vec<Assignment> {

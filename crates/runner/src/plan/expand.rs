@@ -51,6 +51,7 @@ pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
         axes: axes.collect(),
         trials: in_order(trials),
         claims,
+        checkpoints: experiment.checkpoints,
     })
 }
 

@@ -9,6 +9,7 @@ mod tests;
 pub use expand::expand;
 pub use select::SelectError;
 
+use crate::checkpoints::Checkpoints;
 use crate::trial::Trunk;
 pub use crate::trial::{DataSpec, TrainSpec, Trial};
 
@@ -28,6 +29,9 @@ pub struct Plan {
     pub trials: Vec<Trial>,
     /// The claims that results are checked against, in the order of the file.
     pub claims: Vec<Claim>,
+    /// Which weights are kept.
+    #[serde(default, skip_serializing_if = "Checkpoints::is_none")]
+    pub checkpoints: Checkpoints,
 }
 
 impl Plan {

@@ -100,7 +100,8 @@ mod tests {
             trials.push(trial.sealed());
         }
         let (experiment, question) = (String::new(), String::new());
-        Plan { experiment, question, axes: Vec::new(), trials, claims: Vec::new() }
+        let (axes, claims, checkpoints) = Default::default();
+        Plan { experiment, question, axes, trials, claims, checkpoints }
     }
 
     fn count(filters: &[&str]) -> Result<usize, String> {

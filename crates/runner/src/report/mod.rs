@@ -4,7 +4,7 @@
 mod answer;
 mod arms;
 mod notes;
-mod numbers;
+pub(crate) mod numbers;
 pub(crate) mod plots;
 pub(crate) mod pretraining;
 mod provenance;

@@ -34,7 +34,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// `300 MiB`, `1.21 GiB`.
-pub(super) fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     const KIB: f64 = 1024.0;
     let n = n as f64;
     match n {

@@ -5,17 +5,22 @@
 //! results/<experiment>/
 //!   experiment.toml  plan.json  environment.json
 //!   pretrained/<id>/ trunk.json  outcome.json  epochs.json  model.safetensors  reconstructions.png
-//!   trials/<id>/     trial.json  outcome.json  epochs.json  predictions.parquet
+//!   trials/<id>/     trial.json  outcome.json  epochs.json  predictions.parquet  model.safetensors
 //!   trials.parquet   epochs.parquet  predictions.parquet
 //!   report.md        plots/*.svg
 //! ```
+//!
+//! A trial has its `model.safetensors` where `checkpoints` asks for it. [`find`] finds a trial by its id, and [`Sidecar`]
+//! is what goes with its weights when they leave the folder.
 
 mod atomic;
 mod json;
+mod lookup;
 mod read;
 mod records;
 #[cfg(test)]
 pub(crate) mod samples;
+mod sidecar;
 mod store;
 mod tables;
 #[cfg(test)]
@@ -26,11 +31,14 @@ use std::path::{Path, PathBuf};
 
 pub use atomic::write_file;
 pub use json::FORMAT;
-pub use read::{Broken, Results, trunk_pictures};
+pub use lookup::{Found, LookupError, find};
+pub use read::{Broken, Results, trial_weights, trunk_pictures};
 pub use records::{
-    DataRecord, EpochRecord, FileRecord, Outcome, Pictures, PretrainingRecord, Seconds, Status, StoredTrial,
-    StoredTrunk, TrialResult, TrunkOutcome, TrunkResult, WeightsRecord,
+    Checkpoint, CheckpointRecord, DataRecord, EpochRecord, FileRecord, Outcome, Pictures, PretrainingRecord,
+    Seconds, Status, StoredTrial, StoredTrunk, TrialResult, TrunkOutcome, TrunkResult, WeightsRecord,
 };
+pub(crate) use sidecar::none_kept;
+pub use sidecar::{Lineages, Measured, Sidecar, beside};
 pub use store::{State, Store};
 pub use tables::gather;
 

@@ -7,7 +7,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::records::PlanRecord;
-use super::store::PICTURES;
+use super::store::{PICTURES, WEIGHTS};
 use super::{StoreError, StoredTrial, StoredTrunk, json};
 use crate::environment::Environment;
 use crate::plan::Plan;
@@ -77,7 +77,7 @@ pub(super) fn trials(folder: &Path) -> Result<(Vec<StoredTrial>, Vec<Broken>), S
     Ok((stored, broken))
 }
 
-fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(super) fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
@@ -94,7 +94,7 @@ fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(folders)
 }
 
-fn trial(folder: &Path) -> Result<StoredTrial, StoreError> {
+pub(super) fn trial(folder: &Path) -> Result<StoredTrial, StoreError> {
     let stored = StoredTrial {
         trial: json::read(&folder.join("trial.json"), "trial")?,
         outcome: json::read(&folder.join("outcome.json"), "outcome")?,
@@ -135,6 +135,11 @@ pub(super) fn trunk(folder: &Path) -> Result<StoredTrunk, StoreError> {
 /// The picture of what a trunk's autoencoder gives back, where there is one.
 pub fn trunk_pictures(folder: &Path, id: &str) -> Option<PathBuf> {
     Some(folder.join("pretrained").join(id).join(PICTURES)).filter(|path| path.exists())
+}
+
+/// The file of a trial's weights, where there is one.
+pub fn trial_weights(folder: &Path, id: &str) -> Option<PathBuf> {
+    Some(folder.join("trials").join(id).join(WEIGHTS)).filter(|path| path.exists())
 }
 
 /// A parquet file ends as it begins, so a cut one is found without decoding it.

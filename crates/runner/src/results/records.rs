@@ -4,6 +4,7 @@
 use frostline_engine::Prediction;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoints::Checkpoints;
 use crate::plan::{Plan, Trial};
 use crate::trial::Trunk;
 
@@ -16,6 +17,17 @@ pub struct TrialResult {
     pub epochs: Vec<EpochRecord>,
     /// The test split, image by image; empty where the trial failed.
     pub predictions: Vec<Prediction>,
+    /// The weights that are kept; none where it failed or none are.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// The weights of a trained model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// What they are.
+    pub record: CheckpointRecord,
+    /// A safetensors file.
+    pub bytes: Vec<u8>,
 }
 
 /// A stored trial as the tables and the report read it; predictions stay on disk.
@@ -27,6 +39,18 @@ pub struct StoredTrial {
     pub outcome: Outcome,
     /// One record per epoch.
     pub epochs: Vec<EpochRecord>,
+}
+
+impl StoredTrial {
+    /// Whether the weights that were kept are those that a policy asks for, by whichever they were kept.
+    pub fn keeps(&self, policy: Checkpoints) -> bool {
+        let epoch = self.outcome.checkpoint.as_ref().map(|checkpoint| checkpoint.epoch);
+        match policy {
+            Checkpoints::None => true,
+            Checkpoints::Best => epoch.is_some() && epoch == self.outcome.chosen_epoch,
+            Checkpoints::Last => epoch == Some(self.epochs.len()),
+        }
+    }
 }
 
 /// How a trial ended.
@@ -79,12 +103,33 @@ pub struct Outcome {
     pub pretraining: Option<PretrainingRecord>,
     /// The images that were used.
     pub data: Option<DataRecord>,
+    /// The weights that were kept, in `model.safetensors` beside this record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointRecord>,
     /// Threads that computed.
     pub threads: usize,
     /// RFC 3339, UTC.
     pub started_at: String,
     /// The id of the environment it ran in, a key of `environment.json`.
     pub environment: String,
+}
+
+/// The weights of a trained model that are kept, whole and with torchvision's or timm's names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CheckpointRecord {
+    /// The policy that they were kept by.
+    pub kept: Checkpoints,
+    /// The epoch that they are of, counted from 1.
+    pub epoch: usize,
+    /// Of the file, in hex.
+    pub sha256: String,
+    /// Of the file, in bytes.
+    pub size: u64,
+    /// What is subtracted from the channels (R, G, B in [0, 1]) of an image.
+    pub mean: [f32; 3],
+    /// What the channels are divided by.
+    pub std: [f32; 3],
 }
 
 /// The trunk that a trial started from.
@@ -116,6 +161,7 @@ impl Outcome {
             weights: None,
             pretraining: None,
             data: None,
+            checkpoint: None,
             threads,
             started_at,
             environment,
@@ -272,6 +318,9 @@ pub struct DataRecord {
     pub digest: String,
     /// How many classes there are.
     pub classes: usize,
+    /// Their names in the order of the labels; none in records of versions that did not keep them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
     /// Images that were trained on.
     pub train: usize,
     /// Images that epochs were chosen on.

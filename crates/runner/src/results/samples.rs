@@ -8,6 +8,7 @@ use frostline_engine::Prediction;
 use super::{
     DataRecord, EpochRecord, FileRecord, Outcome, Results, Seconds, Status, StoredTrial, TrialResult,
 };
+use crate::checkpoints::Checkpoints;
 use crate::environment::{Build, Environment};
 use crate::plan::{Axis, Claim, DataSpec, Plan, TrainSpec, Trial};
 
@@ -37,6 +38,7 @@ pub(crate) fn plan(models: &[&str], strategies: &[&str], seeds: u64) -> Plan {
         ],
         trials,
         claims: Vec::new(),
+        checkpoints: Checkpoints::None,
     }
 }
 
@@ -96,6 +98,7 @@ pub(crate) fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
         source: trial.data.source.clone(),
         digest: "d1".repeat(32),
         classes: 10,
+        class_names: (0..10).map(|digit| digit.to_string()).collect(),
         train: 1290,
         validation: 147,
         test: 360,
@@ -121,6 +124,7 @@ pub(crate) fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
         outcome,
         epochs: (1..=epochs).map(epoch).collect(),
         predictions: (0..10).map(prediction).collect(),
+        checkpoint: None,
     }
 }
 
@@ -129,7 +133,7 @@ pub(crate) fn failed(trial: &Trial, reason: &str) -> TrialResult {
     let mut outcome =
         Outcome::started(trial, 2, "2026-01-02T03:04:05Z".to_owned(), "0123456789ab".to_owned());
     outcome.status = Status::Failed { reason: reason.to_owned() };
-    TrialResult { outcome, epochs: Vec::new(), predictions: Vec::new() }
+    TrialResult { outcome, epochs: Vec::new(), predictions: Vec::new(), checkpoint: None }
 }
 
 /// A machine that does not exist.

@@ -33,8 +33,8 @@ pub enum State {
     },
 }
 
-/// The file of a trunk's weights in its folder.
-const WEIGHTS: &str = "model.safetensors";
+/// The file of a trunk's or a trial's weights in its folder.
+pub(super) const WEIGHTS: &str = "model.safetensors";
 /// The picture of what an autoencoder gives back, likewise.
 pub(super) const PICTURES: &str = "reconstructions.png";
 
@@ -132,7 +132,8 @@ impl Store {
             put("trial.json", &json::to_bytes(folder, "trial", trial)?)?;
             put("outcome.json", &json::to_bytes(folder, "outcome", &result.outcome)?)?;
             put("epochs.json", &json::to_bytes(folder, "epochs", &result.epochs)?)?;
-            put("predictions.parquet", &tables::predictions_file(folder, &result.predictions)?)
+            put("predictions.parquet", &tables::predictions_file(folder, &result.predictions)?)?;
+            result.checkpoint.as_ref().map_or(Ok(()), |checkpoint| put(WEIGHTS, &checkpoint.bytes))
         })?;
         self.states.insert(id.clone(), state_of(&result.outcome.status));
         Ok(())

@@ -1,0 +1,46 @@
+//! `frostline predict`: what a trained model, a stored trial or an exported file, says of images. The work is
+//! [`crate::predict`]'s.
+
+use std::path::Path;
+
+use super::export::whole;
+use super::sweep::install_threads;
+use crate::cli::PredictArgs;
+use crate::error::{Ending, Error};
+use crate::predict::{Predictor, image_paths, written};
+use crate::results::{Sidecar, beside, find};
+
+/// The predictions, in the format that was asked for, and whether there is one for every image.
+///
+/// # Errors
+/// No such trial or file; weights without their sidecar, or that are not those that it speaks of; no images.
+pub fn predict(args: &PredictArgs) -> Result<(String, Ending), Error> {
+    let paths = image_paths(&args.images)?;
+    let threads = install_threads(args.threads);
+    let (sidecar, weights) = if args.model.ends_with(".safetensors") {
+        let weights = Path::new(&args.model).to_owned();
+        (sidecar_of(&weights)?, weights)
+    } else {
+        whole(&find(&args.model, args.results.as_deref())?)?
+    };
+    threads?;
+    let predictor = Predictor::new(&sidecar, &weights)?;
+    let rows = predictor.predict(&paths, args.top)?;
+    let all = rows.iter().all(|row| row.outcome.is_ok());
+    Ok((written(&rows, args.format), if all { Ending::Done } else { Ending::SomeFailed }))
+}
+
+/// What lies beside an exported file.
+fn sidecar_of(weights: &Path) -> Result<Sidecar, Error> {
+    let path = beside(weights);
+    if !weights.exists() {
+        let help = "name a file that `frostline export` wrote, or a trial's id".to_owned();
+        return Err(Error::reading(weights, std::io::ErrorKind::NotFound.into(), Some(help)));
+    }
+    if !path.exists() {
+        let message = format!("{} has no {} beside it", weights.display(), path.display());
+        let help = "classes and normalisation are in that file; `frostline export` writes both";
+        return Err(Error::usage(message, help));
+    }
+    Ok(Sidecar::read(&path)?)
+}

@@ -1,0 +1,52 @@
+//! Why a sweep ends early: [`SweepError`].
+
+use std::path::PathBuf;
+
+use frostline_data::DataError;
+use frostline_models::ModelError;
+
+use crate::checkpoints::Footprint;
+use crate::report::numbers::bytes;
+use crate::results::StoreError;
+
+/// Why a sweep ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// A data set is missing or broken.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A weight file is missing or broken.
+    #[error("weights for {model}: {source}")]
+    Weights {
+        /// The model that they are for.
+        model: String,
+        /// What is wrong.
+        source: ModelError,
+    },
+    /// Results cannot be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A setting of the plan that the crates below do not take.
+    #[error("trial {trial}: {problem}")]
+    Setting {
+        /// The trial's id.
+        trial: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The checkpoints do not fit.
+    #[error(
+        "the checkpoints need {footprint}, and {} has {} left; free some space, name another folder with --results, or \
+         keep none (checkpoints = \"none\")",
+        folder.display(),
+        bytes(*free)
+    )]
+    NoRoom {
+        /// What they need.
+        footprint: Footprint,
+        /// What there is, in bytes.
+        free: u64,
+        /// The results folder.
+        folder: PathBuf,
+    },
+}
