@@ -37,7 +37,10 @@ fn named(word: &str) -> Result<Vec<PathBuf>, Error> {
     })?;
     let mut paths = Vec::new();
     for path in pattern {
-        let path = path.map_err(|error| Error::reading(&error.path().to_owned(), error.into(), None))?;
+        let path = path.map_err(|error| {
+            let place = error.path().to_owned();
+            Error::reading(&place, error.into(), None)
+        })?;
         if path.is_dir() { paths.extend(in_folder(&path)?) } else { paths.push(path) }
     }
     if paths.is_empty() {
