@@ -89,19 +89,28 @@ impl ModelCard {
     /// The parameters in the model's order, without building it and without auxiliary heads; position embeddings are those
     /// of the published weights' resolution.
     pub fn parameters(&self, classes: usize) -> Vec<ParameterInfo> {
-        let info = |spec: ParameterSpec| ParameterInfo {
-            elements: spec.shape.iter().product(),
-            name: spec.name,
-            stage: spec.stage,
-            role: spec.role,
-        };
-        self.without_auxiliary(classes).parameters.into_iter().map(info).collect()
+        infos(self.without_auxiliary(classes))
+    }
+
+    /// [`ModelCard::parameters`] with auxiliary heads, as [`build_with_auxiliary`] builds the model.
+    pub fn parameters_with_auxiliary(&self, classes: usize) -> Vec<ParameterInfo> {
+        infos((self.architecture)(classes))
     }
 
     /// The least side in pixels of an image that the model takes, square or not.
     pub fn smallest_side(&self) -> Option<usize> {
         smallest_side(&self.without_auxiliary(1))
     }
+}
+
+fn infos(architecture: Architecture) -> Vec<ParameterInfo> {
+    let info = |spec: ParameterSpec| ParameterInfo {
+        elements: spec.shape.iter().product(),
+        name: spec.name,
+        stage: spec.stage,
+        role: spec.role,
+    };
+    architecture.parameters.into_iter().map(info).collect()
 }
 
 /// The architecture without auxiliary heads, and its trace at a resolution, with the position embeddings of that resolution.

@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use frostline_models::{Role, card};
+use frostline_models::{ModelCard, Role, card};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Trial;
 use crate::report::numbers::bytes;
 
 /// What is kept of a trained model.
@@ -57,13 +58,19 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// One checkpoint for each (model, number of classes): parameters, and means and variances of norms, four bytes each.
-    pub fn of<'a>(models: impl Iterator<Item = (&'a str, usize)>) -> Self {
-        models.fold(Self::default(), |sum, (model, classes)| {
-            let parameters = card(model).map(|card| card.parameters(classes)).unwrap_or_default();
+    /// A checkpoint for each trial with its number of classes: parameters, and means and variances of norms, four bytes each.
+    /// Weights that are drawn come with auxiliary heads.
+    pub fn of<'a>(trials: impl Iterator<Item = (&'a Trial, usize)>) -> Self {
+        trials.fold(Self::default(), |sum, (trial, classes)| {
+            let drawn = trial.weights == "none";
+            let parameters = |card: &ModelCard| match drawn {
+                true => card.parameters_with_auxiliary(classes),
+                false => card.parameters(classes),
+            };
+            let parameters = card(&trial.model).map(parameters).unwrap_or_default();
             let elements = |parameter: &frostline_models::ParameterInfo| match parameter.role {
                 Role::NormWeight | Role::NormBias => 2 * parameter.elements,
-                Role::Weight | Role::Bias => parameter.elements,
+                Role::Weight | Role::Bias | Role::Embedding => parameter.elements,
             };
             let elements: usize = parameters.iter().map(elements).sum();
             Self { files: sum.files + 1, bytes: sum.bytes + 4 * elements as u64 }
@@ -86,6 +93,7 @@ pub fn free_bytes(folder: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use frostline_models::{BuildSpec, build, build_with_auxiliary};
 
     #[test]
     fn a_policy_is_its_name() {
@@ -99,14 +107,18 @@ mod tests {
 
     #[test]
     fn the_footprint_is_that_of_the_files() {
-        let model = frostline_models::build(
-            "resnet18",
-            &frostline_models::BuildSpec { classes: 10, height: 32, width: 32, seed: 0 },
-        );
-        let file = model.unwrap().state_dict().unwrap().to_safetensors().unwrap().len() as u64;
-        let footprint = Footprint::of([("resnet18", 10), ("resnet18", 10)].into_iter());
-        assert!((2 * file).abs_diff(footprint.bytes) < 64 << 10, "{file}, {footprint:?}");
-        assert_eq!(footprint.to_string(), "2 files, about 85 MiB");
+        for (name, weights) in [("resnet18", "none"), ("googlenet", "none"), ("googlenet", "hub")] {
+            let spec = BuildSpec { classes: 10, height: 64, width: 64, seed: 0 };
+            let model =
+                if weights == "none" { build_with_auxiliary(name, &spec) } else { build(name, &spec) };
+            let file = model.unwrap().state_dict().unwrap().to_safetensors().unwrap().len() as u64;
+            let (model, weights) = (name.to_owned(), weights.to_owned());
+            let trial = Trial { model, weights, ..Trial::default() };
+            let footprint = Footprint::of([(&trial, 10), (&trial, 10)].into_iter());
+            assert_eq!(footprint.files, 2);
+            assert!((2 * file).abs_diff(footprint.bytes) < 64 << 10, "{name}: {file}, {footprint:?}");
+        }
+        assert_eq!(Footprint { files: 2, bytes: 85 << 20 }.to_string(), "2 files, about 85 MiB");
     }
 
     #[test]

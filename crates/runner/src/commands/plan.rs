@@ -64,7 +64,7 @@ fn footprint(plan: &Plan) -> Footprint {
         0 => CLASSES,
         chosen => chosen,
     };
-    Footprint::of(plan.trials.iter().map(|trial| (trial.model.as_str(), classes(trial))))
+    Footprint::of(plan.trials.iter().map(|trial| (trial, classes(trial))))
 }
 
 fn totals(plan: &Plan, of: usize) -> String {

@@ -23,7 +23,7 @@ impl Sweep<'_> {
         }
         let classes =
             |trial: &Trial| self.datasets[&dataset_key(&trial.data, trial.resolution)].classes.len();
-        let footprint = Footprint::of(due.iter().map(|trial| (trial.model.as_str(), classes(trial))));
+        let footprint = Footprint::of(due.iter().map(|trial| (*trial, classes(trial))));
         let free = free_bytes(self.store.folder());
         self.progress.say(&format!("checkpoints {}: {footprint}", self.plan.checkpoints));
         check_room(footprint, free).map_err(|free| SweepError::NoRoom {

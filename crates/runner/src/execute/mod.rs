@@ -229,7 +229,7 @@ impl<'a> Sweep<'a> {
             }
             Some(Made::Ready(resolved, record)) => {
                 outcome.pretraining = Some(record);
-                Some(resolved)
+                Some(*resolved)
             }
             None => self.weights.get(&(trial.model.clone(), trial.weights.clone())).cloned().flatten(),
         };

@@ -27,7 +27,7 @@ const PICTURES: usize = 10;
 #[derive(Clone, Debug)]
 pub(super) enum Made {
     /// Its weights lie here.
-    Ready(Resolved, PretrainingRecord),
+    Ready(Box<Resolved>, PretrainingRecord),
     /// It failed, and so do the trials that need it.
     Failed(String),
     /// The user asked for the end.
@@ -72,7 +72,7 @@ impl Sweep<'_> {
         let file = weights.file.clone();
         let resolved = Resolved { lineage: Lineage { source, file, mean, std, ..found.lineage }, ..found };
         let record = PretrainingRecord { trunk: trunk.id.clone(), wall_seconds: seconds.wall };
-        Some(Made::Ready(resolved, record))
+        Some(Made::Ready(Box::new(resolved), record))
     }
 
     fn make(&mut self, trunk: &Trunk) -> Result<Made, SweepError> {

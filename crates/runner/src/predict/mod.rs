@@ -63,8 +63,9 @@ impl<'a> Predictor<'a> {
         }
         let (height, width) = (sidecar.resolution, sidecar.resolution);
         let spec = BuildSpec { classes: sidecar.classes.len(), height, width, seed: 0 };
-        let model = build(&sidecar.architecture, &spec)?;
+        let mut model = build(&sidecar.architecture, &spec)?;
         model.load(&read_safetensors(weights)?, HeadPolicy::Keep)?;
+        model.fold()?;
         Ok(Self { sidecar, model })
     }
 

@@ -19,7 +19,7 @@ const KEY: &str = "model";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Sidecar {
-    /// The model's name in the zoo, which is torchvision's or timm's.
+    /// The model's name in the zoo.
     pub architecture: String,
     /// The classes in the order of the labels: what the logits are of.
     pub classes: Vec<String>,
