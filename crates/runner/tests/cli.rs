@@ -58,7 +58,15 @@ fn refused(from: &str, to: &str, arguments: &[&str]) -> String {
 #[test]
 fn the_shipped_experiments_have_plans() {
     let quickstart = stdout(&frostline(&root(), &["plan"]));
-    assert!(quickstart.contains("12 trials, 6 arms, 2 seeds"), "{quickstart}");
+    assert!(quickstart.contains("24 trials, 12 arms, 2 seeds"), "{quickstart}");
+    for (file, totals) in [
+        ("experiments/strategies.toml", "42 trials, 14 arms, 3 seeds"),
+        ("experiments/pretraining.toml", "36 trials, 12 arms, 3 seeds"),
+        ("experiments/families.toml", "24 trials, 12 arms, 2 seeds"),
+    ] {
+        let plan = stdout(&frostline(&root(), &["plan", file]));
+        assert!(plan.contains(totals), "{plan}");
+    }
     let article = stdout(&frostline(&root(), &["plan", "experiments/article.toml"]));
     assert!(article.contains("12 trials, 4 arms, 3 seeds, 120 epochs; 2 claims to check"), "{article}");
     for line in article.lines().filter(|line| line.contains("alexnet")) {
