@@ -26,6 +26,9 @@ WORK = [
     ("alexnet", 64, "inference", 16),
     ("vgg16", 32, "full", 2),
     ("vgg16", 32, "inference", 4),
+    ("googlenet", 64, "full", 1),
+    ("resnet50", 64, "full", 1),
+    ("vit_tiny_patch4", 32, "full", 1),
     ("resnet18", 224, "full", 1),
     ("resnet18", 224, "inference", 1),
     ("alexnet", 224, "full", 1),
@@ -46,7 +49,7 @@ BURN = tomllib.loads((HERE / "burn/Cargo.toml").read_text())["dependencies"]["bu
 RUST_PEERS = {
     "candle": "its own ResNet-18, which it cannot train: it has no gradient for max pooling whose kernel and stride differ",
     "burn": f"version {BURN}: the same models from its layers on Flex, the faster of its CPU backends in plain Rust; at 224, "
-    "and for VGG, it is not timed",
+    "and for other models, it is not timed",
 }
 
 
@@ -75,7 +78,8 @@ def rust_peers(model, resolution, strategy, worker, burn):
     commands = {}
     if model == "resnet18" and strategy == "inference":
         commands["candle"] = [str(Path(worker).with_name("candle_worker")), str(resolution)]
-    if burn and resolution < 224 and model in ("resnet18", "alexnet"):  # At 224 a training step of ResNet-18 takes it some ten seconds.
+    # At 224 a training step of ResNet-18 takes it some ten seconds.
+    if burn and resolution < 224 and model in ("resnet18", "alexnet"):
         commands["burn"] = [burn, model, str(resolution), strategy]
     return commands
 

@@ -30,11 +30,20 @@ def arguments():
     return parser.parse_args()
 
 
+def untrained(name, resolution):
+    """torchvision's network of a name in experiment files, for ten classes."""
+    if name == "vit_tiny_patch4":
+        sizes = {"patch_size": 4, "num_layers": 12, "num_heads": 3, "hidden_dim": 192, "mlp_dim": 768}
+        return torchvision.models.VisionTransformer(image_size=resolution, num_classes=10, **sizes)
+    arguments = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+    return torchvision.models.get_model(name, weights=None, num_classes=10, **arguments)
+
+
 def main():
     args = arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    model = torchvision.models.get_model(args.model, weights=None, num_classes=10)
+    model = untrained(args.model, args.resolution)
     images = torch.randn(args.batch, 3, args.resolution, args.resolution)
     labels = torch.randint(0, 10, (args.batch,))
     if args.channels_last:
