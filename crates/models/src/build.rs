@@ -4,6 +4,7 @@ use candle_core::Device;
 
 use crate::architecture::{Architecture, ParameterSpec};
 use crate::error::ModelError;
+use crate::layout::Layout;
 use crate::model::{BuildSpec, Model, StageSummary, assemble};
 use crate::parameter::ParameterInfo;
 use crate::trace::{Traced, smallest_side, trace};
@@ -162,8 +163,29 @@ pub(crate) fn summarise(architecture: &Architecture, traced: &[Traced]) -> Vec<S
                 .filter(|parameter| parameter.stage == index)
                 .map(|parameter| parameter.shape.iter().product::<usize>())
                 .sum(),
+            live_parameters: live_parameters(architecture, index, traced),
             multiply_adds: traced.multiply_adds,
+            live_multiply_adds: traced.live_multiply_adds,
+            activations: traced.activations,
             output: (traced.output.height, traced.output.width, traced.output.channels),
         })
         .collect()
+}
+
+/// How many numbers a stage stores at its resolution, where all that is shrunk and folded that can be.
+fn live_parameters(architecture: &Architecture, stage: usize, traced: &Traced) -> usize {
+    let stored = |(index, parameter): (usize, &ParameterSpec)| {
+        let mut layout = parameter.layout;
+        for (_, taps) in traced.live_taps.iter().filter(|(id, _)| id.0 == index) {
+            if let Layout::Matrix { live, .. } = &mut layout {
+                *live = *taps;
+            }
+        }
+        for fold in traced.folds.iter().filter(|fold| fold.weight.0 == index) {
+            layout = fold.layout(layout);
+        }
+        layout.native_shape(&parameter.shape).iter().product::<usize>()
+    };
+    let own = architecture.parameters.iter().enumerate().filter(|(_, parameter)| parameter.stage == stage);
+    own.map(stored).sum()
 }

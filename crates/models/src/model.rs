@@ -46,8 +46,14 @@ pub struct StageSummary {
     pub name: String,
     /// How many numbers its parameters have.
     pub parameters: usize,
+    /// How many of them take part at the resolution: taps that reach a pixel, and sums of weights that meet copies of one.
+    pub live_parameters: usize,
     /// Multiply-adds of its convolutions, linear layers and attention, counted densely.
     pub multiply_adds: u64,
+    /// Those that meet pixels instead of padding, and sums instead of copies.
+    pub live_multiply_adds: u64,
+    /// Numbers that its convolutions, linear layers, pools and attention put out.
+    pub activations: u64,
     /// Height, width and channels of its output; rows have height and width 1, tokens height 1 and their number as width.
     pub output: (usize, usize, usize),
 }

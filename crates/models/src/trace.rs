@@ -24,6 +24,10 @@ pub(crate) struct Traced {
     pub(crate) output: Extent,
     /// Multiply-adds of convolutions, linear layers and attention, counted densely (taps in the padding included).
     pub(crate) multiply_adds: u64,
+    /// Those that meet pixels instead of padding, and sums instead of copies.
+    pub(crate) live_multiply_adds: u64,
+    /// Numbers that convolutions, linear layers, pools and attention put out.
+    pub(crate) activations: u64,
     /// The convolutions some of whose taps reach no pixel, and the taps that do.
     pub(crate) live_taps: Vec<(ParameterId, LiveTaps)>,
     /// Position embeddings, and the rows and columns of patches that they are of.
@@ -36,6 +40,8 @@ pub(crate) struct Traced {
 #[derive(Default)]
 struct Costs {
     multiply_adds: u64,
+    live_multiply_adds: u64,
+    activations: u64,
     live_taps: Vec<(ParameterId, LiveTaps)>,
     grids: Vec<(ParameterId, (usize, usize))>,
     folds: Vec<Fold>,
@@ -64,8 +70,17 @@ pub(crate) fn trace(
             layer: layer.to_owned(),
             input: (input.height, input.width),
         })?;
-        let Costs { multiply_adds, live_taps, grids, folds } = costs;
-        stages.push(Traced { output: extent, multiply_adds, live_taps, grids, folds });
+        let Costs { multiply_adds, live_multiply_adds, activations, live_taps, grids, folds } = costs;
+        let output = extent;
+        stages.push(Traced {
+            output,
+            multiply_adds,
+            live_multiply_adds,
+            activations,
+            live_taps,
+            grids,
+            folds,
+        });
     }
     Ok(stages)
 }
@@ -81,9 +96,25 @@ type Output<'a> = Result<Extent, (&'a str, Extent)>;
 
 fn fold<'a>(layers: &'a [Layer], input: Extent, costs: &mut Costs) -> Output<'a> {
     layers.iter().enumerate().try_fold(input, |extent, (index, layer)| {
-        costs.folds.extend(Fold::at(&layers[index..], extent));
+        if let (Some(fold), [_, _, Layer::Linear(linear), ..]) =
+            (Fold::at(&layers[index..], extent), &layers[index..])
+        {
+            let whole = (linear.from * linear.to) as u64;
+            costs.live_multiply_adds += (fold.rows * fold.cols * extent.channels * linear.to) as u64;
+            costs.live_multiply_adds = costs.live_multiply_adds.wrapping_sub(whole); // which its step adds
+            costs.folds.push(fold);
+        }
         step(layer, extent, costs)
     })
+}
+
+impl Costs {
+    /// Notes a layer that multiplies, densely and with what counts, and puts out a map.
+    fn add(&mut self, multiply_adds: usize, live: usize, output: Extent) {
+        self.multiply_adds += multiply_adds as u64;
+        self.live_multiply_adds = self.live_multiply_adds.wrapping_add(live as u64);
+        self.activations += (output.height * output.width * output.channels) as u64;
+    }
 }
 
 fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Output<'a> {
@@ -110,16 +141,21 @@ fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Output<'a> {
             Ok(joined)
         }
         Layer::Auxiliary(head) => fold(&head.layers, input, costs).map(|_| input),
-        Layer::MaxPool { name, window, ceil } => pool(name, *window, *ceil, input),
-        Layer::AvgPool { name, window } => pool(name, *window, false, input),
-        Layer::AdaptiveAvgPool { height, width } => Ok(Extent { height: *height, width: *width, ..input }),
+        Layer::MaxPool { name, window, ceil } => pool(name, *window, *ceil, input, costs),
+        Layer::AvgPool { name, window } => pool(name, *window, false, input, costs),
+        Layer::AdaptiveAvgPool { height, width } => {
+            let output = Extent { height: *height, width: *width, ..input };
+            costs.add(0, 0, output);
+            Ok(output)
+        }
         Layer::GlobalAvgPool => Ok(Extent { height: 1, width: 1, ..input }),
         Layer::Flatten => {
             Ok(Extent { height: 1, width: 1, channels: input.height * input.width * input.channels })
         }
         Layer::Linear(linear) => {
-            costs.multiply_adds += (linear.from * linear.to) as u64;
-            Ok(Extent { height: 1, width: 1, channels: linear.to })
+            let output = Extent { height: 1, width: 1, channels: linear.to };
+            costs.add(linear.from * linear.to, linear.from * linear.to, output);
+            Ok(output)
         }
         Layer::PatchEmbed(embed) => {
             let patch = embed.conv.window.kernel.0;
@@ -134,27 +170,49 @@ fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Output<'a> {
             let linears = [&block.qkv, &block.proj, &block.fc1, &block.fc2];
             let of_token: usize = linears.iter().map(|linear| linear.from * linear.to).sum();
             let mixing = 2 * input.width * input.channels;
-            costs.multiply_adds += (input.width * (of_token + mixing)) as u64;
+            let dense = input.width * (of_token + mixing);
+            let outputs: usize = linears.iter().map(|linear| linear.to).sum();
+            costs.add(dense, dense, Extent { channels: outputs, ..input });
             Ok(if block.class_only { Extent { width: 1, ..input } } else { input })
         }
         Layer::AsMap | Layer::Relu | Layer::Dropout { .. } | Layer::LayerNorm(_) => Ok(input),
     }
 }
 
-fn pool(name: &str, window: Window, ceil: bool, input: Extent) -> Output<'_> {
+fn pool<'a>(name: &'a str, window: Window, ceil: bool, input: Extent, costs: &mut Costs) -> Output<'a> {
     let side = |size, kernel, stride, padding| pool_output(size, kernel, stride, padding, ceil);
-    sides(side, window, input).ok_or((name, input))
+    let output = sides(side, window, input).ok_or((name, input))?;
+    costs.add(0, 0, output);
+    Ok(output)
 }
 
 fn conv<'a>(conv: &'a Conv, input: Extent, costs: &mut Costs) -> Output<'a> {
     let window = conv.window;
     let output = sides(conv_output, window, input).ok_or((conv.name.as_str(), input))?;
-    costs.multiply_adds += (output.height * output.width * window.taps() * conv.from * conv.to) as u64;
+    let weights = conv.from * conv.to;
+    let dense = output.height * output.width * window.taps() * weights;
+    let reaching = reaching(window, (input.height, input.width), (output.height, output.width));
+    costs.add(dense, reaching * weights, Extent { channels: conv.to, ..output });
     let live = LiveTaps::reached(window, (input.height, input.width), (output.height, output.width));
     if live != LiveTaps::all(window.kernel.0, window.kernel.1) {
         costs.live_taps.push((conv.weight, live));
     }
     Ok(Extent { channels: conv.to, ..output })
+}
+
+/// How many pairs of an output and a tap meet a pixel.
+fn reaching(window: Window, input: (usize, usize), output: (usize, usize)) -> usize {
+    let Window { kernel, stride, padding } = window;
+    let along = |input: usize, output: usize, kernel: usize, stride: usize, padding: usize| -> usize {
+        let pixels = |place: usize| {
+            (0..kernel)
+                .filter(|tap| (place * stride + tap).checked_sub(padding).is_some_and(|pixel| pixel < input))
+                .count()
+        };
+        (0..output).map(pixels).sum()
+    };
+    along(input.0, output.0, kernel.0, stride.0, padding.0)
+        * along(input.1, output.1, kernel.1, stride.1, padding.1)
 }
 
 impl LiveTaps {
@@ -240,6 +298,23 @@ mod tests {
             extents,
             [(19, 13, 64), (19, 13, 64), (10, 7, 128), (5, 4, 256), (3, 2, 512), (1, 1, 1000)]
         );
+    }
+
+    /// `kernels.md`'s reckoning by hand: a padded 3x3 window on one pixel has one live pair of nine, on 2x2 16 of 36.
+    #[test]
+    fn live_work_is_what_meets_pixels() {
+        let window = Window::square(3, 1, 1);
+        assert_eq!(reaching(window, (1, 1), (1, 1)), 1);
+        assert_eq!(reaching(window, (2, 2), (2, 2)), 16);
+        let stages = trace(&architecture("vgg11"), 32, 32).unwrap();
+        let fc6 = &stages[5];
+        assert_eq!((fc6.multiply_adds, fc6.live_multiply_adds), (25_088 * 4096, 512 * 4096));
+        let large = trace(&architecture("vgg11"), 224, 224).unwrap();
+        assert_eq!(large[5].multiply_adds, large[5].live_multiply_adds);
+        // ResNet-18's first block at 32x32: 64 channels of 8x8 pixels put out by each of its four convolutions.
+        let resnet = trace(&architecture("resnet18"), 32, 32).unwrap();
+        assert_eq!(resnet[1].activations, 4 * 64 * 8 * 8);
+        assert!(resnet.iter().all(|stage| stage.live_multiply_adds <= stage.multiply_adds));
     }
 
     #[test]

@@ -179,9 +179,15 @@ pub struct ReportArgs {
 /// The list of models.
 #[derive(Args, Clone, Debug)]
 pub struct ModelsArgs {
+    /// Tells of one model, stage by stage
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
     /// Counts multiply-adds for square images of this side
     #[arg(long, value_name = "PIXELS", default_value_t = 224)]
     pub resolution: usize,
+    /// Draws the model's stages as an SVG
+    #[arg(long, value_name = "FILE.svg", requires = "name")]
+    pub picture: Option<PathBuf>,
 }
 
 /// A look at a data source.

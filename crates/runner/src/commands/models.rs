@@ -1,21 +1,27 @@
-//! `frostline models`: the zoo as a table.
+//! `frostline models`: the zoo as a table, or one model stage by stage.
 
-use frostline_models::{ModelCard, ModelError, StageSummary, zoo};
+use frostline_models::{ModelCard, ModelError, StageSummary, card, zoo};
 
 use crate::cli::ModelsArgs;
 use crate::error::Error;
+use crate::report::ReportError;
+use crate::report::plots::stage_picture;
+use crate::results::write_file;
 use crate::table::{Table, grouped};
 
 /// torchvision's tables count the 1000 classes of ImageNet.
 const CLASSES: usize = 1000;
 
-/// The table.
+/// The table, or what there is to know of one model.
 ///
 /// # Errors
-/// A resolution of zero.
+/// A resolution of zero, or one that the model does not take; a name that no model has; a picture that cannot be written.
 pub fn models(args: &ModelsArgs) -> Result<String, Error> {
     if args.resolution == 0 {
         return Err(Error::usage("--resolution 0 has no pixels", "give a side of 1 or more"));
+    }
+    if let Some(name) = &args.name {
+        return one(name, args);
     }
     let mut table = Table::new(&[
         "name",
@@ -36,6 +42,66 @@ pub fn models(args: &ModelsArgs) -> Result<String, Error> {
          Stages are what a strategy freezes; the last is the head.\n",
         table.lines()
     ))
+}
+
+fn one(name: &str, args: &ModelsArgs) -> Result<String, Error> {
+    let (card, side) = (card(name).map_err(ModelError::from)?, args.resolution);
+    let stages = card.summary(CLASSES, side, side)?;
+    let head = ["stage", ">output", ">parameters", ">live", ">multiply-adds", ">live", ">activations, KiB"];
+    let mut table = Table::new(&head);
+    let kib = |numbers: u64| grouped((4 * numbers).div_ceil(1024));
+    for stage in &stages {
+        let (height, width, channels) = stage.output;
+        table.row(vec![
+            stage.name.clone(),
+            format!("{height}x{width}x{channels}"),
+            grouped(stage.parameters as u64),
+            grouped(stage.live_parameters as u64),
+            grouped(stage.multiply_adds),
+            grouped(stage.live_multiply_adds),
+            kib(stage.activations),
+        ]);
+    }
+    table.row(vec![
+        "all".to_owned(),
+        String::new(),
+        grouped(sum(&stages, |stage| stage.parameters as u64)),
+        grouped(sum(&stages, |stage| stage.live_parameters as u64)),
+        grouped(sum(&stages, |stage| stage.multiply_adds)),
+        grouped(sum(&stages, |stage| stage.live_multiply_adds)),
+        kib(sum(&stages, |stage| stage.activations)),
+    ]);
+    let mut text = format!(
+        "{} ({}), {}\nnormalisation: mean {:?}, std {:?}; smallest side {}\n",
+        card.title,
+        card.year,
+        card.paper,
+        card.normalisation.mean,
+        card.normalisation.std,
+        card.smallest_side().unwrap_or(1),
+    );
+    text += &match card.pinned {
+        None => "weights on the Hub: none\n".to_owned(),
+        Some(pinned) => format!(
+            "weights on the Hub: {}/{} at {}, SHA-256 {}, licence {}\n",
+            pinned.repo,
+            pinned.file,
+            pinned.revision.unwrap_or("the main branch"),
+            pinned.sha256.unwrap_or("as the Hub states it"),
+            pinned.licence.unwrap_or("not stated"),
+        ),
+    };
+    text += &format!(
+        "\n{}\nOne image at {side}x{side} with {CLASSES} classes. Live is what takes part at this resolution: taps that reach a \
+         pixel, and sums of weights that\nmeet copies of one. Activations are what convolutions, linear layers, pools and \
+         attention put out, in f32.\n",
+        table.lines()
+    );
+    if let Some(path) = &args.picture {
+        write_file(path, stage_picture(card.title, side, &stages).map_err(ReportError::from)?.as_bytes())?;
+        text += &format!("\n{}\n", path.display());
+    }
+    Ok(text)
 }
 
 fn row(card: &ModelCard, side: usize) -> Result<Vec<String>, Error> {
@@ -78,9 +144,28 @@ fn sum(stages: &[StageSummary], of: impl Fn(&StageSummary) -> u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn args(resolution: usize) -> ModelsArgs {
+        ModelsArgs { name: None, resolution, picture: None }
+    }
+
+    #[test]
+    fn one_model_is_told_stage_by_stage_and_drawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = Some(folder.path().join("vgg.svg"));
+        let name = Some("vgg11".to_owned());
+        let text = models(&ModelsArgs { name, picture: picture.clone(), ..args(32) }).unwrap();
+        let fc6 = text.lines().find(|line| line.starts_with("fc6")).unwrap();
+        assert!(fc6.contains("102,764,544") && fc6.contains("2,101,248"), "{fc6}");
+        let svg = std::fs::read_to_string(picture.unwrap()).unwrap();
+        assert!(svg.contains("block1") && svg.contains("VGG-11"), "{svg}");
+        let unknown = models(&ModelsArgs { name: Some("vgg12".to_owned()), ..args(32) }).unwrap_err();
+        assert!(unknown.to_string().contains("did you mean"), "{unknown}");
+        assert!(models(&ModelsArgs { name: Some("alexnet".to_owned()), ..args(32) }).is_err());
+    }
+
     #[test]
     fn every_model_has_a_line_with_torchvisions_counts() {
-        let text = models(&ModelsArgs { resolution: 224 }).unwrap();
+        let text = models(&args(224)).unwrap();
         for (name, parameters) in [
             ("resnet18", "11,689,512"),
             ("resnet34", "21,797,672"),
@@ -94,9 +179,9 @@ mod tests {
 
     #[test]
     fn a_model_that_cannot_be_built_so_small_is_still_listed() {
-        let text = models(&ModelsArgs { resolution: 32 }).unwrap();
+        let text = models(&args(32)).unwrap();
         let line = text.lines().find(|line| line.starts_with("alexnet")).unwrap();
         assert!(line.contains("61,100,840") && line.contains("too small"), "{line}");
-        assert!(models(&ModelsArgs { resolution: 0 }).is_err());
+        assert!(models(&args(0)).is_err());
     }
 }

@@ -9,6 +9,7 @@ mod frame;
 mod phases;
 mod placing;
 mod pretraining;
+mod stages;
 mod strategies;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub(crate) use cost::accuracy_against_time;
 pub(crate) use curves::validation_curves;
 pub(crate) use phases::{short, what_trains_when};
 pub(crate) use pretraining::pretraining_curves;
+pub(crate) use stages::stage_picture;
 pub(crate) use strategies::accuracy_by_strategy;
 
 use plotters::drawing::DrawingAreaErrorKind;
