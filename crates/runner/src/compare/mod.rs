@@ -97,6 +97,11 @@ impl<'a> Arm<'a> {
         mean(&self.wall_seconds())
     }
 
+    /// The mean wall time of the pretrainings that its trials start from, which is no part of theirs.
+    pub fn pretraining(&self) -> Option<f64> {
+        mean(&self.values(|outcome| Some(outcome.pretraining.as_ref()?.wall_seconds)))
+    }
+
     /// The trial of a seed, where it finished.
     pub fn finished(&self, seed: u64) -> Option<&'a Outcome> {
         self.runs.iter().find(|run| run.trial.seed == seed).and_then(Run::finished)

@@ -42,7 +42,7 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
                 format!("{finished} of {}", arm.runs.len())
             },
             average(|outcome| Some(outcome.seconds.wall), duration),
-            average(|outcome| Some(outcome.pretraining.as_ref()?.wall_seconds), duration),
+            arm.pretraining().map_or_else(|| NONE.to_owned(), duration),
             arm.time_ratio.map_or_else(|| NONE.to_owned(), rate),
             average(|outcome| outcome.images_per_second, rate),
             average(|outcome| outcome.trainable_parameters.map(|n| n as f64), |n| count(n as u64)),

@@ -179,7 +179,7 @@ pub(super) fn reaching(comparison: &Comparison<'_>) -> String {
     let mut table = Table::new(&["arm", "pretraining>", &head[0], &head[1], &head[2]]);
     let mut pretrained = false;
     for arm in comparison.measured() {
-        let before = mean(&arm.values(|outcome| Some(outcome.pretraining.as_ref()?.wall_seconds)));
+        let before = arm.pretraining();
         pretrained |= before.is_some();
         let seeds = arm.accuracies().len();
         let cell = |level: &f64| arm.reached(*level).map_or_else(|| NONE.to_owned(), |r| cell(&r, seeds));

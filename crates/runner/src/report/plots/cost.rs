@@ -68,7 +68,9 @@ pub(crate) fn accuracy_against_time(comparison: &Comparison<'_>) -> Result<Optio
     let svg = draw((WIDTH, to.1 + 52.0), "Test accuracy against wall time, by arm", |canvas| {
         canvas.head(&format!("Test accuracy against wall time{}", only_model(comparison)), &explanation)?;
         let scale = if frame.x.is_logarithmic() { ", logarithmic" } else { "" };
-        let title = format!("wall time of a trial, {unit}{scale}");
+        let before = marks.iter().any(|mark| mark.arm.pretraining().is_some());
+        let without = if before { ", without its pretraining" } else { "" };
+        let title = format!("wall time of a trial{without}, {unit}{scale}");
         frame.paint(canvas, (&frame.x.ticks(9), &frame.y.ticks(7)), (&title, "accuracy, %"))?;
         canvas.line(&staircase(&frame, &marks, &front), SOFT, 1.5, Dash::Dashed(6.0, 4.0))?;
         for mark in &marks {
