@@ -126,7 +126,7 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--worker", required=True, help="the built example `worker` of frostline-benches")
     parser.add_argument("--burn", help="the built `burn_worker` of burn/; without it, burn is not timed")
-    parser.add_argument("--only", default="", help="work whose name contains this, or one of several with commas between")
+    parser.add_argument("--only", default="", help="work whose name contains this, or one of several with semicolons between")
     parser.add_argument("--output", default=str(HERE / "RESULTS.md"))
     args = parser.parse_args()
     import torch
@@ -150,7 +150,7 @@ def main():
     raw = []
     for model, resolution, strategy, steps in WORK:
         name = f"{model} at {resolution}, {strategy}"
-        if not any(part in name for part in args.only.split(",")):
+        if not any(part in name for part in args.only.split(";")):
             continue
         print(name, file=sys.stderr)
         times, peaks = measure(

@@ -103,7 +103,7 @@ pub struct RunArgs {
     /// Uses what was downloaded before, and asks no server
     #[arg(long)]
     pub offline: bool,
-    /// Trains anew what is finished, and replaces its results
+    /// Trains anew what is finished, and replaces its results; a sweep keeps pretrained weights that are whole
     #[arg(long)]
     pub force: bool,
 }
@@ -226,21 +226,21 @@ Finished trials are kept: the same command goes on where an earlier one stopped.
 const PRETRAIN_EXAMPLES: &str = "\
 Examples:
   frostline pretrain experiments/pretraining.toml rotation --only seed=0 --output rotation.safetensors
-  frostline pretrain experiments/quickstart.toml half-the-digits
+  frostline pretrain experiments/quickstart.toml other-digits
 
 The weights of each model and seed are kept in the results folder, where `frostline sweep` finds them.";
 
 const EXPORT_EXAMPLES: &str = "\
 Examples:
-  frostline export 409fe6 --output digits.safetensors
-  frostline export 409fe66e8bec --results results/plants --output plants.safetensors
+  frostline export 81c7f9 --output digits.safetensors
+  frostline export 81c7f9035a0f --results results/plants --output plants.safetensors
 
 Weights are kept by trials of an experiment with checkpoints = \"best\" (or --set checkpoints=best). torchvision and timm take
 the file with load_state_dict(load_file(...), strict=True).";
 
 const PREDICT_EXAMPLES: &str = "\
 Examples:
-  frostline predict 409fe6 photos
+  frostline predict 81c7f9 photos
   frostline predict plants.safetensors 'photos/2024-*.jpg' leaf.png --top 3
   frostline predict plants.safetensors photos --format jsonl > predictions.jsonl
 

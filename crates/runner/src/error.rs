@@ -107,7 +107,7 @@ impl Error {
             | Self::Model(
                 ModelError::Unknown(_) | ModelError::TooSmall { .. } | ModelError::Patches { .. },
             )
-            | Self::Sweep(SweepError::Setting { .. }) => 2,
+            | Self::Sweep(SweepError::Setting { .. } | SweepError::Data(DataError::Classes { .. })) => 2,
             Self::Data(_)
             | Self::Model(_)
             | Self::Hub(_)

@@ -101,6 +101,7 @@ pub(crate) fn cell(trial: &Trial) -> Vec<Refusal> {
     };
     let checks = [
         resolution(card, trial),
+        classes(trial),
         strategy(card, trial),
         weights(card, trial),
         pretraining::pretraining(trial),
@@ -123,6 +124,17 @@ fn resolution(card: &ModelCard, trial: &Trial) -> Option<Refusal> {
         );
     }
     Some(refusal)
+}
+
+fn classes(trial: &Trial) -> Option<Refusal> {
+    let message = match trial.data.classes.as_slice() {
+        [only] => format!("`{only}` alone leaves nothing to tell apart; name two classes or more"),
+        names => {
+            let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
+            format!("the class `{}` is named twice; remove one", twice?.1)
+        }
+    };
+    Some(Refusal::new(&["classes"], &message))
 }
 
 fn strategy(card: &ModelCard, trial: &Trial) -> Option<Refusal> {

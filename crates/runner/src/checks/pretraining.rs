@@ -1,6 +1,6 @@
 //! What makes a cell's pretraining impossible: [`pretraining`].
 
-use super::{Refusal, keep, recipe};
+use super::{Refusal, classes, keep, recipe};
 use crate::trial::{Pretraining, Trial, pretraining_name};
 
 /// The ways to pretrain.
@@ -47,7 +47,8 @@ pub(super) fn pretraining(trial: &Trial) -> Option<Refusal> {
             "[pretrain.{name}]: keep = \"best\" chooses by accuracy, which a reconstruction does not have; remove it"
         ));
     }
-    let refusal = recipe(&own).or_else(|| keep(&own))?;
+    let classes = if supervised { classes(&own) } else { None };
+    let refusal = classes.or_else(|| recipe(&own)).or_else(|| keep(&own))?;
     Some(Refusal {
         keys: vec!["weights"],
         message: format!("[pretrain.{name}]: {}", refusal.message),

@@ -26,8 +26,12 @@ pub fn export(args: &ExportArgs) -> Result<String, Error> {
     write_file(&args.output, &content)?;
     sidecar.write(&json)?;
     let accuracy = sidecar.results.test_accuracy.unwrap_or(f64::NAN);
+    let of = match sidecar.results.chosen_epoch {
+        Some(epoch) if epoch != sidecar.weights.epoch => format!(" (of epoch {epoch}, not of these weights)"),
+        _ => String::new(),
+    };
     Ok(format!(
-        "{}  {}\n{}  {}, epoch {}, {} classes, test accuracy {:.1} %\n",
+        "{}  {}\n{}  {}, epoch {}, {} classes, test accuracy {:.1} %{of}\n",
         args.output.display(),
         bytes(sidecar.weights.size),
         json.display(),

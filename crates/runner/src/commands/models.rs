@@ -17,8 +17,9 @@ const CLASSES: usize = 1000;
 /// # Errors
 /// A resolution of zero, or one that the model does not take; a name that no model has; a picture that cannot be written.
 pub fn models(args: &ModelsArgs) -> Result<String, Error> {
-    if args.resolution == 0 {
-        return Err(Error::usage("--resolution 0 has no pixels", "give a side of 1 or more"));
+    if !(1..=4096).contains(&args.resolution) {
+        let message = format!("--resolution {} is no side of an image", args.resolution);
+        return Err(Error::usage(message, "give a side from 1 to 4096"));
     }
     if let Some(name) = &args.name {
         return one(name, args);
@@ -151,12 +152,12 @@ mod tests {
     #[test]
     fn one_model_is_told_stage_by_stage_and_drawn() {
         let folder = tempfile::tempdir().unwrap();
-        let picture = Some(folder.path().join("vgg.svg"));
+        let picture = folder.path().join("vgg.svg");
         let name = Some("vgg11".to_owned());
-        let text = models(&ModelsArgs { name, picture: picture.clone(), ..args(32) }).unwrap();
+        let text = models(&ModelsArgs { name, picture: Some(picture.clone()), ..args(32) }).unwrap();
         let fc6 = text.lines().find(|line| line.starts_with("fc6")).unwrap();
         assert!(fc6.contains("102,764,544") && fc6.contains("2,101,248"), "{fc6}");
-        let svg = std::fs::read_to_string(picture.unwrap()).unwrap();
+        let svg = std::fs::read_to_string(picture).unwrap();
         assert!(svg.contains("block1") && svg.contains("VGG-11"), "{svg}");
         let unknown = models(&ModelsArgs { name: Some("vgg12".to_owned()), ..args(32) }).unwrap_err();
         assert!(unknown.to_string().contains("did you mean"), "{unknown}");

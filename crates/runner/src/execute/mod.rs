@@ -59,7 +59,11 @@ pub struct Sweep<'a> {
     prepared: BTreeMap<String, Prepared>,
     weights: BTreeMap<(String, String), Option<Resolved>>,
     datasets: BTreeMap<DatasetKey, Dataset>,
+    /// The digest of each source's whole set.
+    digests: BTreeMap<String, String>,
     trunks: BTreeMap<String, Made>,
+    /// Whether trunks that are stored are made anew.
+    remake: bool,
 }
 
 /// The source, the chosen classes, and the side in pixels.
@@ -86,7 +90,7 @@ impl<'a> Sweep<'a> {
         settings: Settings,
     ) -> Self {
         let Settings { environment, threads, force } = settings;
-        let (prepared, weights, datasets, trunks) = Default::default();
+        let (prepared, weights, datasets, digests, trunks) = Default::default();
         Self {
             plan,
             store,
@@ -98,7 +102,9 @@ impl<'a> Sweep<'a> {
             prepared,
             weights,
             datasets,
+            digests,
             trunks,
+            remake: false,
         }
     }
 
@@ -107,6 +113,7 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// As [`Sweep::run`].
     pub fn pretrain(mut self, hub: &Hub) -> Result<Tally, SweepError> {
+        self.remake = self.force;
         let trials: Vec<&Trial> = self.plan.trials.iter().collect();
         let trunks = self.plan.trunks();
         self.progress.sweep_begins(trunks.len(), 0);
@@ -154,10 +161,16 @@ impl<'a> Sweep<'a> {
         Ok(tally)
     }
 
-    /// Finished trials are due only by force. A failed one would fail again, as its numbers depend on its id alone.
+    /// Finished trials are due only by force. A failed one would fail again, as its numbers depend on its id alone, unless
+    /// it was its pretraining that failed and has been done since.
     fn is_due(&self, trial: &Trial) -> bool {
-        let stored = self.store.state(&trial.id);
-        self.force || !matches!(stored, Some(State::Finished | State::Failed { .. }))
+        match self.store.state(&trial.id) {
+            Some(State::Failed { reason }) if trunks::failed_before(reason) => {
+                self.force || self.is_pretrained(trial)
+            }
+            Some(State::Finished | State::Failed { .. }) => self.force,
+            _ => true,
+        }
     }
 
     /// Downloads, verifies and reads the headers of everything, so that nothing is missing later.
@@ -187,6 +200,16 @@ impl<'a> Sweep<'a> {
             if let Some(trunk) = trial.trunk() {
                 let data = &trunk.pretraining.data;
                 self.open_dataset(data, trunk.resolution)?;
+                if data.source != trial.data.source
+                    && self.digests[&data.source] == self.digests[&trial.data.source]
+                {
+                    let problem = format!(
+                        "{} and {} are the same images, so validation images cannot be kept out of [pretrain.{}]; write \
+                         both sources alike",
+                        data.source, trial.data.source, trunk.name
+                    );
+                    return Err(SweepError::Setting { trial: trial.id.clone(), problem });
+                }
                 trunks::split(&trunk, &self.datasets[&dataset_key(data, trunk.resolution)])?;
             }
         }
@@ -208,6 +231,7 @@ impl<'a> Sweep<'a> {
             self.progress.say(&format!("decoding {} at {resolution} px", data.source));
             let size = Some((resolution, resolution));
             let mut dataset = frostline_data::open(&self.prepared[&data.source], size)?;
+            self.digests.insert(data.source.clone(), dataset.digest.clone());
             if !data.classes.is_empty() {
                 dataset = dataset.of_classes(&data.classes)?;
             }

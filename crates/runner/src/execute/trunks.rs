@@ -3,7 +3,7 @@
 
 use frostline_data::{Augment, DataError, Dataset, Splits};
 use frostline_engine::{
-    EngineError, Objective, Pretrained, ROTATIONS, Strategy, Task, pretrain, reconstruct,
+    EngineError, Objective, Pretrained, ROTATIONS, Strategy, Task, fold, pretrain, reconstruct,
 };
 use frostline_models::{
     BuildSpec, Lineage, Model, ModelError, Resolved, WeightsSource, build, build_autoencoder, card,
@@ -18,7 +18,7 @@ use crate::recipe::{objective_of, recipe_of};
 use crate::results::{
     Pictures, PretrainingRecord, Seconds, Status, StoredTrunk, TrunkOutcome, TrunkResult, WeightsRecord,
 };
-use crate::trial::Trunk;
+use crate::trial::{Trial, Trunk};
 
 /// Images in the picture of what an autoencoder gives back.
 const PICTURES: usize = 10;
@@ -40,15 +40,21 @@ impl Sweep<'_> {
         if let Some(made) = self.trunks.get(&trunk.id) {
             return Ok(made.clone());
         }
-        let stored = if self.force { None } else { self.stored(trunk)? };
-        let made = match stored {
-            Some(made) => made,
-            None => self.make(trunk)?,
+        let made = match self.stored(trunk)? {
+            Some(Made::Failed(_)) if self.force => self.make(trunk)?,
+            Some(made) if !self.remake => made,
+            _ => self.make(trunk)?,
         };
         if !matches!(made, Made::Interrupted) {
             self.trunks.insert(trunk.id.clone(), made.clone());
         }
         Ok(made)
+    }
+
+    /// Whether the trunk that a trial starts from is stored and was not a failure.
+    pub(super) fn is_pretrained(&self, trial: &Trial) -> bool {
+        let stored = trial.trunk().and_then(|trunk| self.store.trunk(&trunk.id).ok().flatten());
+        stored.is_some_and(|stored| stored.outcome.status == Status::Finished)
     }
 
     /// What an earlier sweep left of it, where that is whole.
@@ -68,7 +74,7 @@ impl Sweep<'_> {
         if found.lineage.sha256 != weights.sha256 {
             return None;
         }
-        let (mean, std, source) = (weights.mean, weights.std, weights.source.clone());
+        let (mean, std, source) = (weights.mean, weights.std, format!("pretrain:{}", trunk.name));
         let file = weights.file.clone();
         let resolved = Resolved { lineage: Lineage { source, file, mean, std, ..found.lineage }, ..found };
         let record = PretrainingRecord { trunk: trunk.id.clone(), wall_seconds: seconds.wall };
@@ -121,6 +127,11 @@ fn failed(trunk: &Trunk, reason: &str) -> Made {
     Made::Failed(format!("[pretrain.{}] failed: {reason}", trunk.name))
 }
 
+/// Whether a trial's failure was its pretraining's.
+pub(super) fn failed_before(reason: &str) -> bool {
+    reason.starts_with("[pretrain.")
+}
+
 /// The images that a trunk learns from and those that its curves are measured on. Where they are the trials' own, the
 /// trials' validation images are those, and are not learnt from.
 pub(super) fn split(trunk: &Trunk, dataset: &Dataset) -> Result<Splits, DataError> {
@@ -132,6 +143,13 @@ pub(super) fn split(trunk: &Trunk, dataset: &Dataset) -> Result<Splits, DataErro
         frostline_data::split(dataset, held_out.validation, held_out.per_class, trunk.seed)?.validation;
     let mut train = frostline_data::split(dataset, 0.0, data.per_class, trunk.seed)?.train;
     train.retain(|image| validation.binary_search(image).is_err()); // both are ascending
+    if train.is_empty() {
+        let what = format!(
+            "[pretrain.{}] has no image that the trials do not validate on; raise its per-class or lower validation",
+            trunk.name
+        );
+        return Err(DataError::Split { what });
+    }
     Ok(Splits { train, validation })
 }
 
@@ -147,10 +165,11 @@ fn run(
     let splits = split(trunk, dataset)?;
     outcome.data = Some(data_record(dataset, &splits));
     let objective = objective_of(&trunk.pretraining).map_err(unfit)?;
-    let model = model_for(trunk, objective, dataset.classes.len())?;
+    let mut model = model_for(trunk, objective, dataset.classes.len())?;
     let (mean, std) = (model.card().normalisation.mean, model.card().normalisation.std);
     outcome.parameters = Some(model.parameters().iter().map(|p| p.elements() as u64).sum());
     let recipe = recipe_of(&trunk.pretraining.train).map_err(unfit)?;
+    fold(&mut model, &recipe, &Strategy::Full)?;
     let task = Task {
         model: &model,
         dataset,

@@ -111,20 +111,37 @@ fn write_plots(
     Ok(written)
 }
 
+/// How the files of autoencoders' pictures begin.
+const PICTURES: &str = "reconstructions-";
+
 /// Copies what each autoencoder gives back to the plots: one picture for each pretraining and model, of its first seed.
 fn copy_pictures(folder: &Path, results: &Results) -> Result<Vec<Plot>, ReportError> {
     let mut copied = Vec::new();
+    let plots = folder.join("plots");
+    let entries = fs::read_dir(&plots).map_err(|error| StoreError::reading(&plots, error))?;
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PICTURES)) {
+            fs::remove_file(&path).map_err(|error| StoreError::writing(&path, error))?;
+        }
+    }
     for group in pretraining::groups(results) {
-        let picture = group.finished().find_map(|stored| {
-            trunk_pictures(folder, &stored.trunk.id).map(|path| (path, stored.trunk.seed))
-        });
-        let Some((path, seed)) = picture else { continue };
-        let name = format!("reconstructions-{}-{}.png", group.name, group.model);
+        let picture = group
+            .finished()
+            .find_map(|stored| trunk_pictures(folder, &stored.trunk.id).map(|path| (path, stored)));
+        let Some((path, stored)) = picture else { continue };
+        let name = format!("{PICTURES}{}-{}-{}.png", group.name, group.model, stored.trunk.id);
         let bytes = fs::read(&path).map_err(|error| StoreError::reading(&path, error))?;
         write_file(&folder.join("plots").join(&name), &bytes)?;
         let title = format!(
-            "Images of the validation split as {} of {} gives them back (seed {seed})",
-            group.name, group.model
+            "Images of the {} split as {} of {} gives them back (seed {})",
+            if stored.outcome.data.as_ref().is_some_and(|data| data.validation > 0) {
+                "validation"
+            } else {
+                "training"
+            },
+            group.name,
+            group.model,
+            stored.trunk.seed
         );
         copied.push((title, name));
     }

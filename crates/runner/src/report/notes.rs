@@ -43,12 +43,18 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
     notes.extend(differing_settings(results));
     let normalisations: BTreeSet<String> = comparison
         .runs()
-        .filter_map(|(_, run)| run.finished()?.weights.as_ref())
-        .map(|weights| format!("{:?} {:?}", weights.mean, weights.std))
+        .filter_map(|(_, run)| match &run.finished()?.weights {
+            Some(weights) => Some((weights.mean, weights.std)),
+            None => {
+                let scratch = frostline_models::card(&run.trial.model).ok()?.normalisation;
+                Some((scratch.mean, scratch.std))
+            }
+        })
+        .map(|normalisation| format!("{normalisation:?}"))
         .collect();
     if normalisations.len() > 1 {
         notes.push(
-            "Images were normalised as each arm's weights want it, so not all arms saw the same numbers."
+            "Images were normalised as each arm's weights or model want it, so not all arms saw the same numbers."
                 .to_owned(),
         );
     }

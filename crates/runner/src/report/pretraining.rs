@@ -7,16 +7,18 @@ use super::numbers::{bytes, count, duration, grouped, plural};
 use super::table::Table;
 use crate::compare::{Comparison, Reached, deviation, mean};
 use crate::results::{Results, Status, StoredTrunk};
-use crate::trial::{Pretraining, Trial};
+use crate::trial::Pretraining;
 
 const NONE: &str = "–";
 
 /// Trunks that differ in the seed alone.
 pub(crate) struct Group<'a> {
-    pub(crate) name: &'a str,
+    pub(crate) name: String,
     pub(crate) model: &'a str,
     pub(crate) pretraining: &'a Pretraining,
     resolution: usize,
+    /// The seed that the trials of all seeds share it by; none where each seed has its own.
+    seed: Option<u64>,
     /// By seed.
     pub(crate) trunks: Vec<&'a StoredTrunk>,
 }
@@ -32,22 +34,23 @@ impl Group<'_> {
 pub(crate) fn groups(results: &Results) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut seen = BTreeSet::new();
-    for planned in results.plan.trials.iter().filter_map(Trial::trunk) {
+    for (trial, planned) in results.plan.trials.iter().filter_map(|trial| Some((trial, trial.trunk()?))) {
         let stored = results.trunks.iter().find(|stored| stored.trunk.id == planned.id);
         let Some(stored) = stored.filter(|_| seen.insert(planned.id.clone())) else { continue };
         let trunk = &stored.trunk;
         let same = |group: &&mut Group<'_>| {
-            (group.name, group.model, group.resolution)
-                == (trunk.name.as_str(), trunk.model.as_str(), trunk.resolution)
+            (group.name.as_str(), group.model, group.resolution)
+                == (planned.name.as_str(), trunk.model.as_str(), trunk.resolution)
                 && group.pretraining == &trunk.pretraining
         };
         match groups.iter_mut().find(same) {
             Some(group) => group.trunks.push(stored),
             None => groups.push(Group {
-                name: &trunk.name,
+                name: planned.name.clone(),
                 model: &trunk.model,
                 pretraining: &trunk.pretraining,
                 resolution: trunk.resolution,
+                seed: trial.pretraining.as_ref().and_then(|pretraining| pretraining.seed),
                 trunks: vec![stored],
             }),
         }
@@ -103,7 +106,7 @@ pub(super) fn pretraining(results: &Results) -> String {
             some => format!("{some} of {}", group.trunks.len()),
         };
         table.row([
-            group.name.to_owned(),
+            group.name.clone(),
             method(group.pretraining),
             group.model.to_owned(),
             group.resolution.to_string(),
@@ -123,8 +126,8 @@ pub(super) fn pretraining(results: &Results) -> String {
         ]);
     }
     let mut text = "The weights `pretrain:NAME` were made here, once for each model and seed, and are shared by the trials that \
-                    start from them; their time is no part of a trial's. No image of a test split was used, and no image that \
-                    the trials validate on. Mean ± standard deviation over seeds, at the epoch that was kept; the loss of an \
+                    start from them; their time is no part of a trial's. No image of a test split was used, and none was \
+                    learnt from that the trials validate on. Mean ± standard deviation over seeds, at the epoch that was kept; the loss of an \
                     autoencoder is the mean squared error of normalised pixels, of the others the cross-entropy.\n\n"
         .to_owned();
     text += &table.without_empty_columns().markdown();
@@ -143,7 +146,7 @@ fn method(pretraining: &Pretraining) -> String {
 
 /// Where its images come from and how it was trained, in a line.
 fn settings(group: &Group<'_>) -> String {
-    let Pretraining { data, train, seed, .. } = group.pretraining;
+    let Pretraining { data, train, .. } = group.pretraining;
     let mut parts = vec![format!("source {}", data.source)];
     if !data.classes.is_empty() {
         parts.push(format!("classes {}", data.classes.join(", ")));
@@ -155,7 +158,11 @@ fn settings(group: &Group<'_>) -> String {
     parts.push(format!("batch {}, {} at {}", train.batch, train.optimizer, train.learning_rate));
     parts.push(format!("schedule {}", train.schedule));
     parts.extend((train.weight_decay > 0.0).then(|| format!("weight decay {}", train.weight_decay)));
-    parts.extend(seed.map(|seed| format!("seed {seed} for all trials")));
+    parts.extend(
+        group
+            .seed
+            .map(|seed| format!("seed {seed} for the trials of all seeds, whose spread it has no part in")),
+    );
     let failures = group.trunks.iter().filter_map(|stored| match &stored.outcome.status {
         Status::Failed { reason } => Some(format!(" Seed {} failed: {reason}.", stored.trunk.seed)),
         Status::Finished => None,

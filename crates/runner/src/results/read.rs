@@ -100,15 +100,21 @@ pub(super) fn trial(folder: &Path) -> Result<StoredTrial, StoreError> {
         outcome: json::read(&folder.join("outcome.json"), "outcome")?,
         epochs: json::read(&folder.join("epochs.json"), "epochs")?,
     };
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    for id in [&stored.trial.id, &stored.outcome.trial] {
-        if *id != name {
-            let reason = format!("it belongs to trial {id}");
-            return Err(StoreError::Damaged { path: folder.to_owned(), reason });
-        }
-    }
+    belongs(folder, "trial", [&stored.trial.id, &stored.outcome.trial])?;
     whole_parquet(&folder.join("predictions.parquet"))?;
     Ok(stored)
+}
+
+/// A folder has the name of what is in it.
+fn belongs(folder: &Path, what: &str, ids: [&String; 2]) -> Result<(), StoreError> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    match ids.into_iter().find(|id| **id != name) {
+        Some(id) => {
+            let reason = format!("it belongs to {what} {id}");
+            Err(StoreError::Damaged { path: folder.to_owned(), reason })
+        }
+        None => Ok(()),
+    }
 }
 
 fn trunks(folder: &Path) -> Result<Vec<StoredTrunk>, StoreError> {
@@ -125,11 +131,13 @@ fn trunks(folder: &Path) -> Result<Vec<StoredTrunk>, StoreError> {
 
 /// What is in a trunk's folder, but for the weights.
 pub(super) fn trunk(folder: &Path) -> Result<StoredTrunk, StoreError> {
-    Ok(StoredTrunk {
+    let stored = StoredTrunk {
         trunk: json::read(&folder.join("trunk.json"), "trunk")?,
         outcome: json::read(&folder.join("outcome.json"), "outcome")?,
         epochs: json::read(&folder.join("epochs.json"), "epochs")?,
-    })
+    };
+    belongs(folder, "trunk", [&stored.trunk.id, &stored.outcome.trunk])?;
+    Ok(stored)
 }
 
 /// The picture of what a trunk's autoencoder gives back, where there is one.

@@ -63,15 +63,17 @@ fn a_trunk_is_made_once_and_shared_and_outlives_its_sweep() {
         "## Pretraining",
         "autoencoder, denoise 0.2",
         "## Time to accuracy",
-        "plots/reconstructions-pixels-resnet18.png",
+        "plots/reconstructions-pixels-resnet18-",
         "plots/pretraining-curves.svg",
         "classes 0, 1",
     ] {
         assert!(report.contains(part), "{part}: {report}");
     }
-    for file in ["pretraining.parquet", "plots/reconstructions-pixels-resnet18.png"] {
-        assert!(folder.path().join("results/x").join(file).exists(), "{file}");
-    }
+    assert!(folder.path().join("results/x/pretraining.parquet").exists());
+    let plots = fs::read_dir(folder.path().join("results/x/plots")).unwrap();
+    let pictures =
+        plots.filter(|entry| text_name(&entry.as_ref().unwrap().path()).starts_with("reconstructions-"));
+    assert_eq!(pictures.count(), 1);
 
     // Trials go, trunks stay: the next sweep takes them, but for one that was damaged, which is made again, bit by bit.
     fs::remove_dir_all(folder.path().join("results/x/trials")).unwrap();
@@ -81,6 +83,14 @@ fn a_trunk_is_made_once_and_shared_and_outlives_its_sweep() {
     let lines = text(&again.stderr);
     assert_eq!(lines.lines().filter(|line| line.starts_with("pretrained ")).count(), 1, "{lines}");
     assert_eq!(weights(folder.path()), first, "the number of threads changes no bit");
+
+    // Trials that are forced keep the trunks; `pretrain --force` makes them anew, with the same bits.
+    let forced = sweep(folder.path(), &["--force", "--only", "strategy=head"]);
+    assert!(forced.status.success(), "{}", text(&forced.stderr));
+    assert!(!text(&forced.stderr).contains("pretrained "), "{}", text(&forced.stderr));
+    let remade = pretrain(folder.path(), &["others", "--force"]);
+    assert!(text(&remade.stderr).contains("pretrained resnet18 others"), "{}", text(&remade.stderr));
+    assert_eq!(weights(folder.path()), first);
 }
 
 #[test]
@@ -123,6 +133,8 @@ fn a_pretraining_that_fails_fails_its_trials_alone() {
     assert!(text(&output.stdout).contains("2 trained, 2 failed"), "{}", text(&output.stdout));
     let report = fs::read_to_string(folder.path().join("results/x/report.md")).unwrap();
     assert!(report.contains("[pretrain.others] failed: the loss became"), "{report}");
+    let again = sweep(folder.path(), &["--set", "weights=[\"none\", \"pretrain:others\"]"]);
+    assert!(text(&again.stdout).contains("4 stored before"), "{}", text(&again.stdout));
 }
 
 #[test]
