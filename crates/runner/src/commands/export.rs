@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use crate::cli::ExportArgs;
 use crate::error::Error;
 use crate::report::numbers::bytes;
-use crate::results::{Found, Sidecar, StoreError, beside, find, none_kept, write_file};
+use crate::results::{Found, Sidecar, StoreError, beside, find, none_kept, sha256, write_file};
 
 /// Writes both files; their names, and what the model is, to print.
 ///
@@ -56,9 +54,12 @@ pub(super) fn whole(found: &Found) -> Result<(Sidecar, PathBuf), Error> {
 /// The bytes of the weights, if they are those that the sidecar speaks of.
 fn read(weights: &Path, sidecar: &Sidecar) -> Result<Vec<u8>, Error> {
     let content = std::fs::read(weights).map_err(|error| Error::reading(weights, error, None))?;
-    let sha256: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = sha256(&content);
     if sha256 != sidecar.weights.sha256 {
-        let reason = format!("its SHA-256 is {sha256}, and {} was stored", sidecar.weights.sha256);
+        let stored = &sidecar.weights.sha256;
+        let reason = format!(
+            "its SHA-256 is {sha256}, and {stored} was stored; `frostline sweep` with `--force --only trial=ID` makes it anew"
+        );
         return Err(StoreError::Damaged { path: weights.to_owned(), reason }.into());
     }
     Ok(content)

@@ -15,7 +15,7 @@ const CLASSES: usize = 1000;
 /// The table, or what there is to know of one model.
 ///
 /// # Errors
-/// A resolution of zero, or one that the model does not take; a name that no model has; a picture that cannot be written.
+/// A side outside 1..=4096, or one that the model does not take; a name that no model has; a picture that cannot be written.
 pub fn models(args: &ModelsArgs) -> Result<String, Error> {
     if !(1..=4096).contains(&args.resolution) {
         let message = format!("--resolution {} is no side of an image", args.resolution);

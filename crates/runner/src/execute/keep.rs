@@ -5,12 +5,11 @@ use std::ops::ControlFlow;
 
 use frostline_engine::{Event, Observer, Section};
 use frostline_models::{Model, ModelError, StateDict};
-use sha2::{Digest, Sha256};
 
 use super::{Sweep, SweepError, Witness, dataset_key};
 use crate::checkpoints::{Checkpoints, Footprint, free_bytes};
 use crate::plan::Trial;
-use crate::results::{Checkpoint, CheckpointRecord};
+use crate::results::{Checkpoint, CheckpointRecord, sha256};
 
 impl Sweep<'_> {
     /// Says how much room the checkpoints of the trials that are due take.
@@ -73,7 +72,7 @@ impl<'w, 'a> Keeper<'w, 'a> {
             (Checkpoints::Best | Checkpoints::Last, _) => (chosen_epoch, self.model.state_dict()?),
         };
         let bytes = weights.to_safetensors()?;
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = sha256(&bytes);
         let size = bytes.len() as u64;
         let record = CheckpointRecord { kept: self.policy, epoch, sha256, size, mean, std };
         Ok(Some(Checkpoint { record, bytes }))

@@ -9,7 +9,6 @@ use frostline_models::{
     BuildSpec, Lineage, Model, ModelError, Resolved, WeightsSource, build, build_autoencoder, card,
     resolve_file,
 };
-use sha2::{Digest, Sha256};
 
 use super::records::{data_record, weights_record};
 use super::{Attempt, Sweep, SweepError, Witness, attempt, dataset_key};
@@ -17,6 +16,7 @@ use crate::measure::timestamp;
 use crate::recipe::{objective_of, recipe_of};
 use crate::results::{
     Pictures, PretrainingRecord, Seconds, Status, StoredTrunk, TrunkOutcome, TrunkResult, WeightsRecord,
+    sha256,
 };
 use crate::trial::{Trial, Trunk};
 
@@ -118,7 +118,7 @@ impl Sweep<'_> {
             (Status::Finished, weights) => weights
                 .as_ref()
                 .and_then(|weights| self.ready(trunk, weights, &outcome.seconds))
-                .unwrap_or_else(|| failed(trunk, "its file cannot be read back")),
+                .unwrap_or_else(|| failed(trunk, "its file cannot be read back; check the disk, and make it again with `frostline pretrain --force`")),
         })
     }
 }
@@ -195,7 +195,7 @@ fn run(
         repo: None,
         revision: None,
         file: format!("pretrained/{}/model.safetensors", trunk.id),
-        sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: sha256(&bytes),
         size: bytes.len() as u64,
         licence: None,
         mean,

@@ -29,6 +29,8 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 pub use atomic::write_file;
 pub use json::FORMAT;
 pub use lookup::{Found, LookupError, find};
@@ -41,6 +43,11 @@ pub(crate) use sidecar::none_kept;
 pub use sidecar::{Lineages, Measured, Sidecar, beside};
 pub use store::{State, Store};
 pub use tables::gather;
+
+/// SHA-256 of a file's content, in hex.
+pub fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// What can go wrong with a results folder.
 #[derive(Debug, thiserror::Error)]
