@@ -7,19 +7,16 @@ use candle_core::{Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use frostline_kernels::optim::{AdamStep, Moments, adam};
 use frostline_kernels::{
-    ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, Tape, composed, conv_norm, conv2d, cross_entropy,
-    linear, max_pool2d,
+    AttentionSpec, ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, Tape, attention, composed, conv_norm,
+    conv2d, cross_entropy, gelu, layer_norm, linear, max_pool2d,
 };
 use std::hint::black_box;
 
-/// As in the `frostline` binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const BATCH: usize = 64;
 
-/// Side, kernel, stride, padding, channels in and out: ResNet-18 at 32x32, then at 224x224, then AlexNet at 64x64.
-const CONVOLUTIONS: [(usize, usize, usize, usize, usize, usize); 11] = [
+/// Side, kernel, stride, padding, channels in and out: ResNet-18 at 32x32, then at 224x224, AlexNet at 64x64, VGG-16 at
+/// 32x32, ResNet-50 at 64x64.
+const CONVOLUTIONS: [(usize, usize, usize, usize, usize, usize); 15] = [
     (32, 7, 2, 3, 3, 64),
     (8, 3, 1, 1, 64, 64),
     (8, 3, 2, 1, 64, 128),
@@ -31,7 +28,25 @@ const CONVOLUTIONS: [(usize, usize, usize, usize, usize, usize); 11] = [
     (56, 3, 1, 1, 64, 64),
     (7, 5, 1, 2, 64, 192),
     (3, 3, 1, 1, 192, 384),
+    (32, 3, 1, 1, 64, 64),
+    (8, 3, 1, 1, 256, 256),
+    (16, 1, 1, 0, 64, 256),
+    (4, 1, 1, 0, 1024, 256),
 ];
+
+/// Rows, inputs, outputs: AlexNet, ResNet's head, and the tokens of ViT-Ti/4 at 32x32.
+const LINEAR: [(usize, usize, usize); 7] = [
+    (BATCH, 9216, 4096),
+    (BATCH, 4096, 4096),
+    (BATCH, 512, 10),
+    (TOKENS * BATCH, 192, 576),
+    (TOKENS * BATCH, 192, 192),
+    (TOKENS * BATCH, 192, 768),
+    (TOKENS * BATCH, 768, 192),
+];
+
+/// 8x8 patches and the class token.
+const TOKENS: usize = 65;
 
 fn values(shape: &[usize]) -> Result<Tensor> {
     let count = shape.iter().product();
@@ -127,22 +142,81 @@ fn convolution_and_norm(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-/// The linear layers of AlexNet and of ResNet's head.
+/// Forward, and with one gradient or both. Where the gradient of the weights is larger than its factors, the optimizer
+/// multiplies them, and it is not timed here.
 fn linear_layers(criterion: &mut Criterion) -> Result<()> {
     let mut group = criterion.benchmark_group("linear");
-    for (from, to) in [(9216, 4096), (4096, 4096), (512, 10)] {
-        let x = Var::from_tensor(&values(&[BATCH, from])?)?;
+    for (rows, from, to) in LINEAR {
+        let x = Var::from_tensor(&values(&[rows, from])?)?;
         let weights = Var::from_tensor(&values(&[from, to])?)?;
-        let reference = composed::linear(&x.as_detached_tensor(), &weights.as_detached_tensor(), None)?;
-        same("linear", &linear(&x, &weights, None)?, &reference)?;
-        group.throughput(Throughput::Elements((3 * BATCH * from * to) as u64));
-        group.bench_function(format!("{from}->{to} forward and backward"), |bencher| {
-            bencher.iter(|| {
-                let (y, tape) = Tape::record(|| linear(&x, &weights, None)).expect("a layer");
-                black_box(tape.backward_from(&y, &y).expect("gradients"))
+        let (fixed, frozen) = (x.as_detached_tensor(), weights.as_detached_tensor());
+        same("linear", &linear(&fixed, &frozen, None)?, &composed::linear(&fixed, &frozen, None)?)?;
+        let products = (rows * from * to) as u64;
+        let put_off = rows * (from + to) <= from * to;
+        for (what, x, weights, count) in [
+            ("forward", &fixed, &frozen, 1),
+            ("forward and data gradient", x.as_tensor(), &frozen, 2),
+            ("forward and weight gradient", &fixed, weights.as_tensor(), 2),
+            ("forward and backward", x.as_tensor(), weights.as_tensor(), 3),
+        ] {
+            if put_off && weights.is_variable() {
+                continue;
+            }
+            group.throughput(Throughput::Elements(count * products));
+            group.bench_function(format!("{rows} rows {from}->{to} {what}"), |bencher| {
+                bencher.iter(|| {
+                    let (y, tape) = Tape::record(|| linear(x, weights, None)).expect("a layer");
+                    if count > 1 {
+                        black_box(tape.backward_from(&y, &y).expect("gradients"));
+                    }
+                });
             });
-        });
+        }
     }
+    group.finish();
+    Ok(())
+}
+
+/// What a transformer's block has beside its linear layers, at the sizes of ViT-Ti/4 at 32x32.
+fn transformer(criterion: &mut Criterion) -> Result<()> {
+    let mut group = criterion.benchmark_group("transformer");
+    let (rows, channels) = (TOKENS * BATCH, 192);
+    let spec = AttentionSpec { tokens: TOKENS, heads: 3, queries: TOKENS };
+    let qkv = Var::from_tensor(&values(&[rows, 3 * channels])?)?;
+    let fixed = qkv.as_detached_tensor();
+    same("attention", &attention(&fixed, spec)?, &composed::attention(&fixed, spec)?)?;
+    group.throughput(Throughput::Elements((2 * TOKENS * TOKENS * BATCH * channels) as u64));
+    group.bench_function("attention forward", |bencher| {
+        bencher.iter(|| black_box(attention(&fixed, spec).expect("attention")));
+    });
+    group.throughput(Throughput::Elements((7 * TOKENS * TOKENS * BATCH * channels) as u64));
+    group.bench_function("attention forward and backward", |bencher| {
+        bencher.iter(|| {
+            let (y, tape) = Tape::record(|| attention(&qkv, spec)).expect("attention");
+            black_box(tape.backward_from(&y, &y).expect("gradients"))
+        });
+    });
+    let x = Var::from_tensor(&values(&[rows, channels])?)?;
+    let (weight, bias) = (Var::from_tensor(&values(&[channels])?)?, Var::from_tensor(&values(&[channels])?)?);
+    let fixed = [&x, &weight, &bias].map(|one| one.as_detached_tensor());
+    let normed = layer_norm(&fixed[0], &fixed[1], &fixed[2], 1e-6)?;
+    same("layer norm", &normed, &composed::layer_norm(&fixed[0], &fixed[1], &fixed[2], 1e-6)?)?;
+    group.throughput(Throughput::Bytes((5 * rows * channels * 4) as u64));
+    group.bench_function("layer norm forward and backward", |bencher| {
+        bencher.iter(|| {
+            let (y, tape) = Tape::record(|| layer_norm(&x, &weight, &bias, 1e-6)).expect("a norm");
+            black_box(tape.backward_from(&y, &y).expect("gradients"))
+        });
+    });
+    let x = Var::from_tensor(&values(&[rows, 4 * channels])?)?;
+    same("GELU", &gelu(&x.as_detached_tensor())?, &composed::gelu(&x.as_detached_tensor())?)?;
+    group.throughput(Throughput::Bytes((5 * rows * 4 * channels * 4) as u64));
+    group.bench_function("GELU forward and backward", |bencher| {
+        bencher.iter(|| {
+            let (y, tape) = Tape::record(|| gelu(&x)).expect("an activation");
+            black_box(tape.backward_from(&y, &y).expect("gradients"))
+        });
+    });
     group.finish();
     Ok(())
 }
@@ -202,7 +276,9 @@ fn ceiling(criterion: &mut Criterion) -> Result<()> {
 }
 
 fn all(criterion: &mut Criterion) {
-    for bench in [ceiling, convolution, convolution_and_norm, linear_layers, passes_over_memory] {
+    frostline_allocator::keep_freed_memory();
+    for bench in [ceiling, convolution, convolution_and_norm, linear_layers, transformer, passes_over_memory]
+    {
         bench(criterion).expect("every kernel runs");
     }
 }

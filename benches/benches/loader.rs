@@ -4,11 +4,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use frostline_data::{Augment, Images, Loader, LoaderOptions};
 use std::hint::black_box;
 
-/// As in the `frostline` binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn epochs(criterion: &mut Criterion) {
+    frostline_allocator::keep_freed_memory();
     for (count, side) in [(4096, 32), (256, 224)] {
         let pixels = (0..count * side * side * 3).map(|i| (i % 251) as u8).collect();
         let images = Images::new(side, side, pixels, vec![0; count]).expect("images");

@@ -4,20 +4,26 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use frostline_benches::{BATCH, Work};
 
-/// As in the `frostline` binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Those of one depth, the deepest first; then all at several rates, and a few numbers of every stage.
 const STRATEGIES: [&str; 7] = ["full", "first-1", "last-2", "last-1", "head", "layer-decay:0.5", "bias-only"];
-const MODELS: [(&str, usize); 3] = [("resnet18", 32), ("resnet34", 32), ("alexnet", 64)];
+/// Each family at a resolution, and whether all strategies are timed, or the two ends alone.
+const MODELS: [(&str, usize, bool); 7] = [
+    ("resnet18", 32, true),
+    ("resnet34", 32, false),
+    ("resnet50", 64, false),
+    ("alexnet", 64, true),
+    ("vgg16", 32, false),
+    ("googlenet", 64, false),
+    ("vit_tiny_patch4", 32, false),
+];
 
 fn steps(criterion: &mut Criterion) {
+    frostline_allocator::keep_freed_memory();
     for (group, whats) in [("training step", &STRATEGIES[..]), ("inference", &["inference"][..])] {
         let mut group = criterion.benchmark_group(group);
         group.throughput(Throughput::Elements(BATCH as u64));
-        for (model, side) in MODELS {
-            for what in whats {
+        for (model, side, every) in MODELS {
+            for what in whats.iter().filter(|what| every || ["full", "head", "inference"].contains(what)) {
                 // Made only if the bench is asked for.
                 let mut work = None;
                 group.bench_function(format!("{model} {side}px {what}"), |bencher| {

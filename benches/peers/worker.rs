@@ -2,11 +2,8 @@
 
 use frostline_benches::{Failure, Work, serve};
 
-/// As in the `frostline` binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> Result<(), Failure> {
+    frostline_allocator::keep_freed_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, resolution, what, threads] = &arguments[..] else {
         return Err("usage: worker MODEL RESOLUTION full|head|last-K|inference THREADS".into());

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, Layer};
 use crate::inception::{googlenet, v3};
 use crate::{alexnet, resnet, vgg, vit};
 
@@ -67,6 +67,20 @@ impl ModelCard {
     /// The description for a number of classes.
     pub(crate) fn without_auxiliary(&self, classes: usize) -> Architecture {
         (self.architecture)(classes).without_auxiliary()
+    }
+
+    /// Whether [`Model::set_dropout`](crate::Model::set_dropout) has an effect.
+    pub fn has_dropout(&self) -> bool {
+        self.has(|layer| matches!(layer, Layer::Dropout { .. } | Layer::TransformerBlock(_)))
+    }
+
+    /// Whether [`Model::set_stochastic_depth`](crate::Model::set_stochastic_depth) has an effect.
+    pub fn has_stochastic_depth(&self) -> bool {
+        self.has(|layer| matches!(layer, Layer::TransformerBlock(_)))
+    }
+
+    fn has(&self, kind: fn(&Layer) -> bool) -> bool {
+        self.without_auxiliary(2).stages.iter().flat_map(|stage| &stage.layers).any(kind)
     }
 }
 
@@ -165,6 +179,15 @@ mod tests {
                 .collect();
             assert_eq!(trained.len(), 2, "{}: the head is one linear layer: {trained:?}", card.name);
         }
+    }
+
+    #[test]
+    fn cards_tell_what_regularises_the_model() {
+        let tells = |name| card(name).map(|card| (card.has_dropout(), card.has_stochastic_depth()));
+        assert_eq!(tells("resnet50"), Ok((false, false)));
+        assert_eq!(tells("vgg11_bn"), Ok((true, false)));
+        assert_eq!(tells("googlenet"), Ok((true, false)));
+        assert_eq!(tells("vit_tiny_patch4"), Ok((true, true)));
     }
 
     #[test]

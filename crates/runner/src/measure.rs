@@ -23,6 +23,7 @@ pub struct Meter {
 impl Meter {
     /// Starts the clock and forgets the process's earlier peak of memory.
     pub fn start() -> Self {
+        frostline_allocator::release_freed_memory();
         Self {
             peak_is_ours: reset_peak_memory(),
             cpu_before: cpu_seconds(),

@@ -1,18 +1,20 @@
 //! Matrix products on one thread: the only unsafe module.
 //!
 //! [`multiply_sum`] adds up the products of a list of terms, which is what a convolution is; [`multiply`] is the sum of
-//! one. Both are safe, bounds-checked fronts: for our own kernel where the processor has AVX-512, and for the `gemm` crate
-//! elsewhere, which chooses among AVX2, NEON and portable code. They read [`Matrix`] views with any strides and write a
+//! one. Both are safe, bounds-checked fronts: for our own kernel where the processor has AVX-512 or AVX2, and for the `gemm`
+//! crate elsewhere, which has NEON and portable code. They read [`Matrix`] views with any strides and write a
 //! [`MatrixMut`], whose rows are contiguous and which can be split into column blocks that different threads own. They
-//! never start a thread: the same product gives the same bits wherever it runs on one kind of processor, and how work is
-//! split is decided by `tasks`.
+//! never start a thread: the same product gives the same bits wherever it runs, on all processors that our own kernel
+//! serves, and how work is split is decided by `tasks`.
 #![expect(
     unsafe_code,
-    reason = "the products of the gemm crate take raw pointers; every view is checked here"
+    reason = "products go through raw pointers, ours and the gemm crate's; every view is checked here"
 )]
 
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -156,9 +158,9 @@ pub(crate) fn multiply_sum(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[(
         return;
     }
     #[cfg(target_arch = "x86_64")]
-    if avx512::available() && terms.iter().all(|(_, b)| avx512::takes(b)) {
-        // SAFETY: the processor has what it needs, the shapes agree, and the right factors are of its kind.
-        unsafe { avx512::sum(out, accumulate, terms) };
+    if let Some(panels) = x86::best().filter(|_| terms.iter().all(|(_, b)| tile::takes(b))) {
+        // SAFETY: the processor has the unit, the shapes agree, and the right factors are of its kind.
+        unsafe { tile::sum(panels, out, accumulate, terms) };
         return;
     }
     one_by_one(out, accumulate, terms);
@@ -277,6 +279,36 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn every_vector_unit_gives_the_same_bits() {
+        // Uneven numbers, so that another order of the sums, or another rounding, shows.
+        let numbers = |count: usize, seed: usize| -> Vec<f32> {
+            (0..count).map(|index| ((index * 7919 + seed) % 1013) as f32 * 0.37 - 101.3).collect()
+        };
+        let kernels: Vec<tile::Panels> = x86::all().into_iter().flatten().collect();
+        for (m, k, n) in [(8, 32, 32), (6, 128, 16), (19, 300, 71), (1, 5, 3), (33, 129, 47)] {
+            let (a, b) = (numbers(m * k, 3), numbers(k * n, 11));
+            let turned = numbers(m * k, 5);
+            let terms = [
+                (Matrix::dense(&a, m, k), Matrix::dense(&b, k, n)),
+                (Matrix::dense(&turned, k, m).transposed(), Matrix::dense(&b, k, n)),
+            ];
+            let results: Vec<Vec<f32>> = kernels
+                .iter()
+                .map(|&kernel| {
+                    let mut out = vec![1.5f32; m * n];
+                    // SAFETY: `all` gives the kernels of this processor, and the shapes agree.
+                    unsafe { tile::sum(kernel, &mut MatrixMut::dense(&mut out, m, n), true, &terms) };
+                    out
+                })
+                .collect();
+            for result in &results[1.min(results.len())..] {
+                assert_eq!(result, &results[0], "{m}x{k}x{n}");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::ExportArgs;
 use crate::error::Error;
 use crate::report::numbers::bytes;
-use crate::results::{Found, Sidecar, StoreError, beside, find, none_kept, sha256, write_file};
+use crate::results::{Found, Sidecar, beside, find, none_kept, sha256, write_file};
 
 /// Writes both files; their names, and what the model is, to print.
 ///
@@ -54,13 +54,6 @@ pub(super) fn whole(found: &Found) -> Result<(Sidecar, PathBuf), Error> {
 /// The bytes of the weights, if they are those that the sidecar speaks of.
 fn read(weights: &Path, sidecar: &Sidecar) -> Result<Vec<u8>, Error> {
     let content = std::fs::read(weights).map_err(|error| Error::reading(weights, error, None))?;
-    let sha256 = sha256(&content);
-    if sha256 != sidecar.weights.sha256 {
-        let stored = &sidecar.weights.sha256;
-        let reason = format!(
-            "its SHA-256 is {sha256}, and {stored} was stored; `frostline sweep` with `--force --only trial=ID` makes it anew"
-        );
-        return Err(StoreError::Damaged { path: weights.to_owned(), reason }.into());
-    }
+    sidecar.check(weights, &sha256(&content))?;
     Ok(content)
 }

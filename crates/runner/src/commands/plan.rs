@@ -78,6 +78,11 @@ fn totals(plan: &Plan, of: usize) -> String {
         many(seeds, "seed"),
         many(epochs, "epoch")
     );
+    let trunks = plan.trunks();
+    if !trunks.is_empty() {
+        let epochs = trunks.iter().map(|trunk| trunk.pretraining.train.epochs).sum();
+        text += &format!("; before them {}, {}", many(trunks.len(), "pretraining"), many(epochs, "epoch"));
+    }
     if trials < of {
         text += &format!("; {} left out by --only", of - trials);
     }
@@ -128,6 +133,18 @@ source = "digits"
 model = ["resnet18", "resnet34"]
 learning-rate = [0.01, 0.001]
 "#;
+
+    #[test]
+    fn pretrainings_are_counted_with_their_epochs() {
+        let own = "[pretrain.turns]\nmethod = \"rotation\"\nepochs = 7\n";
+        let file = format!("{FILE}weights = [\"none\", \"pretrain:turns\"]\n{own}");
+        let plan = expand(&Experiment::read(Path::new("x.toml"), &file, &[]).unwrap()).unwrap();
+        let text = describe(&plan, 8);
+        assert!(
+            text.contains("8 trials, 8 arms, 1 seed, 80 epochs; before them 2 pretrainings, 14 epochs\n"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn checkpoints_are_shown_with_the_room_that_they_take() {

@@ -5,6 +5,7 @@
 
 mod error;
 mod keep;
+mod models;
 mod records;
 mod trunks;
 mod witness;
@@ -17,9 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use frostline_data::{Augment, DataError, Dataset, Prepared, Source, Splits};
 use frostline_engine::{EngineError, Recipe, Task, Trained, fold, train};
 use frostline_hub::Hub;
-use frostline_models::{
-    BuildSpec, HeadPolicy, Model, ModelError, Resolved, WeightsSource, build, build_with_auxiliary, card,
-};
+use frostline_models::{Resolved, WeightsSource, card};
 
 use crate::checkpoints::Checkpoints;
 use crate::measure::timestamp;
@@ -312,7 +311,7 @@ fn run_trial(
     let unfit = |problem: String| EngineError::Unfit(problem);
     let splits = split(trial, dataset)?;
     outcome.data = Some(data_record(dataset, &splits));
-    let mut model = prepare_model(trial, dataset.classes.len(), weights)?;
+    let mut model = models::for_trial(trial, dataset.classes.len(), weights)?;
     let scratch = model.card().normalisation;
     let (mean, std) =
         weights.map_or((scratch.mean, scratch.std), |weights| (weights.lineage.mean, weights.lineage.std));
@@ -339,15 +338,6 @@ fn run_trial(
     (outcome.seconds, outcome.peak_memory_bytes) = keeper.witness.measured();
     let checkpoint = keeper.checkpoint(trained.chosen_epoch, (mean, std))?;
     Ok((trained, checkpoint))
-}
-
-fn prepare_model(trial: &Trial, classes: usize, weights: Option<&Resolved>) -> Result<Model, ModelError> {
-    let (height, width) = (trial.resolution, trial.resolution);
-    let spec = BuildSpec { classes, height, width, seed: trial.seed };
-    let Some(weights) = weights else { return build_with_auxiliary(&trial.model, &spec) };
-    let model = build(&trial.model, &spec)?;
-    model.load(&frostline_models::read_safetensors(&weights.path)?, HeadPolicy::Redraw)?;
-    Ok(model)
 }
 
 /// Why a training came to nothing.

@@ -2,16 +2,11 @@
 //! that all others find it.
 
 use frostline_data::{Augment, DataError, Dataset, Splits};
-use frostline_engine::{
-    EngineError, Objective, Pretrained, ROTATIONS, Strategy, Task, fold, pretrain, reconstruct,
-};
-use frostline_models::{
-    BuildSpec, Lineage, Model, ModelError, Resolved, WeightsSource, build, build_autoencoder, card,
-    resolve_file,
-};
+use frostline_engine::{EngineError, Objective, Pretrained, Strategy, Task, fold, pretrain, reconstruct};
+use frostline_models::{Lineage, Resolved, WeightsSource, card, resolve_file};
 
 use super::records::{data_record, weights_record};
-use super::{Attempt, Sweep, SweepError, Witness, attempt, dataset_key};
+use super::{Attempt, Sweep, SweepError, Witness, attempt, dataset_key, models};
 use crate::measure::timestamp;
 use crate::recipe::{objective_of, recipe_of};
 use crate::results::{
@@ -165,7 +160,7 @@ fn run(
     let splits = split(trunk, dataset)?;
     outcome.data = Some(data_record(dataset, &splits));
     let objective = objective_of(&trunk.pretraining).map_err(unfit)?;
-    let mut model = model_for(trunk, objective, dataset.classes.len())?;
+    let mut model = models::for_trunk(trunk, objective, dataset.classes.len())?;
     let (mean, std) = (model.card().normalisation.mean, model.card().normalisation.std);
     outcome.parameters = Some(model.parameters().iter().map(|p| p.elements() as u64).sum());
     let recipe = recipe_of(&trunk.pretraining.train).map_err(unfit)?;
@@ -206,16 +201,6 @@ fn run(
         _ => None,
     };
     Ok((bytes, pictures))
-}
-
-fn model_for(trunk: &Trunk, objective: Objective, classes: usize) -> Result<Model, ModelError> {
-    let (height, width, seed) = (trunk.resolution, trunk.resolution, trunk.seed);
-    let spec = BuildSpec { classes, height, width, seed };
-    match objective {
-        Objective::Labels => build(&trunk.model, &spec),
-        Objective::Rotations => build(&trunk.model, &BuildSpec { classes: ROTATIONS, ..spec }),
-        Objective::Reconstruction { .. } => build_autoencoder(&trunk.model, &spec),
-    }
 }
 
 /// The first images that were not learnt from, or that were, where all were.

@@ -13,6 +13,12 @@ use crate::trial::keys::{Form, Key};
 /// # Errors
 /// Wrong kind, out of range, or a name that nothing has.
 pub(crate) fn spell(key: &'static Key, node: &Node) -> Result<String, Problem> {
+    if let Some((item, node)) = divided(key.form(), node) {
+        let problem = Problem::new(format!("`{item}` cannot be named in `{}`", key.name));
+        return Err(problem
+            .at(&node.place, "here")
+            .help("`+` stands between names; rename what has it in its name"));
+    }
     let text = raw(key.form(), node).ok_or_else(|| refused(key, node))?;
     let mut scratch = Trial::default();
     key.set(&mut scratch, &text).map_err(|_| refused(key, node))?;
@@ -40,6 +46,12 @@ fn raw(form: Form, node: &Node) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The first item of a list that its one spelling would take for several.
+fn divided(form: Form, node: &Node) -> Option<(&str, &Node)> {
+    let (Form::Texts, Value::List(items)) = (form, &node.value) else { return None };
+    items.iter().find_map(|item| plain(item).filter(|text| text.contains('+')).map(|text| (text, item)))
 }
 
 fn plain(node: &Node) -> Option<&str> {

@@ -104,6 +104,11 @@ fn unknown_keys_are_named_with_the_nearest_known_one() {
 #[test]
 fn wrong_values_say_what_was_found_and_what_is_allowed() {
     for (from, to, expected) in [
+        (
+            "[data]",
+            "[data]\nclasses = [\"cat\", \"a+b\"]",
+            "3:19: `a+b` cannot be named in `classes` (`+` stands between names; rename what has it in its name)",
+        ),
         ("epochs = 2", "epochs = 0", "5:10: `epochs` must be a whole number of at least 1, not the number 0"),
         (
             "epochs = 2",

@@ -16,7 +16,7 @@ pub use formats::{Format, written};
 pub use inputs::image_paths;
 
 use crate::error::Error;
-use crate::results::{Sidecar, StoreError};
+use crate::results::Sidecar;
 
 /// Bytes of pixels that are decoded at a time.
 const DECODED: usize = 256 << 20;
@@ -55,12 +55,7 @@ impl<'a> Predictor<'a> {
         let unknown = |error: frostline_models::UnknownModel| Error::Model(error.into());
         let card = card(&sidecar.architecture).map_err(unknown)?;
         let source = WeightsSource::File(weights.to_owned());
-        let found = resolve_file(card, &source, weights)?.lineage.sha256;
-        if found != sidecar.weights.sha256 {
-            let reason =
-                format!("its SHA-256 is {found}, and {} was written down for it", sidecar.weights.sha256);
-            return Err(StoreError::Damaged { path: weights.to_owned(), reason }.into());
-        }
+        sidecar.check(weights, &resolve_file(card, &source, weights)?.lineage.sha256)?;
         let (height, width) = (sidecar.resolution, sidecar.resolution);
         let spec = BuildSpec { classes: sidecar.classes.len(), height, width, seed: 0 };
         let mut model = build(&sidecar.architecture, &spec)?;

@@ -101,6 +101,22 @@ impl Sidecar {
         })
     }
 
+    /// That a file of weights is the one this was written for, by the file's SHA-256.
+    ///
+    /// # Errors
+    /// It is another, or damaged.
+    pub fn check(&self, weights: &Path, sha256: &str) -> Result<(), StoreError> {
+        if sha256 == self.weights.sha256 {
+            return Ok(());
+        }
+        let reason = format!(
+            "its SHA-256 is {sha256}, and {} was written down for it; copy it again from where it was, or train it again: \
+             `frostline sweep FILE --force --only trial={}`",
+            self.weights.sha256, self.trial.id
+        );
+        Err(StoreError::Damaged { path: weights.to_owned(), reason })
+    }
+
     /// Writes the JSON file, whole or not at all.
     ///
     /// # Errors

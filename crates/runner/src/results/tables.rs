@@ -112,6 +112,8 @@ fn recipe(rows: &Rows<'_>) -> PolarsResult<DataFrame> {
         "step_factor" => rows.each(|t| t.trial.train.step_factor),
         "label_smoothing" => rows.each(|t| t.trial.train.label_smoothing),
         "clip_norm" => rows.each(|t| t.trial.train.clip_norm),
+        "dropout" => rows.each(|t| t.trial.train.dropout),
+        "stochastic_depth" => rows.each(|t| t.trial.train.stochastic_depth),
         "batch_norm" => rows.each(|t| t.trial.train.batch_norm.as_str()),
         "keep" => rows.each(|t| t.trial.train.keep.as_str()),
     ]

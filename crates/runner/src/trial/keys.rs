@@ -176,6 +176,8 @@ static KEYS: &[Key] = &[
     Key { name: "step-factor", section: Train, kind: Kind::Number(field!(train.step_factor), Range::Factor), meaning: "what a drop of `step` multiplies the rate by" },
     Key { name: "label-smoothing", section: Train, kind: Kind::Number(field!(train.label_smoothing), Range::Share), meaning: "share of the target spread over all classes" },
     Key { name: "clip-norm", section: Train, kind: Kind::OptionalNumber(field!(train.clip_norm), Range::Positive, "none"), meaning: "largest norm of all gradients together" },
+    Key { name: "dropout", section: Train, kind: Kind::OptionalNumber(field!(train.dropout), Range::Share, "model"), meaning: "probability in every dropout layer; model (the model's own)" },
+    Key { name: "stochastic-depth", section: Train, kind: Kind::Number(field!(train.stochastic_depth), Range::Share), meaning: "how often the last transformer block's branches are skipped; earlier ones less" },
     Key { name: "batch-norm", section: Train, kind: Kind::Choice(field!(train.batch_norm), &["follow", "train", "eval"]), meaning: "statistics of BatchNorm: follow (frozen layers keep theirs), train (none do), eval (all do)" },
     Key { name: "keep", section: Train, kind: Kind::Choice(field!(train.keep), &["best", "last"]), meaning: "the epoch that counts: best (on validation) or last" },
 ];

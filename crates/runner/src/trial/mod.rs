@@ -8,6 +8,7 @@ mod pretraining;
 pub use phases::PhaseWords;
 pub use pretraining::{HeldOut, Pretraining, Trunk, pretraining_name};
 
+use frostline_models::{ModelCard, card};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -92,6 +93,12 @@ pub struct TrainSpec {
     pub label_smoothing: f64,
     /// The largest allowed norm of all gradients together; no clipping where none.
     pub clip_norm: Option<f64>,
+    /// The probability of every dropout layer; the model's own where none, and in models that have no such layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// How often an image skips a branch of the last transformer block; 0 in other models.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stochastic_depth: f64,
     /// What BatchNorm layers do: `follow`, `train`, `eval`.
     pub batch_norm: String,
     /// Which epoch counts: `best`, `last`.
@@ -103,6 +110,10 @@ pub struct TrainSpec {
 
 fn over_trial() -> String {
     "trial".to_owned()
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 fn is_over_trial(over: &str) -> bool {
@@ -121,6 +132,12 @@ impl Trial {
         if !self.uses("schedule-over") {
             self.train.schedule_over = over_trial();
         }
+        if !self.uses("dropout") {
+            self.train.dropout = None;
+        }
+        if !self.uses("stochastic-depth") {
+            self.train.stochastic_depth = 0.0;
+        }
         self.id = digest(&format!("numerics {NUMERICS}\n{}", self.settings()));
         self
     }
@@ -137,6 +154,8 @@ impl Trial {
             "momentum" | "nesterov" => self.train.optimizer == "sgd",
             "step-every" | "step-factor" => self.train.schedule == "step",
             "schedule-over" => self.train.schedule != "constant" || self.train.warmup > 0.0,
+            "dropout" => card(&self.model).is_ok_and(ModelCard::has_dropout),
+            "stochastic-depth" => card(&self.model).is_ok_and(ModelCard::has_stochastic_depth),
             _ => true,
         }
     }
@@ -181,6 +200,8 @@ impl Default for TrainSpec {
             step_factor: 0.1,
             label_smoothing: 0.0,
             clip_norm: None,
+            dropout: None,
+            stochastic_depth: 0.0,
             batch_norm: "follow".to_owned(),
             keep: "best".to_owned(),
             schedule_over: over_trial(),
@@ -245,10 +266,32 @@ mod tests {
                 keys::Form::Integer | keys::Form::IntegerOr(_) => "7",
                 keys::Form::Number | keys::Form::NumberOr(_) => "0.7",
             };
-            let idle =
-                ["momentum", "nesterov", "step-every", "step-factor", "schedule-over"].contains(&key.name);
+            let idle = [
+                "momentum",
+                "nesterov",
+                "step-every",
+                "step-factor",
+                "schedule-over",
+                "dropout",
+                "stochastic-depth",
+            ];
             key.set(&mut other, value).unwrap();
-            assert_eq!(other.sealed().id == id, idle, "{}", key.name);
+            assert_eq!(other.sealed().id == id, idle.contains(&key.name), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn dropout_and_stochastic_depth_count_in_the_models_that_have_them() {
+        for (model, counts) in
+            [("resnet18", [false; 2]), ("alexnet", [true, false]), ("deit_tiny_patch16", [true; 2])]
+        {
+            let plain = Trial { model: model.to_owned(), ..trial() };
+            let id = plain.clone().sealed().id;
+            for (key, counts) in ["dropout", "stochastic-depth"].into_iter().zip(counts) {
+                let mut other = plain.clone();
+                keys::key(key).unwrap().set(&mut other, "0.25").unwrap();
+                assert_eq!(other.sealed().id != id, counts, "{key} of {model}");
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataSpec, NUMERICS, TrainSpec, Trial, digest};
+use super::{DataSpec, NUMERICS, TrainSpec, Trial, digest, is_zero};
 
 /// How the weights of a trial are made before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,10 +21,6 @@ pub struct Pretraining {
     pub data: DataSpec,
     /// The recipe.
     pub train: TrainSpec,
-}
-
-fn is_zero(number: &f64) -> bool {
-    *number == 0.0
 }
 
 /// Weights that a pretraining makes, with everything resolved. Two trunks with the same id are the same weights.

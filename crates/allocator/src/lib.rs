@@ -1,0 +1,63 @@
+//! The memory allocator of every binary that links this crate: mimalloc, and when it gives memory back to the system.
+//!
+//! A training step allocates and frees hundreds of MiB. mimalloc gives back once a second whatever is free just then, so a
+//! step that takes about as long must fetch it from the system again, page by page. [`keep_freed_memory`] puts that off;
+//! [`release_freed_memory`] does it at once, so that what one trial has freed is not counted in the next one's peak.
+#![expect(unsafe_code, reason = "mimalloc's options are set by functions of C")]
+
+use libmimalloc_sys::{mi_collect, mi_option_set, mi_option_t};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// `mi_option_purge_delay` of mimalloc's version 3, for which the bindings have no name.
+const PURGE_DELAY: mi_option_t = 15;
+
+/// In milliseconds, far more than a step takes.
+const DELAY: i64 = 60_000;
+
+/// From now on, freed memory stays with the process for a minute before it goes back to the system.
+pub fn keep_freed_memory() {
+    // SAFETY: the option exists in this version (the test holds it to its default), and mimalloc checks the index.
+    unsafe { mi_option_set(PURGE_DELAY, DELAY as _) }
+}
+
+/// Gives freed memory back to the system.
+pub fn release_freed_memory() {
+    // SAFETY: may be called at any time, from any thread.
+    unsafe { mi_collect(true) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libmimalloc_sys::mi_option_get;
+
+    fn resident_kib() -> Option<u64> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse().ok()
+    }
+
+    #[test]
+    fn freed_memory_stays_until_it_is_released() {
+        let delay = || {
+            // SAFETY: reads an option.
+            unsafe { mi_option_get(PURGE_DELAY) }
+        };
+        assert_eq!(delay(), 1000, "the option has another index in this version of mimalloc");
+        keep_freed_memory();
+        assert_eq!(delay(), 60_000);
+
+        let before = resident_kib();
+        let blocks: Vec<Vec<u8>> = (0..32u8).map(|value| vec![value | 1; 4 << 20]).collect();
+        drop(std::hint::black_box(blocks));
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        drop(std::hint::black_box(vec![1u8; 4 << 20]));
+        let (Some(before), Some(kept)) = (before, resident_kib()) else { return }; // only Linux tells
+        assert!(kept > before + 100_000, "{kept} KiB of {before}");
+        release_freed_memory();
+        let left = resident_kib().unwrap_or(u64::MAX);
+        assert!(left < before + 30_000, "{left} KiB of {before}, from {kept}");
+    }
+}

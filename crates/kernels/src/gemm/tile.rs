@@ -1,0 +1,216 @@
+//! Sums of products that pack nothing: a micro-kernel that keeps a tile of the output in registers while it goes through all
+//! terms (a *batch-reduce* product). [`sum`] is the whole of it, for any [`Vector`].
+//!
+//! Neither operand is copied: left factors are broadcast value by value, right factors are read along their contiguous
+//! rows, which a tile's narrow panel keeps in the L2 cache. The terms of one output value are added in their order, each by
+//! one fused multiply-add, so all vector units give the same bits.
+
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+use super::{Matrix, MatrixMut};
+
+/// A register of a vector unit. Its functions are for [`panels`], in a function that is compiled for that unit.
+///
+/// # Safety
+/// The processor has the unit; pointers are good for the lanes that are read or written.
+pub(super) trait Vector: Copy {
+    /// Values in a register.
+    const LANES: usize;
+    /// Which lanes are touched.
+    type Mask: Copy;
+
+    /// The first `width` lanes, or all.
+    unsafe fn mask(width: usize) -> Self::Mask;
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    /// Zeros in the lanes that are not read.
+    unsafe fn load_masked(mask: Self::Mask, from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    unsafe fn store_masked(self, mask: Self::Mask, to: *mut f32);
+    unsafe fn add(self, other: Self) -> Self;
+    /// `self + a · b`, rounded once.
+    unsafe fn add_product(self, a: Self, b: Self) -> Self;
+}
+
+/// How many values of the inner dimension are summed in one go before the tile goes back to memory: a long sum in single
+/// precision is more exact in parts, and a part's panel of the right factor fits the L1 cache.
+const DEPTH: usize = 128;
+/// Steps of the inner dimension that are fetched ahead.
+const AHEAD: usize = 24;
+
+/// A part of a term along the inner dimension.
+#[derive(Clone, Copy)]
+pub(super) struct Segment {
+    a: *const f32,
+    /// From row to row, and from column to column, of the left factor.
+    a_strides: (usize, usize),
+    b: *const f32,
+    b_stride: usize,
+    depth: usize,
+}
+
+/// [`panels`], compiled for a vector unit.
+pub(super) type Panels = unsafe fn(&mut MatrixMut<'_>, bool, &[Segment]);
+
+/// Whether [`sum`] takes this right factor: its rows must be contiguous.
+pub(super) fn takes(b: &Matrix<'_>) -> bool {
+    b.col_stride == 1
+}
+
+/// Writes the sum of the products to `out`, or adds it.
+///
+/// # Safety
+/// The processor has the vector unit of `panels`; every term `a · b` has the shape of `out`, and every `b` is one that
+/// [`takes`] accepts.
+pub(super) unsafe fn sum(
+    panels: Panels,
+    out: &mut MatrixMut<'_>,
+    accumulate: bool,
+    terms: &[(Matrix<'_>, Matrix<'_>)],
+) {
+    let mut accumulate = accumulate;
+    let mut batch: Vec<Segment> = Vec::with_capacity(terms.len());
+    let mut depth = 0;
+    for (a, b) in terms {
+        let mut start = 0;
+        while start < a.cols {
+            let taken = (a.cols - start).min(DEPTH - depth);
+            batch.push(Segment {
+                a: a.data[start * a.col_stride..].as_ptr(),
+                a_strides: (a.row_stride, a.col_stride),
+                b: b.data[start * b.row_stride..].as_ptr(),
+                b_stride: b.row_stride,
+                depth: taken,
+            });
+            start += taken;
+            depth += taken;
+            if depth == DEPTH {
+                // SAFETY: the caller's promises.
+                unsafe { panels(out, accumulate, &batch) };
+                (accumulate, depth) = (true, 0);
+                batch.clear();
+            }
+        }
+    }
+    if depth > 0 || !accumulate {
+        // SAFETY: the caller's promises.
+        unsafe { panels(out, accumulate, &batch) };
+    }
+}
+
+/// All tiles of `out`, panel by panel; a tile has `ROWS` rows and two registers of columns.
+///
+/// # Safety
+/// The processor has the vector unit, and the segments have the shape of `out`.
+#[inline(always)]
+pub(super) unsafe fn panels<V: Vector, const ROWS: usize>(
+    out: &mut MatrixMut<'_>,
+    accumulate: bool,
+    segments: &[Segment],
+) {
+    let unit = segments.iter().all(|segment| segment.a_strides.0 == 1);
+    for col in (0..out.cols).step_by(2 * V::LANES) {
+        let width = (out.cols - col).min(2 * V::LANES);
+        for row in (0..out.rows).step_by(ROWS) {
+            let height = (out.rows - row).min(ROWS);
+            let place = Place { row, col, width, accumulate };
+            // SAFETY: the tile lies in `out`, and so in every term.
+            unsafe {
+                if height == ROWS {
+                    match (width == 2 * V::LANES, unit) {
+                        (true, true) => tile::<V, ROWS, true, true>(out, segments, place),
+                        (true, false) => tile::<V, ROWS, true, false>(out, segments, place),
+                        (false, _) => tile::<V, ROWS, false, false>(out, segments, place),
+                    }
+                    continue;
+                }
+                match height {
+                    7 => tile::<V, 7, false, false>(out, segments, place),
+                    6 => tile::<V, 6, false, false>(out, segments, place),
+                    5 => tile::<V, 5, false, false>(out, segments, place),
+                    4 => tile::<V, 4, false, false>(out, segments, place),
+                    3 => tile::<V, 3, false, false>(out, segments, place),
+                    2 => tile::<V, 2, false, false>(out, segments, place),
+                    _ => tile::<V, 1, false, false>(out, segments, place),
+                }
+            }
+        }
+    }
+}
+
+/// Where a tile lies in the output, and whether it is added to what is there.
+#[derive(Clone, Copy)]
+struct Place {
+    row: usize,
+    col: usize,
+    width: usize,
+    accumulate: bool,
+}
+
+/// One tile of `R` rows. `WHOLE`: it has all its columns. `UNIT`: rows of left factors are neighbours in memory.
+#[inline(always)]
+unsafe fn tile<V: Vector, const R: usize, const WHOLE: bool, const UNIT: bool>(
+    out: &mut MatrixMut<'_>,
+    segments: &[Segment],
+    place: Place,
+) {
+    let Place { row, col, width, accumulate } = place;
+    // SAFETY: row and column lie in the matrices of `out` and of each term; masks keep off what is beyond the columns;
+    // `wrapping_add` only moves past the last step, unread.
+    unsafe {
+        let masks = [V::mask(width), V::mask(width.saturating_sub(V::LANES))];
+        let mut sums = [[V::splat(0.0); 2]; R];
+        for segment in segments {
+            let a_row = if UNIT { 1 } else { segment.a_strides.0 };
+            let (a_step, b_step) = (segment.a_strides.1, segment.b_stride);
+            let mut a = segment.a.add(row * a_row);
+            let mut b = segment.b.add(col);
+            for _ in 0..segment.depth {
+                let right = if WHOLE {
+                    [V::load(b), V::load(b.add(V::LANES))]
+                } else {
+                    [V::load_masked(masks[0], b), V::load_masked(masks[1], b.wrapping_add(V::LANES))]
+                };
+                if UNIT && col == 0 {
+                    // The left factor's next rows, which other caches may not have yet: steps are often longer than a page.
+                    _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(2 * R).cast());
+                }
+                if row == 0 && col == 0 {
+                    // What comes some steps later.
+                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * b_step).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * b_step + V::LANES).cast());
+                    if UNIT {
+                        _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * a_step).cast());
+                    }
+                }
+                if row == 0 {
+                    // The next panel's part of this row, which other caches may not have yet.
+                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(2 * V::LANES).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(3 * V::LANES).cast());
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let left = V::splat(*a.add(r * a_row));
+                    sums[0] = sums[0].add_product(left, right[0]);
+                    sums[1] = sums[1].add_product(left, right[1]);
+                }
+                a = a.wrapping_add(a_step);
+                b = b.wrapping_add(b_step);
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            let target = out.data.add((row + r) * out.row_stride + col);
+            store::<V, WHOLE>(target, sums[0], masks[0], accumulate);
+            store::<V, WHOLE>(target.wrapping_add(V::LANES), sums[1], masks[1], accumulate);
+        }
+    }
+}
+
+/// The caller owns the lanes of `mask`, and all of them where the tile is whole.
+#[inline(always)]
+unsafe fn store<V: Vector, const WHOLE: bool>(target: *mut f32, sum: V, mask: V::Mask, accumulate: bool) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let sum = if accumulate { sum.add(V::load_masked(mask, target)) } else { sum };
+        if WHOLE { sum.store(target) } else { sum.store_masked(mask, target) }
+    }
+}

@@ -1,0 +1,130 @@
+//! The vector units of x86-64 processors, AVX-512 and AVX2 with FMA, as a [`Vector`] each, and [`best`], which finds out
+//! what there is.
+
+use std::arch::x86_64::*;
+
+use super::MatrixMut;
+use super::tile::{Panels, Segment, Vector, panels};
+
+/// The product for the widest vectors that this processor has; none for those without AVX2.
+pub(super) fn best() -> Option<Panels> {
+    all().into_iter().flatten().next()
+}
+
+/// Every product that this processor can run, the widest first.
+pub(super) fn all() -> [Option<Panels>; 2] {
+    let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    [is_x86_feature_detected!("avx512f").then_some(avx512 as Panels), fma.then_some(avx2 as Panels)]
+}
+
+/// 32 registers: 16 of sums, and two of the right factor.
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512(out: &mut MatrixMut<'_>, accumulate: bool, segments: &[Segment]) {
+    // SAFETY: the caller's promises, and this function is compiled for the unit.
+    unsafe { panels::<Avx512, 8>(out, accumulate, segments) }
+}
+
+/// 16 registers: 12 of sums, two of the right factor, and one of the left.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(out: &mut MatrixMut<'_>, accumulate: bool, segments: &[Segment]) {
+    // SAFETY: the caller's promises, and this function is compiled for the unit.
+    unsafe { panels::<Avx2, 6>(out, accumulate, segments) }
+}
+
+#[derive(Clone, Copy)]
+struct Avx512(__m512);
+
+// SAFETY of every intrinsic below: the trait's callers promise the vector unit and good pointers.
+impl Vector for Avx512 {
+    const LANES: usize = 16;
+    type Mask = u16;
+
+    #[inline(always)]
+    unsafe fn mask(width: usize) -> u16 {
+        if width >= Self::LANES { u16::MAX } else { (1 << width) - 1 }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        unsafe { Self(_mm512_set1_ps(value)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        unsafe { Self(_mm512_loadu_ps(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_masked(mask: u16, from: *const f32) -> Self {
+        unsafe { Self(_mm512_maskz_loadu_ps(mask, from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_masked(self, mask: u16, to: *mut f32) {
+        unsafe { _mm512_mask_storeu_ps(to, mask, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        unsafe { Self(_mm512_add_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        unsafe { Self(_mm512_fmadd_ps(a.0, b.0, self.0)) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Avx2(__m256);
+
+impl Vector for Avx2 {
+    const LANES: usize = 8;
+    type Mask = __m256i;
+
+    #[inline(always)]
+    unsafe fn mask(width: usize) -> __m256i {
+        let width = width.min(Self::LANES) as i32;
+        unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(width), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        unsafe { Self(_mm256_set1_ps(value)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        unsafe { Self(_mm256_loadu_ps(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_masked(mask: __m256i, from: *const f32) -> Self {
+        unsafe { Self(_mm256_maskload_ps(from, mask)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm256_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_masked(self, mask: __m256i, to: *mut f32) {
+        unsafe { _mm256_maskstore_ps(to, mask, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        unsafe { Self(_mm256_add_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0)) }
+    }
+}
