@@ -11,6 +11,7 @@ use frostline_kernels::{
     conv2d, cross_entropy, gelu, layer_norm, linear, max_pool2d,
 };
 use std::hint::black_box;
+use std::time::Duration;
 
 const BATCH: usize = 64;
 
@@ -285,7 +286,10 @@ fn all(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(20);
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
     targets = all
 }
 criterion_main!(benches);

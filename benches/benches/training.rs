@@ -3,6 +3,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use frostline_benches::{BATCH, Work};
+use std::time::Duration;
 
 /// Those of one depth, the deepest first; then all at several rates, and a few numbers of every stage.
 const STRATEGIES: [&str; 7] = ["full", "first-1", "last-2", "last-1", "head", "layer-decay:0.5", "bias-only"];
@@ -38,7 +39,10 @@ fn steps(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(10);
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
     targets = steps
 }
 criterion_main!(benches);

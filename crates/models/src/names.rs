@@ -42,7 +42,38 @@ impl Architecture {
 
 #[cfg(test)]
 mod tests {
-    use crate::zoo::card;
+    use std::collections::BTreeMap;
+
+    use sha2::{Digest, Sha256};
+
+    use crate::architecture::Architecture;
+    use crate::zoo::{card, zoo};
+
+    /// A line for each tensor of a state dict, as the fixture's script writes them.
+    fn shapes(architecture: &Architecture) -> String {
+        let line = |name: &str, shape: &[usize]| format!("{name} {shape:?}\n");
+        let parameters = architecture.parameters.iter().map(|one| line(&one.name, &one.shape));
+        let norms = architecture.norms.iter().flat_map(|norm| {
+            let channels = [norm.channels];
+            [("running_mean", &channels[..]), ("running_var", &channels), ("num_batches_tracked", &[])]
+                .map(|(part, shape)| line(&format!("{}.{part}", norm.name), shape))
+        });
+        let mut lines: Vec<String> = parameters.chain(norms).collect();
+        lines.sort();
+        lines.concat()
+    }
+
+    #[test]
+    fn every_state_dict_of_torchvision_and_timm_fits() {
+        let expected: BTreeMap<String, String> =
+            serde_json::from_str(include_str!("../tests/fixtures/state_dicts.json")).unwrap();
+        assert_eq!(expected.len(), zoo().len());
+        for card in zoo() {
+            let found = Sha256::digest(shapes(&card.without_auxiliary(1000)));
+            let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(found, expected[card.name], "{}", card.name);
+        }
+    }
 
     #[test]
     fn timms_classifier_is_torchvisions() {

@@ -66,15 +66,7 @@ const fn of_timm(
 }
 
 const fn in_timm(repo: &'static str) -> PinnedWeights {
-    PinnedWeights {
-        repo,
-        revision: None,
-        file: "model.safetensors",
-        sha256: None,
-        size: None,
-        licence: Some("BSD-3-Clause"),
-        normalisation: Normalisation::IMAGENET,
-    }
+    PinnedWeights::in_timm(repo, "BSD-3-Clause", Normalisation::IMAGENET)
 }
 
 /// timm writes the classifier as convolutions of 7x7 and 1x1 pixels; torchvision's names come first.

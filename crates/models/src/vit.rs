@@ -100,15 +100,7 @@ const fn card(
         paper,
         stages: STAGES,
         normalisation,
-        pinned: Some(PinnedWeights {
-            repo,
-            revision: None,
-            file: "model.safetensors",
-            sha256: None,
-            size: None,
-            licence: Some("Apache-2.0"),
-            normalisation,
-        }),
+        pinned: Some(PinnedWeights::in_timm(repo, "Apache-2.0", normalisation)),
         architecture,
     }
 }

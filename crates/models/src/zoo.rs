@@ -63,6 +63,18 @@ impl Normalisation {
     pub const CENTRED: Self = Self { mean: [0.5; 3], std: [0.5; 3] };
 }
 
+impl PinnedWeights {
+    /// The weights of one of timm's repositories, on its main branch.
+    pub(crate) const fn in_timm(
+        repo: &'static str,
+        licence: &'static str,
+        normalisation: Normalisation,
+    ) -> Self {
+        let file = "model.safetensors";
+        Self { repo, revision: None, file, sha256: None, size: None, licence: Some(licence), normalisation }
+    }
+}
+
 impl ModelCard {
     /// The description for a number of classes.
     pub(crate) fn without_auxiliary(&self, classes: usize) -> Architecture {
@@ -77,6 +89,11 @@ impl ModelCard {
     /// Whether [`Model::set_stochastic_depth`](crate::Model::set_stochastic_depth) has an effect.
     pub fn has_stochastic_depth(&self) -> bool {
         self.has(|layer| matches!(layer, Layer::TransformerBlock(_)))
+    }
+
+    /// Whether it has BatchNorm layers.
+    pub fn has_batch_norm(&self) -> bool {
+        !self.without_auxiliary(2).norms.is_empty()
     }
 
     fn has(&self, kind: fn(&Layer) -> bool) -> bool {

@@ -85,39 +85,6 @@ fn only_the_head_may_differ_and_is_then_drawn_anew() {
     assert_eq!((report.parameters, report.head_redrawn), (60, true));
 }
 
-/// A VGG-11 with norms, as timm writes it: the classifier is three convolutions, under other names.
-fn in_timms_names(torchvision: &StateDict) -> StateDict {
-    let mut timm = torchvision.clone();
-    for (ours, theirs, shape) in [
-        ("classifier.0", "pre_logits.fc1", &[4096, 512, 7, 7][..]),
-        ("classifier.3", "pre_logits.fc2", &[4096, 4096, 1, 1]),
-        ("classifier.6", "head.fc", &[3, 4096]),
-    ] {
-        let weight = timm.remove(&format!("{ours}.weight")).unwrap();
-        timm.insert(format!("{theirs}.weight"), weight.reshape(shape).unwrap());
-        let bias = timm.remove(&format!("{ours}.bias")).unwrap();
-        timm.insert(format!("{theirs}.bias"), bias);
-    }
-    timm
-}
-
-#[test]
-fn a_vgg_loads_from_timms_keys_and_is_written_in_torchvisions() {
-    let spec = |seed| BuildSpec { classes: 3, height: 32, width: 32, seed };
-    let torchvision = build("vgg11_bn", &spec(1)).unwrap().state_dict().unwrap();
-    let timm = in_timms_names(&torchvision);
-    let to = build("vgg11_bn", &spec(2)).unwrap();
-    let report = to.load(&timm, HeadPolicy::Keep).unwrap();
-    assert_eq!((report.parameters, report.head_redrawn, report.head_classes), (38, false, Some(3)));
-    let loaded = to.state_dict().unwrap();
-    assert!(loaded.iter().zip(torchvision.iter()).all(|(a, b)| a.0 == b.0 && same(a.1, b.1)));
-
-    let mut twice = timm;
-    twice.insert("classifier.6.bias", zeros(&[3]));
-    let error = to.load(&twice, HeadPolicy::Keep).unwrap_err().to_string();
-    assert!(error.contains("unexpected: head.fc.bias;"), "{error}");
-}
-
 #[test]
 fn one_error_lists_all_that_is_wrong() {
     let to = model(5, 2);

@@ -2,6 +2,7 @@
 //! optimizer, and what is written to a file afterwards.
 
 use candle_core::{Device, Tensor, Var};
+use frostline_allocator as _;
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, State, adam, sgd};
 use frostline_kernels::{Gradient, Gradients, Hwnc, Tape, cross_entropy};
 use frostline_models::{BuildSpec, HeadPolicy, Model, ModelError, Parameter, Pass, build, build_unshrunk};

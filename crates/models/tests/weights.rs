@@ -62,7 +62,7 @@ fn texts_that_name_nothing_are_errors_that_say_what_to_write() {
 fn pinned_entries_are_whole() {
     for card in zoo() {
         let Some(pinned) = card.pinned else {
-            let unpinned = ["resnet101", "resnet152", "resnet18-cifar", "inception-v3", "vit_tiny_patch4"];
+            let unpinned = ["resnet18-cifar", "vit_tiny_patch4"];
             assert!(unpinned.contains(&card.name), "{}", card.name);
             continue;
         };
@@ -125,6 +125,67 @@ fn weights_come_from_the_hub_with_their_lineage() {
     let report = model.load(&read_safetensors(&resolved.path).unwrap(), HeadPolicy::KeepIfFits).unwrap();
     assert_eq!((report.head_redrawn, report.head_classes), (true, Some(6)));
     assert!(resolve(card, &WeightsSource::None, &setting.hub(true), &Silent).unwrap().is_none());
+}
+
+/// Another library's names for a model's tensors, and shapes where they differ.
+type Style = fn(&str, &[usize]) -> (String, Vec<usize>);
+
+fn as_it_is(name: &str, shape: &[usize]) -> (String, Vec<usize>) {
+    (name.to_owned(), shape.to_vec())
+}
+
+/// timm's VGG has its classifier as convolutions.
+fn timms_vgg(name: &str, shape: &[usize]) -> (String, Vec<usize>) {
+    let name =
+        [("classifier.0", "pre_logits.fc1"), ("classifier.3", "pre_logits.fc2"), ("classifier.6", "head.fc")]
+            .into_iter()
+            .find_map(|(ours, theirs)| name.strip_prefix(ours).map(|rest| format!("{theirs}{rest}")))
+            .unwrap_or_else(|| name.to_owned());
+    let shape = match shape {
+        &[outputs, 25_088] => vec![outputs, 512, 7, 7],
+        &[outputs, from] if name.starts_with("pre_logits") => vec![outputs, from, 1, 1],
+        other => other.to_vec(),
+    };
+    (name, shape)
+}
+
+#[test]
+fn the_hub_serves_each_key_style() {
+    let (server, cache) = (LoopbackHub::start().unwrap(), TempDir::new().unwrap());
+    let options = HubOptions { offline: false, ..server.options(cache.path().join("hub")) };
+    let hub = Hub::new(options).unwrap().with_patience(LoopbackHub::patience());
+    let styles: [(&str, usize, Style, &str); 5] = [
+        ("resnet34", 32, as_it_is, "layer4.2.bn2.running_var"),
+        ("googlenet", 32, as_it_is, "inception3a.branch2.0.conv.weight"),
+        ("vgg11", 32, timms_vgg, "pre_logits.fc1.weight"),
+        ("inception-v3", 75, as_it_is, "Conv2d_1a_3x3.conv.weight"),
+        ("vit_tiny_patch16", 224, as_it_is, "blocks.0.attn.qkv.weight"),
+    ];
+    for (name, side, style, key) in styles {
+        let spec = BuildSpec { classes: 4, height: side, width: side, seed: 1 };
+        let from = build(name, &spec).unwrap();
+        let dict = from.state_dict().unwrap();
+        let tensors = dict.iter().map(|(name, tensor)| {
+            let (name, shape) = style(name, tensor.dims());
+            (name, tensor.reshape(shape).unwrap())
+        });
+        let tensors: std::collections::HashMap<String, candle_core::Tensor> = tensors.collect();
+        assert!(tensors.contains_key(key), "{name}");
+        let path = cache.path().join("made.safetensors");
+        candle_core::safetensors::save(&tensors, &path).unwrap();
+        let repo = format!("someone/{name}");
+        server.add_file(RepoKind::Model, &repo, FILE, std::fs::read(&path).unwrap());
+
+        let source: WeightsSource = format!("hub:{repo}/{FILE}").parse().unwrap();
+        let resolved = resolve(card(name).unwrap(), &source, &hub, &Silent).unwrap().unwrap();
+        let to = build(name, &BuildSpec { seed: 2, ..spec }).unwrap();
+        to.load(&read_safetensors(&resolved.path).unwrap(), HeadPolicy::Keep).unwrap();
+        let loaded = to.state_dict().unwrap();
+        for ((name, ours), (_, theirs)) in loaded.iter().zip(dict.iter()) {
+            let same = ours.eq(theirs).unwrap().min_all().unwrap().to_scalar::<u8>().unwrap();
+            assert_eq!(same, 1, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -5,3 +5,5 @@ mod harness;
 mod phases;
 mod pretraining;
 mod training;
+
+use frostline_allocator as _;

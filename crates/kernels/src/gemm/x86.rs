@@ -1,5 +1,9 @@
 //! The vector units of x86-64 processors, AVX-512 and AVX2 with FMA, as a [`Vector`] each, and [`best`], which finds out
 //! what there is.
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "functions of a vector are one intrinsic each, which needs what the trait's callers promise"
+)]
 
 use std::arch::x86_64::*;
 
@@ -34,7 +38,6 @@ unsafe fn avx2(out: &mut MatrixMut<'_>, accumulate: bool, segments: &[Segment]) 
 #[derive(Clone, Copy)]
 struct Avx512(__m512);
 
-// SAFETY of every intrinsic below: the trait's callers promise the vector unit and good pointers.
 impl Vector for Avx512 {
     const LANES: usize = 16;
     type Mask = u16;
@@ -46,37 +49,37 @@ impl Vector for Avx512 {
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        unsafe { Self(_mm512_set1_ps(value)) }
+        Self(_mm512_set1_ps(value))
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        unsafe { Self(_mm512_loadu_ps(from)) }
+        Self(_mm512_loadu_ps(from))
     }
 
     #[inline(always)]
     unsafe fn load_masked(mask: u16, from: *const f32) -> Self {
-        unsafe { Self(_mm512_maskz_loadu_ps(mask, from)) }
+        Self(_mm512_maskz_loadu_ps(mask, from))
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        unsafe { _mm512_storeu_ps(to, self.0) }
+        _mm512_storeu_ps(to, self.0)
     }
 
     #[inline(always)]
     unsafe fn store_masked(self, mask: u16, to: *mut f32) {
-        unsafe { _mm512_mask_storeu_ps(to, mask, self.0) }
+        _mm512_mask_storeu_ps(to, mask, self.0)
     }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
-        unsafe { Self(_mm512_add_ps(self.0, other.0)) }
+        Self(_mm512_add_ps(self.0, other.0))
     }
 
     #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
-        unsafe { Self(_mm512_fmadd_ps(a.0, b.0, self.0)) }
+        Self(_mm512_fmadd_ps(a.0, b.0, self.0))
     }
 }
 
@@ -90,41 +93,41 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn mask(width: usize) -> __m256i {
         let width = width.min(Self::LANES) as i32;
-        unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(width), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(width), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
     }
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        unsafe { Self(_mm256_set1_ps(value)) }
+        Self(_mm256_set1_ps(value))
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        unsafe { Self(_mm256_loadu_ps(from)) }
+        Self(_mm256_loadu_ps(from))
     }
 
     #[inline(always)]
     unsafe fn load_masked(mask: __m256i, from: *const f32) -> Self {
-        unsafe { Self(_mm256_maskload_ps(from, mask)) }
+        Self(_mm256_maskload_ps(from, mask))
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        unsafe { _mm256_storeu_ps(to, self.0) }
+        _mm256_storeu_ps(to, self.0)
     }
 
     #[inline(always)]
     unsafe fn store_masked(self, mask: __m256i, to: *mut f32) {
-        unsafe { _mm256_maskstore_ps(to, mask, self.0) }
+        _mm256_maskstore_ps(to, mask, self.0)
     }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
-        unsafe { Self(_mm256_add_ps(self.0, other.0)) }
+        Self(_mm256_add_ps(self.0, other.0))
     }
 
     #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
-        unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0)) }
+        Self(_mm256_fmadd_ps(a.0, b.0, self.0))
     }
 }

@@ -5,7 +5,7 @@
 use super::{AUXILIARY_WEIGHT, PIXEL, avg_pool, basic_conv, dropout, linear, max_pool, normal};
 use crate::architecture::{Architecture, Layer, Window};
 use crate::builder::Builder;
-use crate::zoo::{ModelCard, Normalisation};
+use crate::zoo::{ModelCard, Normalisation, PinnedWeights};
 
 pub(crate) const INCEPTION_V3: ModelCard = ModelCard {
     name: "inception-v3",
@@ -14,10 +14,9 @@ pub(crate) const INCEPTION_V3: ModelCard = ModelCard {
     paper: "Szegedy, Vanhoucke, Ioffe, Shlens, Wojna: Rethinking the Inception Architecture for Computer Vision, \
             arXiv:1512.00567",
     stages: &["stem", "mixed5", "mixed6", "mixed7", "head"],
-    // Also that of the published weights: torchvision's with its `transform_input`, and timm's `tv_in1k`.
     normalisation: Normalisation::CENTRED,
-    // hub:timm/inception_v3.tv_in1k/model.safetensors has these names; its hash is not known here.
-    pinned: None,
+    // torchvision's weights, which there are used with `transform_input`: the same normalisation.
+    pinned: Some(PinnedWeights::in_timm("timm/inception_v3.tv_in1k", "Apache-2.0", Normalisation::CENTRED)),
     architecture: inception_v3,
 };
 

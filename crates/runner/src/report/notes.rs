@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use frostline_engine::Strategy;
+use frostline_models::{ModelCard, card};
+
 use super::arms::sampling_note;
 use super::numbers::plural;
 use crate::compare::Comparison;
 use crate::plan::Trial;
+use crate::recipe::strategy_of;
 use crate::results::Results;
 use crate::trial::keys::{Key, keys};
 
@@ -41,12 +45,13 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
     }
     notes.extend(sampling_note(comparison));
     notes.extend(differing_settings(results));
+    notes.extend(untrained_statistics(&results.plan.trials));
     let normalisations: BTreeSet<String> = comparison
         .runs()
         .filter_map(|(_, run)| match &run.finished()?.weights {
             Some(weights) => Some((weights.mean, weights.std)),
             None => {
-                let scratch = frostline_models::card(&run.trial.model).ok()?.normalisation;
+                let scratch = card(&run.trial.model).ok()?.normalisation;
                 Some((scratch.mean, scratch.std))
             }
         })
@@ -102,6 +107,26 @@ fn differing_settings(results: &Results) -> Vec<String> {
     notes
 }
 
+/// That frozen BatchNorms of networks which nothing has trained do not normalise.
+fn untrained_statistics(trials: &[Trial]) -> Option<String> {
+    let frozen = |trial: &Trial| matches!(strategy_of(trial), Ok(Strategy::Head | Strategy::Last(_)));
+    let normed = |trial: &Trial| card(&trial.model).is_ok_and(ModelCard::has_batch_norm);
+    let models: BTreeSet<&str> = trials
+        .iter()
+        .filter(|trial| trial.weights == "none" && trial.train.batch_norm != "train")
+        .filter(|trial| frozen(trial) && normed(trial))
+        .map(|trial| trial.model.as_str())
+        .collect();
+    (!models.is_empty()).then(|| {
+        format!(
+            "Where {} started from random weights and was partly frozen, the frozen BatchNorms kept the statistics that they \
+             are made with (mean 0, variance 1), so activations may vanish or grow without bound before they reach the head. \
+             `batch-norm = \"train\"` normalises by the batch instead.",
+            models.into_iter().collect::<Vec<_>>().join(", ")
+        )
+    })
+}
+
 /// The settings that all trials share, as `key value`, in the order of the experiment file's reference.
 pub(super) fn shared_settings(trials: &[Trial]) -> Vec<String> {
     let Some(first) = trials.first() else { return Vec::new() };
@@ -115,4 +140,27 @@ pub(super) fn shared_settings(trials: &[Trial]) -> Vec<String> {
         .filter(|(_, v)| !v.is_empty())
         .map(|(k, v)| format!("{k} {v}"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frozen_statistics_of_random_networks_are_told() {
+        let note = |model: &str, strategy: &str, change: fn(&mut Trial)| {
+            let mut trial =
+                Trial { model: model.to_owned(), strategy: strategy.to_owned(), ..Trial::default() };
+            change(&mut trial);
+            untrained_statistics(&[trial])
+        };
+        assert!(
+            note("googlenet", "head", |_| {}).unwrap().starts_with("Where googlenet started from random")
+        );
+        assert!(note("resnet18", "last-2", |_| {}).is_some());
+        assert_eq!(note("resnet18", "full", |_| {}), None);
+        assert_eq!(note("alexnet", "head", |_| {}), None, "it has no BatchNorm");
+        assert_eq!(note("resnet18", "head", |trial| trial.weights = "hub".to_owned()), None);
+        assert_eq!(note("resnet18", "head", |trial| trial.train.batch_norm = "train".to_owned()), None);
+    }
 }
