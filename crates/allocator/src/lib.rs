@@ -13,10 +13,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `mi_option_purge_delay` of mimalloc's version 3, for which the bindings have no name.
 const PURGE_DELAY: mi_option_t = 15;
 
-/// In milliseconds, far more than a step takes.
+/// In milliseconds: far more than a step takes.
 const DELAY: i64 = 60_000;
 
-/// From now on, freed memory stays with the process for a minute before it goes back to the system.
+/// From now on, freed memory goes back to the system once a minute instead of once a second.
 pub fn keep_freed_memory() {
     // SAFETY: the option exists in this version (the test holds it to its default), and mimalloc checks the index.
     unsafe { mi_option_set(PURGE_DELAY, DELAY as _) }

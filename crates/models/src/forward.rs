@@ -265,7 +265,10 @@ impl Model {
         x: &Tensor,
         pass: &Pass<'_>,
     ) -> candle_core::Result<Tensor> {
-        let probability = self.dropout_override().unwrap_or(probability);
+        let probability = match self.dropout_override() {
+            Some(all) if all == 0.0 || !self.architecture().is_auxiliary(name) => all,
+            _ => probability,
+        };
         let Pass::Train { streams, epoch, examples } = *pass else { return Ok(x.clone()) };
         if probability == 0.0 {
             return Ok(x.clone());

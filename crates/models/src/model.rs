@@ -177,7 +177,8 @@ impl Model {
         summarise(&self.architecture, &self.traced)
     }
 
-    /// Replaces the probability of every dropout layer (torchvision's argument `dropout`); 0 turns it off.
+    /// Replaces the probability of every dropout layer (torchvision's argument `dropout`). Auxiliary heads keep their own; 0
+    /// turns it off everywhere.
     ///
     /// # Errors
     /// [`ModelError::Input`] outside [0, 1).

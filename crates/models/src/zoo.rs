@@ -64,7 +64,8 @@ impl Normalisation {
 }
 
 impl PinnedWeights {
-    /// The weights of one of timm's repositories, on its main branch.
+    /// The weights of one of timm's repositories on its main branch, as their commit and hash are not known here. Licences are
+    /// those of timm's own list of weights.
     pub(crate) const fn in_timm(
         repo: &'static str,
         licence: &'static str,

@@ -75,6 +75,24 @@ fn a_frozen_prefix_takes_its_heads_with_it() {
 }
 
 #[test]
+fn they_keep_their_dropout_unless_there_is_none() {
+    let model = build_with_auxiliary("googlenet", &SPEC).unwrap();
+    let passed = || {
+        let all = 0..model.stages().len();
+        let (logits, heads) = model.forward_range_with_auxiliary(all, images(), &training()).unwrap();
+        (numbers(logits.tensor()), heads.iter().map(|head| numbers(&head.logits)).collect::<Vec<_>>())
+    };
+    let own = passed();
+    model.set_dropout(0.2).unwrap(); // what GoogLeNet has before its own head
+    assert_eq!(passed(), own);
+    model.set_dropout(0.6).unwrap();
+    assert_ne!(passed().0, own.0);
+    assert_eq!(passed().1, own.1);
+    model.set_dropout(0.0).unwrap();
+    assert_ne!(passed().1, own.1);
+}
+
+#[test]
 fn weights_with_them_fit_a_model_without() {
     let (with, without) =
         (build_with_auxiliary("googlenet", &SPEC).unwrap(), build("googlenet", &SPEC).unwrap());

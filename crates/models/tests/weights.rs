@@ -150,7 +150,7 @@ fn timms_vgg(name: &str, shape: &[usize]) -> (String, Vec<usize>) {
 }
 
 #[test]
-fn the_hub_serves_each_key_style() {
+fn weights_of_each_family_come_from_the_hub_under_their_names() {
     let (server, cache) = (LoopbackHub::start().unwrap(), TempDir::new().unwrap());
     let options = HubOptions { offline: false, ..server.options(cache.path().join("hub")) };
     let hub = Hub::new(options).unwrap().with_patience(LoopbackHub::patience());

@@ -108,6 +108,7 @@ pub(super) unsafe fn panels<V: Vector, const ROWS: usize>(
     accumulate: bool,
     segments: &[Segment],
 ) {
+    const { assert!(ROWS <= 8, "rows beyond the last whole tile are at most seven") }
     let unit = segments.iter().all(|segment| segment.a_strides.0 == 1);
     for col in (0..out.cols).step_by(2 * V::LANES) {
         let width = (out.cols - col).min(2 * V::LANES);

@@ -48,3 +48,49 @@ fn regularise(model: &Model, recipe: &TrainSpec) -> Result<(), ModelError> {
     }
     model.set_stochastic_depth(recipe.stochastic_depth as f32)
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use frostline_kernels::Hwnc;
+    use frostline_models::Pass;
+    use frostline_streams::Streams;
+
+    use super::*;
+    use crate::trial::{DataSpec, Pretraining};
+
+    /// Whether a training pass gives what an evaluation does.
+    fn is_plain(model: &Model) -> bool {
+        let pixels = (0..32 * 32 * 2 * 3).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+        let images = Hwnc::from_vec(pixels, (32, 32, 2, 3), &Device::Cpu).unwrap();
+        let logits = |pass: &Pass<'_>| {
+            model.forward(&images, pass).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let train = Pass::Train { streams: Streams::new(0), epoch: 1, examples: &[0, 1] };
+        logits(&train) == logits(&Pass::Evaluate)
+    }
+
+    #[test]
+    fn dropout_and_stochastic_depth_reach_trials_and_trunks() {
+        let model = || "vit_tiny_patch4".to_owned();
+        let recipe =
+            |dropout, stochastic_depth| TrainSpec { dropout, stochastic_depth, ..TrainSpec::default() };
+        for (train, plain) in
+            [(recipe(None, 0.0), true), (recipe(Some(0.5), 0.0), false), (recipe(None, 0.9), false)]
+        {
+            let trial = Trial { model: model(), train: train.clone(), ..Trial::default() };
+            assert_eq!(is_plain(&for_trial(&trial, 3, None).unwrap()), plain, "{train:?}");
+            let (method, data) = ("supervised".to_owned(), DataSpec::default());
+            let trunk = Trunk {
+                id: String::new(),
+                name: String::new(),
+                model: model(),
+                resolution: 32,
+                seed: 0,
+                pretraining: Pretraining { method, denoise: 0.0, seed: None, data, train: train.clone() },
+                held_out: None,
+            };
+            assert_eq!(is_plain(&for_trunk(&trunk, Objective::Labels, 3).unwrap()), plain, "{train:?}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ pub(crate) fn spell(key: &'static Key, node: &Node) -> Result<String, Problem> {
         let problem = Problem::new(format!("`{item}` cannot be named in `{}`", key.name));
         return Err(problem
             .at(&node.place, "here")
-            .help("`+` stands between names; rename what has it in its name"));
+            .help("names are items of their own; a class that has `+` in its name must be renamed"));
     }
     let text = raw(key.form(), node).ok_or_else(|| refused(key, node))?;
     let mut scratch = Trial::default();

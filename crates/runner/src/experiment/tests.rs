@@ -107,7 +107,7 @@ fn wrong_values_say_what_was_found_and_what_is_allowed() {
         (
             "[data]",
             "[data]\nclasses = [\"cat\", \"a+b\"]",
-            "3:19: `a+b` cannot be named in `classes` (`+` stands between names; rename what has it in its name)",
+            "3:19: `a+b` cannot be named in `classes` (names are items of their own; a class that has `+` in its name must be renamed)",
         ),
         ("epochs = 2", "epochs = 0", "5:10: `epochs` must be a whole number of at least 1, not the number 0"),
         (

@@ -89,7 +89,7 @@ fn differing_settings(results: &Results) -> Vec<String> {
     let mut notes = Vec::new();
     for key in keys().iter().filter(|key| !axes.contains(key.name)) {
         let mut whose: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-        for trial in &results.plan.trials {
+        for trial in results.plan.trials.iter().filter(|trial| trial.uses(key.name)) {
             whose.entry(key.show(trial)).or_default().insert(&trial.model);
         }
         if whose.len() > 1 {
@@ -107,24 +107,36 @@ fn differing_settings(results: &Results) -> Vec<String> {
     notes
 }
 
-/// That frozen BatchNorms of networks which nothing has trained do not normalise.
+/// That BatchNorms of networks which nothing has trained do not normalise while they are frozen. Phases that an experiment
+/// spells out are not looked into.
 fn untrained_statistics(trials: &[Trial]) -> Option<String> {
-    let frozen = |trial: &Trial| matches!(strategy_of(trial), Ok(Strategy::Head | Strategy::Last(_)));
-    let normed = |trial: &Trial| card(&trial.model).is_ok_and(ModelCard::has_batch_norm);
     let models: BTreeSet<&str> = trials
         .iter()
-        .filter(|trial| trial.weights == "none" && trial.train.batch_norm != "train")
-        .filter(|trial| frozen(trial) && normed(trial))
+        .filter(|trial| trial.weights == "none" && keeps_statistics(trial))
         .map(|trial| trial.model.as_str())
         .collect();
     (!models.is_empty()).then(|| {
         format!(
-            "Where {} started from random weights and was partly frozen, the frozen BatchNorms kept the statistics that they \
-             are made with (mean 0, variance 1), so activations may vanish or grow without bound before they reach the head. \
-             `batch-norm = \"train\"` normalises by the batch instead.",
+            "Where {} started from random weights, BatchNorms that were frozen kept the statistics that they are made with \
+             (mean 0, variance 1), so activations may vanish or grow without bound before they reach the head. `batch-norm = \
+             \"train\"` normalises by the batch instead.",
             models.into_iter().collect::<Vec<_>>().join(", ")
         )
     })
+}
+
+/// Whether BatchNorms use the statistics that they start with, for some epochs or for all.
+fn keeps_statistics(trial: &Trial) -> bool {
+    use Strategy::{First, FreezeThenThaw, Head, Last, LpFt, Thaw, ThreePhase};
+    let kept = match trial.train.batch_norm.as_str() {
+        "eval" => true,
+        "follow" => matches!(
+            strategy_of(trial),
+            Ok(Head | Last(_) | First(_) | Thaw | FreezeThenThaw(_) | LpFt | ThreePhase)
+        ),
+        _ => false,
+    };
+    kept && card(&trial.model).is_ok_and(ModelCard::has_batch_norm)
 }
 
 /// The settings that all trials share, as `key value`, in the order of the experiment file's reference.
@@ -157,7 +169,10 @@ mod tests {
         assert!(
             note("googlenet", "head", |_| {}).unwrap().starts_with("Where googlenet started from random")
         );
-        assert!(note("resnet18", "last-2", |_| {}).is_some());
+        for strategy in ["last-2", "first-1", "thaw", "freeze-then-thaw:1", "lp-ft", "three-phase"] {
+            assert!(note("resnet18", strategy, |_| {}).is_some(), "{strategy}");
+        }
+        assert!(note("resnet18", "full", |trial| trial.train.batch_norm = "eval".to_owned()).is_some());
         assert_eq!(note("resnet18", "full", |_| {}), None);
         assert_eq!(note("alexnet", "head", |_| {}), None, "it has no BatchNorm");
         assert_eq!(note("resnet18", "head", |trial| trial.weights = "hub".to_owned()), None);

@@ -110,9 +110,9 @@ impl Sidecar {
             return Ok(());
         }
         let reason = format!(
-            "its SHA-256 is {sha256}, and {} was written down for it; copy it again from where it was, or train it again: \
-             `frostline sweep FILE --force --only trial={}`",
-            self.weights.sha256, self.trial.id
+            "its SHA-256 is {sha256}, and {} was written down for it; copy or export it again, or {}",
+            self.weights.sha256,
+            train_again(&self.trial.id)
         );
         Err(StoreError::Damaged { path: weights.to_owned(), reason })
     }
@@ -136,11 +136,13 @@ impl Sidecar {
 
 /// That a trial has no weights, and how it gets some.
 pub(crate) fn none_kept(id: &str) -> (String, String) {
-    (
-        format!("trial {id} has kept no weights"),
-        format!(
-            "train it again with them: `frostline sweep FILE --set checkpoints=best --force --only trial={id}`"
-        ),
+    (format!("trial {id} has kept no weights"), train_again(id))
+}
+
+/// How a trial gets weights.
+fn train_again(id: &str) -> String {
+    format!(
+        "train it again with them: `frostline sweep FILE --set checkpoints=best --force --only trial={id}`"
     )
 }
 
@@ -191,6 +193,16 @@ mod tests {
         );
         std::fs::write(&path, text.replace("\"format\": 1", "\"format\": 9")).unwrap();
         assert!(matches!(Sidecar::read(&path), Err(StoreError::Newer { found: 9, .. })));
+    }
+
+    #[test]
+    fn weights_of_another_hash_are_refused_with_what_to_do() {
+        let sidecar = Sidecar::of(&kept(), None).unwrap();
+        let path = Path::new("m.safetensors");
+        assert!(sidecar.check(path, &"ab".repeat(32)).is_ok());
+        let error = sidecar.check(path, &"cd".repeat(32)).unwrap_err().to_string();
+        assert!(error.contains("m.safetensors") && error.contains("export it again"), "{error}");
+        assert!(error.contains("--set checkpoints=best --force --only trial="), "{error}");
     }
 
     #[test]

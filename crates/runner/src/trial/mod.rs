@@ -12,7 +12,8 @@ use frostline_models::{ModelCard, card};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Part of every id. Raised when a change of the code changes what the same settings compute.
+/// Part of every id. Raised when a change of the code changes what the same settings compute on processors with AVX-512;
+/// others may differ from those in the last bits.
 pub const NUMERICS: u32 = 3;
 
 /// One cell of the grid with everything resolved. Two trials with the same [`Trial::id`] have the same numbers.
