@@ -21,7 +21,7 @@ pub(crate) const RESNET18: ModelCard = ModelCard {
     pinned: Some(PinnedWeights {
         revision: Some("590dfdd48494d2316a8385e1ca7fbec3b9359b35"),
         sha256: Some("694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81"),
-        ..in_timm("timm/resnet18.tv_in1k")
+        ..PinnedWeights::torchvisions("timm/resnet18.tv_in1k")
     }),
     architecture: |classes| resnet(Stem::Wide, Block::Basic, [2, 2, 2, 2], classes),
 };
@@ -35,7 +35,7 @@ pub(crate) const RESNET34: ModelCard = ModelCard {
     normalisation: Normalisation::IMAGENET,
     pinned: Some(PinnedWeights {
         revision: Some("c983eba7f5e69bc3548a626d1b0b0b914e5de3a6"),
-        ..in_timm("timm/resnet34.tv_in1k")
+        ..PinnedWeights::torchvisions("timm/resnet34.tv_in1k")
     }),
     architecture: |classes| resnet(Stem::Wide, Block::Basic, [3, 4, 6, 3], classes),
 };
@@ -50,7 +50,7 @@ pub(crate) const RESNET50: ModelCard = ModelCard {
     pinned: Some(PinnedWeights {
         revision: Some("aa6c2d36d56bc0209040c02b5a7b7d7bf11d57b8"),
         sha256: Some("5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888"),
-        ..in_timm("timm/resnet50.tv_in1k")
+        ..PinnedWeights::torchvisions("timm/resnet50.tv_in1k")
     }),
     architecture: |classes| resnet(Stem::Wide, Block::Bottleneck, [3, 4, 6, 3], classes),
 };
@@ -62,7 +62,7 @@ pub(crate) const RESNET101: ModelCard = ModelCard {
     paper: PAPER,
     stages: STAGES,
     normalisation: Normalisation::IMAGENET,
-    pinned: Some(in_timm("timm/resnet101.tv_in1k")),
+    pinned: Some(PinnedWeights::torchvisions("timm/resnet101.tv_in1k")),
     architecture: |classes| resnet(Stem::Wide, Block::Bottleneck, [3, 4, 23, 3], classes),
 };
 
@@ -73,7 +73,7 @@ pub(crate) const RESNET152: ModelCard = ModelCard {
     paper: PAPER,
     stages: STAGES,
     normalisation: Normalisation::IMAGENET,
-    pinned: Some(in_timm("timm/resnet152.tv_in1k")),
+    pinned: Some(PinnedWeights::torchvisions("timm/resnet152.tv_in1k")),
     architecture: |classes| resnet(Stem::Wide, Block::Bottleneck, [3, 8, 36, 3], classes),
 };
 
@@ -87,11 +87,6 @@ pub(crate) const RESNET18_CIFAR: ModelCard = ModelCard {
     pinned: None,
     architecture: |classes| resnet(Stem::Small, Block::Basic, [2, 2, 2, 2], classes),
 };
-
-/// torchvision's weights as timm republishes them.
-const fn in_timm(repo: &'static str) -> PinnedWeights {
-    PinnedWeights::in_timm(repo, "BSD-3-Clause", Normalisation::IMAGENET)
-}
 
 /// What stands before layer1.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub(crate) const VGG16: ModelCard = ModelCard {
     pinned: Some(PinnedWeights {
         revision: Some("3394518cba29aee1ea82a49d971be90d2dd1dab7"),
         sha256: Some("57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8"),
-        ..in_timm("timm/vgg16.tv_in1k")
+        ..PinnedWeights::torchvisions("timm/vgg16.tv_in1k")
     }),
     ..of_timm("vgg16", "VGG-16", "timm/vgg16.tv_in1k", |classes| vgg([2, 2, 3, 3, 3], false, classes))
 };
@@ -35,7 +35,7 @@ pub(crate) const VGG16_BN: ModelCard = ModelCard {
     pinned: Some(PinnedWeights {
         revision: Some("e00c01e7cee168262dcba6428dc4a8f41e27e965"),
         sha256: Some("88bbedbc8e780413736db38ac4efd41b06fc0e93fd5b8879b584bba63a950129"),
-        ..in_timm("timm/vgg16_bn.tv_in1k")
+        ..PinnedWeights::torchvisions("timm/vgg16_bn.tv_in1k")
     }),
     ..of_timm("vgg16_bn", "VGG-16-BN", "timm/vgg16_bn.tv_in1k", |classes| vgg([2, 2, 3, 3, 3], true, classes))
 };
@@ -59,14 +59,10 @@ const fn of_timm(
         paper: "Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, \
                 arXiv:1409.1556",
         stages: STAGES,
-        pinned: Some(in_timm(repo)),
+        pinned: Some(PinnedWeights::torchvisions(repo)),
         normalisation: Normalisation::IMAGENET,
         architecture,
     }
-}
-
-const fn in_timm(repo: &'static str) -> PinnedWeights {
-    PinnedWeights::in_timm(repo, "BSD-3-Clause", Normalisation::IMAGENET)
 }
 
 /// timm writes the classifier as convolutions of 7x7 and 1x1 pixels; torchvision's names come first.

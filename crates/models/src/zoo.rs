@@ -74,6 +74,11 @@ impl PinnedWeights {
         let file = "model.safetensors";
         Self { repo, revision: None, file, sha256: None, size: None, licence: Some(licence), normalisation }
     }
+
+    /// torchvision's weights as timm republishes them.
+    pub(crate) const fn torchvisions(repo: &'static str) -> Self {
+        Self::in_timm(repo, "BSD-3-Clause", Normalisation::IMAGENET)
+    }
 }
 
 impl ModelCard {

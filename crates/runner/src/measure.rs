@@ -21,7 +21,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Starts the clock and forgets the process's earlier peak of memory.
+    /// Gives the system what earlier trials have freed, forgets their peak of memory, and starts the clock.
     pub fn start() -> Self {
         frostline_allocator::release_freed_memory();
         Self {

@@ -94,10 +94,12 @@ pub struct TrainSpec {
     pub label_smoothing: f64,
     /// The largest allowed norm of all gradients together; no clipping where none.
     pub clip_norm: Option<f64>,
-    /// The probability of every dropout layer; the model's own where none, and in models that have no such layer.
+    /// The probability of every dropout layer, in [0, 1); the model's own where none, and none in models without such a layer.
+    /// Auxiliary heads keep their own unless it is 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
-    /// How often an image skips a branch of the last transformer block; 0 in other models.
+    /// How often an image skips a branch of the last transformer block, in [0, 1), falling to 0 in the first; 0 in other
+    /// models.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stochastic_depth: f64,
     /// What BatchNorm layers do: `follow`, `train`, `eval`.
