@@ -5,7 +5,7 @@
 //! runs the comparison below `peers/`.
 
 use candle_core::Device;
-use frostline_engine::{Optimizer, Parts, Recipe, Strategy, fold, freeze};
+use frostline_engine::{Optimizer, Recipe, Strategy, fold, freeze, parts_of};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
 use frostline_models::{Activation, BuildSpec, Model, Pass, build};
 use frostline_streams::Streams;
@@ -47,7 +47,7 @@ impl Work {
                 let recipe = Recipe::default();
                 let strategy: Strategy = strategy.parse()?;
                 fold(&mut model, &recipe, &strategy)?;
-                let phases = strategy.phases(&Parts::of(&model), recipe.epochs)?;
+                let phases = strategy.phases(&parts_of(&model), recipe.epochs)?;
                 let phase = phases.last().ok_or("a strategy without phases")?;
                 freeze(&model, phase, &recipe);
                 let mut optimizer = Optimizer::new(&recipe, model.parameters(), &phases)?;

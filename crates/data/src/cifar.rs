@@ -4,12 +4,13 @@
 //! read, each into memory of its exact size; nothing of an archive is ever written to disk. An archive that holds a
 //! link, a device, or a path that leads out of itself is refused whole.
 
+use crate::DataError;
 use crate::dataset::{Dataset, FileLineage};
 use crate::decode::Picture;
-use crate::gather::{Gatherer, Part, hex};
-use crate::{DataError, Source};
+use crate::gather::{Gatherer, Part};
 use flate2::read::GzDecoder;
-use sha2::{Digest, Sha256};
+use frostline_sources::Source;
+use frostline_text::{digest_of_file, sha256};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
@@ -80,7 +81,7 @@ fn open_shape(path: &Path, resolution: Option<(usize, usize)>, shape: Shape) -> 
             files.push(FileLineage {
                 name: (*name).to_owned(),
                 revision: None,
-                sha256: hex(&Sha256::digest(&bytes)),
+                sha256: sha256(&bytes),
                 size,
             });
             add(index, &bytes);
@@ -131,21 +132,7 @@ fn read_batch(mut reader: impl Read, shape: Shape) -> io::Result<Vec<u8>> {
 
 /// Size and sha256; an archive of Toronto's size must be Toronto's.
 fn archive_lineage(path: &Path) -> Result<FileLineage, DataError> {
-    let failed = |error| DataError::io(path, error);
-    let mut hash = Sha256::new();
-    let mut reader = File::open(path).map_err(failed)?;
-    let mut block = vec![0; 1 << 20];
-    let mut size = 0;
-    loop {
-        match reader.read(&mut block).map_err(failed)? {
-            0 => break,
-            read => {
-                size += read as u64;
-                hash.update(&block[..read]);
-            }
-        }
-    }
-    let sha256 = hex(&hash.finalize());
+    let (sha256, size) = digest_of_file(path).map_err(|error| DataError::io(path, error))?;
     if size == TORONTO.0 && sha256 != TORONTO.1 {
         let what = format!("is damaged: sha256 {sha256} instead of {}; download it again", TORONTO.1);
         return Err(DataError::malformed(path.display(), what));

@@ -94,7 +94,7 @@ impl Dataset {
         };
         let mut hasher = Sha256::new_with_prefix(&self.digest);
         names.iter().for_each(|name| hasher.update(format!("\n{name}")));
-        let digest = crate::gather::hex(&hasher.finalize());
+        let digest = frostline_text::hex(&hasher.finalize());
         let (train, test) = (chosen(&self.train), chosen(&self.test));
         Ok(Self { classes: names.to_vec(), train, test, digest, ..self.clone() })
     }

@@ -2,12 +2,12 @@
 //!
 //! Every fifth image of each class is a test image, as for any source without a test split: 1,442 to train, 355 to test.
 
+use crate::DataError;
 use crate::dataset::{Dataset, FileLineage};
 use crate::decode::Picture;
-use crate::gather::{Gatherer, Part, hex};
-use crate::{DataError, Source};
+use crate::gather::{Gatherer, Part};
 use flate2::read::ZlibDecoder;
-use sha2::{Digest, Sha256};
+use frostline_sources::Source;
 use std::io::Read;
 
 const PACKED: &[u8] = include_bytes!("../assets/digits/digits.zlib");
@@ -28,7 +28,7 @@ pub(crate) fn open(resolution: Option<(usize, usize)>) -> Result<Dataset, DataEr
     let mut gatherer = Gatherer::new(Source::Digits.to_string(), resolution);
     gatherer.add(Part::Train, &items, read, |_| "embedded digit".to_owned());
     let mut dataset = gatherer.finish((0..10).map(|digit| digit.to_string()).collect())?;
-    let (name, sha256) = ("digits.zlib".to_owned(), hex(&Sha256::digest(PACKED)));
+    let (name, sha256) = ("digits.zlib".to_owned(), frostline_text::sha256(PACKED));
     dataset.files.push(FileLineage { name, revision: None, sha256, size: PACKED.len() as u64 });
     dataset.licence = Some(LICENCE.to_owned());
     Ok(dataset)
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_embedded_bytes_are_those_that_the_script_packed() {
-        let sum = hex(&Sha256::digest(unpack().unwrap()));
+        let sum = frostline_text::sha256(&unpack().unwrap());
         assert_eq!(sum, "e1d88a0854e29e01d16358d2cd026aa8fc20dfc4cdb3fce004300857ea82aa70");
     }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use frostline_sources::{AugmentError, SourceError};
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -14,24 +16,11 @@ pub enum DataError {
         what: String,
     },
     /// A source string that names no kind of source, or misses a part.
-    #[error(
-        "data source `{given}`: {what}; write `digits`, `hub:OWNER/NAME[/CONFIG][@REVISION]`, \
-         `cifar:DIR-OR-TAR.GZ` or `folder:DIR`"
-    )]
-    Source {
-        /// The string as given.
-        given: String,
-        /// What is wrong with it.
-        what: String,
-    },
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// An augmentation string that names none.
-    #[error("augmentation `{given}`: {what}; write `flip` or `crop:PAD`, for example `crop:4`")]
-    Augmentation {
-        /// The string as given.
-        given: String,
-        /// What is wrong with it.
-        what: String,
-    },
+    #[error(transparent)]
+    Augmentation(#[from] AugmentError),
     /// The Hub could not deliver a file, or delivered a wrong one.
     #[error(transparent)]
     Hub(#[from] frostline_hub::HubError),

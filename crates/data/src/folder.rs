@@ -9,7 +9,8 @@
 
 use crate::dataset::Dataset;
 use crate::gather::{Gatherer, Part};
-use crate::{DataError, Source, decode};
+use crate::{DataError, decode};
+use frostline_sources::Source;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -5,6 +5,7 @@ use crate::dataset::{Dataset, NativeSizes};
 use crate::decode::Picture;
 use crate::{DataError, Images, split};
 use fast_image_resize::Resizer;
+use frostline_text::hex;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -194,9 +195,4 @@ fn digest(classes: &[String], parts: [(&Images, &Vec<[u8; 32]>); 2]) -> String {
         }
     }
     hex(&hash.finalize())
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

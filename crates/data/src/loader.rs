@@ -4,11 +4,12 @@
 //! of the batch, row by row; each row is then normalised in one pass. A batch is assembled by one thread; an [`Epoch`]
 //! can be sent to another, which fills batches while the model computes.
 
-use crate::augment::Augment;
+use crate::augment::Placement;
 use crate::normalise::Normaliser;
 use crate::rows::Rows;
 use crate::windows::Windows;
 use crate::{DataError, Images};
+use frostline_sources::Augment;
 use frostline_streams::{Purpose, Streams};
 use std::sync::Arc;
 
@@ -132,7 +133,7 @@ impl Loader {
     fn assemble(&self, epoch: u64, examples: &[u32]) -> Batch {
         let (height, width, n) = (self.images.height(), self.images.width(), examples.len());
         let drawn = examples.iter().map(|&i| {
-            (self.images.image(i as usize), self.options.augment.placement(&self.streams, epoch, i))
+            (self.images.image(i as usize), Placement::draw(&self.options.augment, &self.streams, epoch, i))
         });
         let rows = Rows::new(drawn, &self.windows, height);
         let mut pixels = Vec::with_capacity(height * width * n * 3);
@@ -176,7 +177,6 @@ impl ExactSizeIterator for Epoch {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::Placement;
     use proptest::prelude::*;
 
     const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -226,7 +226,7 @@ mod tests {
                 prop_assert_eq!(batch.pixels.len(), h * w * batch.len() * 3);
                 for (position, &example) in batch.examples.iter().enumerate() {
                     let image = images.image(example as usize);
-                    let drawn = augment.placement(&Streams::new(seed), epoch, example);
+                    let drawn = Placement::draw(&augment, &Streams::new(seed), epoch, example);
                     prop_assert_eq!(batch.labels[position], images.labels()[example as usize]);
                     for (y, x, c) in (0..h).flat_map(|y| (0..w).flat_map(move |x| (0..3).map(move |c| (y, x, c)))) {
                         let value = batch.pixels[((y * w + x) * batch.len() + position) * 3 + c];

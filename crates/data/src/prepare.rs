@@ -2,8 +2,9 @@
 //! first one runs; [`open`] decodes them.
 
 use crate::dataset::Dataset;
-use crate::{DataError, Source, cifar, digits, folder, hub_set};
+use crate::{DataError, cifar, digits, folder, hub_set};
 use frostline_hub::{Hub, Progress};
+use frostline_sources::Source;
 use std::path::PathBuf;
 
 /// A source whose files are all on this machine.

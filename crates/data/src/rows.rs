@@ -181,7 +181,7 @@ mod shuffle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::Augment;
+    use frostline_sources::Augment;
     use proptest::prelude::*;
 
     proptest! {

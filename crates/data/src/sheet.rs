@@ -4,6 +4,7 @@
 use crate::{DataError, Dataset};
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
+use std::io::Cursor;
 use std::path::Path;
 
 /// Images of each class.
@@ -32,22 +33,20 @@ pub fn contact_sheet(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
         (name.clone(), members.take(COLUMNS).map(|i| images.image(i).to_vec()).collect())
     };
     let rows: Vec<_> = dataset.classes.iter().take(ROWS).enumerate().map(row).collect();
-    picture_rows(&rows, (images.height(), images.width()), path)
+    let png = picture_rows(&rows, (images.height(), images.width()))?;
+    std::fs::write(path, png).map_err(|error| DataError::io(path, error))
 }
 
-/// Writes a PNG of rows of images of one size (height, width), each row with its name before it; an image is
+/// A PNG file of rows of images of one size (height, width), each row with its name before it; an image is
 /// `[height, width, 3]`. Names are drawn in capitals and cut after fourteen characters.
 ///
 /// # Errors
-/// The file cannot be written.
-pub fn picture_rows(
-    rows: &[(String, Vec<Vec<u8>>)],
-    size: (usize, usize),
-    path: &Path,
-) -> Result<(), DataError> {
-    draw(rows, size)
-        .save_with_format(path, ImageFormat::Png)
-        .map_err(|error| DataError::io(path, std::io::Error::other(error)))
+/// The picture cannot be encoded.
+pub fn picture_rows(rows: &[(String, Vec<Vec<u8>>)], size: (usize, usize)) -> Result<Vec<u8>, DataError> {
+    let mut png = Cursor::new(Vec::new());
+    let written = draw(rows, size).write_to(&mut png, ImageFormat::Png);
+    written.map_err(|error| DataError::malformed("the picture", error))?;
+    Ok(png.into_inner())
 }
 
 fn draw(rows: &[(String, Vec<Vec<u8>>)], size: (usize, usize)) -> RgbImage {

@@ -1,6 +1,7 @@
 //! How rows of images are seen through the windows that can be drawn: [`Windows`], made once for a loader.
 
-use crate::augment::{Augment, Placement};
+use crate::augment::Placement;
+use frostline_sources::Augment;
 
 /// In [`Tile::pick`]: black.
 const BLACK: u8 = 0x80;

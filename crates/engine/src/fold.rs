@@ -2,7 +2,7 @@
 
 use frostline_models::Model;
 
-use crate::{EngineError, OptimizerKind, Parts, Phase, Recipe, Strategy};
+use crate::{EngineError, OptimizerKind, Phase, Recipe, Strategy, parts_of};
 
 /// Has `model` store sums of weights that meet copies of a pixel ([`Model::fold`]), if it has such weights and every phase
 /// of the trial trains sums as it trains what they are sums of. Gives the number of parameters that are sums.
@@ -11,7 +11,7 @@ use crate::{EngineError, OptimizerKind, Parts, Phase, Recipe, Strategy};
 /// [`EngineError::Strategy`] where the strategy does not fit the model; [`EngineError::Model`] where its weights cannot be
 /// read.
 pub fn fold(model: &mut Model, recipe: &Recipe, strategy: &Strategy) -> Result<usize, EngineError> {
-    let phases = strategy.phases(&Parts::of(model), recipe.epochs)?;
+    let phases = strategy.phases(&parts_of(model), recipe.epochs)?;
     if phases.iter().all(|phase| trains_sums(recipe, phase)) { Ok(model.fold()?) } else { Ok(0) }
 }
 

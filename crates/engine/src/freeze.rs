@@ -2,9 +2,24 @@
 
 use std::sync::Arc;
 
-use frostline_models::{BatchNorm, BatchNormMode, Model};
+use frostline_models::{BatchNorm, BatchNormMode, Model, ParameterInfo};
 
-use crate::{BatchNormPolicy, Phase, Recipe};
+use frostline_recipe::{BatchNormPolicy, Parts, Phase, Recipe};
+
+/// A model that is built, as strategies see it.
+pub fn parts_of(model: &Model) -> Parts {
+    let parameters = model.parameters().iter().map(|parameter| ParameterInfo {
+        name: parameter.name().to_owned(),
+        stage: parameter.stage(),
+        role: parameter.role(),
+        elements: parameter.elements(),
+    });
+    Parts {
+        model: model.name().to_owned(),
+        stages: model.stages().iter().map(|stage| stage.name.clone()).collect(),
+        parameters: parameters.collect(),
+    }
+}
 
 /// Makes `model` train what `phase` trains, with its norms as the phase or, where that says nothing, the recipe says. The
 /// phase was laid over this model: it has a rate, or none, for each of its parameters.

@@ -11,23 +11,7 @@ use frostline_kernels::{Gradient, Gradients};
 use frostline_models::{Copies, Parameter};
 
 use crate::fold::trains_sums;
-use crate::{EngineError, Phase, Recipe, StateOnStart};
-
-/// The rule that moves a parameter, with PyTorch's semantics and, for Adam, its defaults (0.9, 0.999, 1e-8).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum OptimizerKind {
-    /// Stochastic gradient descent, dampening 0.
-    Sgd {
-        /// What is kept of the velocity, in [0, 1).
-        momentum: f64,
-        /// Whether the gradient looks ahead along the velocity.
-        nesterov: bool,
-    },
-    /// Adam (Kingma and Ba 2015); weight decay joins the gradient.
-    Adam,
-    /// AdamW (Loshchilov and Hutter 2019); weight decay shrinks the parameter itself.
-    AdamW,
-}
+use crate::{EngineError, OptimizerKind, Phase, Recipe, StateOnStart};
 
 /// An optimizer over a model's parameters. Which of them it moves, and how fast, is set by [`Optimizer::begin`].
 #[derive(Debug)]

@@ -1,8 +1,7 @@
-//! The training of one trial: [`train`] takes a [`Task`] through the phases of its strategy and gives a [`Trained`].
-//! [`pretrain`] does the same for another [`Objective`], and opens no test split.
+//! The training of one trial: [`train`] takes a [`Task`] through the phases of its strategy and gives a [`Trained`]; [`test`]
+//! opens the test split of what was trained.
 //!
-//! One screen a level: a trial is phases, a phase is epochs, an epoch is steps. The test split is opened once, at the
-//! end; whatever is chosen is chosen on validation.
+//! One screen a level: a trial is phases, a phase is epochs, an epoch is steps. Whatever is chosen is chosen on validation.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc;
@@ -18,7 +17,7 @@ use crate::freeze::{self, Movable, freeze};
 use crate::snapshot::Snapshot;
 use crate::{
     BatchNormPolicy, EngineError, EpochReport, Evaluation, Event, Keep, Objective, Observer, Optimizer,
-    PartRate, Parts, Phase, Recipe, Rule, ScheduleOver, Section, Strategy, Timetable, evaluate,
+    PartRate, Phase, Recipe, Rule, ScheduleOver, Section, Strategy, Timetable, evaluate, parts_of,
 };
 
 /// One trial's work, with everything resolved.
@@ -44,50 +43,49 @@ pub struct Task<'a> {
     pub seed: u64,
 }
 
-/// What came of a trial. The model holds the weights of the chosen epoch.
+/// What came of a training. The model holds the weights of the chosen epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
     /// Every epoch, in order.
     pub epochs: Vec<EpochReport>,
     /// The epoch whose weights the model holds, counted from 1.
     pub chosen_epoch: usize,
-    /// The test split under those weights.
-    pub test: Evaluation,
     /// The most parameters that a phase trained.
     pub trainable_parameters: usize,
-}
-
-/// What came of a pretraining. The model holds the weights of the chosen epoch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pretrained {
-    /// Every epoch, in order.
-    pub epochs: Vec<EpochReport>,
-    /// The epoch whose weights the model holds, counted from 1.
-    pub chosen_epoch: usize,
-}
-
-/// Trains `task.model` and evaluates it on the test split.
-///
-/// # Errors
-/// [`EngineError`]; the model is then in an unspecified state between two steps.
-pub fn train(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Trained, EngineError> {
-    // On a thread of the pool: handing each operation over to it, and waiting for it, would cost more than some take.
-    rayon::scope(|_| fit(task, Objective::Labels, observer)?.test())
 }
 
 /// Trains `task.model` for `objective`; no image of the test split is looked at.
 ///
 /// # Errors
-/// As [`train`]; [`EngineError::Unfit`] where an epoch shall be chosen by an accuracy that the objective does not have.
-pub fn pretrain(
+/// [`EngineError`]; the model is then in an unspecified state between two steps. [`EngineError::Unfit`] where an epoch shall
+/// be chosen by an accuracy that the objective does not have.
+pub fn train(
     task: &Task<'_>,
     objective: Objective,
     observer: &mut dyn Observer,
-) -> Result<Pretrained, EngineError> {
+) -> Result<Trained, EngineError> {
+    // On a thread of the pool: handing each operation over to it, and waiting for it, would cost more than some take.
     rayon::scope(|_| {
-        let run = fit(task, objective, observer)?;
-        Ok(Pretrained { chosen_epoch: run.chosen_epoch, epochs: run.epochs })
+        let Run { epochs, chosen_epoch, trainable, .. } = fit(task, objective, observer)?;
+        Ok(Trained { epochs, chosen_epoch, trainable_parameters: trainable })
     })
+}
+
+/// Opens the test split: evaluates `model` on all of it, normalised with `mean` and `std` (of pixel values in [0, 1]).
+///
+/// # Errors
+/// Where a tensor operation fails, the split is empty, or the observer asks for the end.
+pub fn test(
+    model: &Model,
+    dataset: &Dataset,
+    (mean, std): ([f32; 3], [f32; 3]),
+    observer: &mut dyn Observer,
+) -> Result<Evaluation, EngineError> {
+    let all: Vec<u32> = (0..dataset.test.len() as u32).collect();
+    tell(observer, Event::Enter(Section::Evaluation))?;
+    let evaluation = rayon::scope(|_| evaluate(model, &dataset.test, &all, mean, std))?;
+    tell(observer, Event::Leave(Section::Evaluation))?;
+    Ok(evaluation)
 }
 
 /// A run with all its epochs behind it and the chosen weights in the model.
@@ -97,7 +95,7 @@ fn fit<'a>(
     observer: &'a mut dyn Observer,
 ) -> Result<Run<'a>, EngineError> {
     task.recipe.check()?;
-    let phases = task.strategy.phases(&Parts::of(task.model), task.recipe.epochs)?;
+    let phases = task.strategy.phases(&parts_of(task.model), task.recipe.epochs)?;
     let mut run = Run::new(*task, objective, &phases, observer)?;
     let mut optimizer = Optimizer::new(task.recipe, task.model.parameters(), &phases)?;
     for phase in &phases {
@@ -313,24 +311,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Opens the test split.
-    fn test(mut self) -> Result<Trained, EngineError> {
-        let Task { model, dataset, mean, std, .. } = self.task;
-        let all: Vec<u32> = (0..dataset.test.len() as u32).collect();
-        let test = self.timed(Section::Evaluation, |_| evaluate(model, &dataset.test, &all, mean, std))?;
-        let (epochs, chosen_epoch) = (self.epochs, self.chosen_epoch);
-        Ok(Trained { epochs, chosen_epoch, test, trainable_parameters: self.trainable })
-    }
-
     fn learning_rate(&self, step: usize) -> f64 {
         self.task.recipe.learning_rate * self.timetable.factor(step - self.timetable_start)
     }
 
     fn tell(&mut self, event: Event<'_>) -> Result<(), EngineError> {
-        match self.observer.on(event) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(EngineError::Interrupted),
-        }
+        tell(self.observer, event)
     }
 
     fn timed<T>(
@@ -357,4 +343,11 @@ fn forward(
     let prefix_pass = if policy == BatchNormPolicy::Train { pass } else { &Pass::Evaluate };
     let features = model.forward_range(0..prefix, input, prefix_pass)?;
     Ok(model.forward_range_with_auxiliary(prefix..model.stages().len(), features, pass)?)
+}
+
+fn tell(observer: &mut dyn Observer, event: Event<'_>) -> Result<(), EngineError> {
+    match observer.on(event) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(EngineError::Interrupted),
+    }
 }

@@ -6,7 +6,7 @@ mod formula;
 
 use std::collections::BTreeMap;
 
-use frostline_engine::{Optimizer, Parts, Phase, Recipe, StateOnStart, Strategy, freeze};
+use frostline_engine::{Optimizer, Parts, Phase, Recipe, StateOnStart, Strategy, freeze, parts_of};
 use frostline_kernels::{Tape, cross_entropy, mean_squared_error};
 use frostline_models::{Activation, BuildSpec, Pass, build, build_autoencoder};
 use frostline_streams::Streams;
@@ -29,7 +29,7 @@ fn phases(parts: &Parts, first: &str, second: Option<&str>, slower: f64) -> Vec<
 fn losses(phases: impl Fn(&Parts) -> Vec<Phase>) -> Vec<f64> {
     let model = build("resnet18", &BuildSpec { classes: CLASSES, height: 32, width: 32, seed: 0 }).unwrap();
     formula::fill(&model, 0.0);
-    let (phases, recipe) = (phases(&Parts::of(&model)), Recipe::default());
+    let (phases, recipe) = (phases(&parts_of(&model)), Recipe::default());
     let mut optimizer = Optimizer::new(&recipe, model.parameters(), &phases).unwrap();
     let examples: Vec<u32> = (0..BATCH as u32).collect();
     let mut losses = Vec::new();
@@ -108,7 +108,7 @@ fn an_autoencoder_is_pytorchs() {
     let model = build_autoencoder("resnet18", &spec).unwrap();
     formula::fill(&model, 0.0);
     let recipe = Recipe { learning_rate: 1e-4, ..Recipe::default() };
-    let phase = Strategy::Full.phases(&Parts::of(&model), 1).unwrap().remove(0);
+    let phase = Strategy::Full.phases(&parts_of(&model), 1).unwrap().remove(0);
     let mut optimizer = Optimizer::new(&recipe, model.parameters(), std::slice::from_ref(&phase)).unwrap();
     freeze(&model, &phase, &recipe);
     optimizer.begin(&phase);

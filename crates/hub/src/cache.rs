@@ -16,8 +16,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::names::{ListedFile, RepoKind, is_commit};
-use crate::verify::sha256_hex;
 use crate::{HubError, record};
+use frostline_text::sha256;
 
 /// Where the files of one repository lie.
 #[derive(Clone, Debug)]
@@ -164,7 +164,7 @@ impl RepoCache {
 
 /// A short file name that stands for `parts`.
 pub(crate) fn key(parts: &[&str]) -> String {
-    let mut digest = sha256_hex(parts.join("\n").as_bytes());
+    let mut digest = sha256(parts.join("\n").as_bytes());
     digest.truncate(32);
     digest
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use frostline_text::hex;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
@@ -105,16 +106,6 @@ pub(crate) fn measure(path: &Path, announced: &Announced) -> io::Result<Measured
         size += count as u64;
     }
     Ok(Measured { size, sha256: hex(&sha256.finalize()), git_sha1: git.map(|git| hex(&git.finalize())) })
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The sha256 of `bytes` in hexadecimal digits.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -8,9 +8,8 @@ use candle_core::Tensor;
 use frostline_kernels as kernels;
 use frostline_kernels::{ConvSpec, Hwnc, PoolSpec};
 use frostline_streams::{Purpose, Streams};
+use frostline_zoo::description::{Conv, ConvNorm, Layer, Linear, ParameterId, Residual, Window, distinct};
 
-use crate::architecture::{Conv, ConvNorm, Layer, Linear, ParameterId, Residual, Window};
-use crate::copies::distinct;
 use crate::error::ModelError;
 use crate::model::Model;
 

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use candle_core::{DType, Tensor};
+use frostline_zoo::description::{Architecture, Layout, ParameterSpec};
 
-use crate::architecture::{Architecture, ParameterSpec};
 use crate::error::ModelError;
-use crate::layout::Layout;
 use crate::model::Model;
 use crate::positions::square;
 use crate::state_dict::StateDict;

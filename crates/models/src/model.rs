@@ -8,16 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use candle_core::{Device, Tensor};
 use frostline_kernels::Hwnc;
 use frostline_streams::Streams;
+use frostline_zoo::description::{Architecture, Fold, ModelCard};
+use frostline_zoo::{StageSummary, Traced, summarise};
 
-use crate::architecture::Architecture;
-use crate::build::summarise;
-use crate::copies::Fold;
 use crate::error::ModelError;
 use crate::forward::{Activation, AuxiliaryLogits, Pass};
 use crate::norm::BatchNorm;
 use crate::parameter::Parameter;
-use crate::trace::Traced;
-use crate::zoo::ModelCard;
 
 /// What a model is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,25 +34,6 @@ pub struct BuildSpec {
 pub struct StageInfo {
     /// Its name, for instance `layer1`.
     pub name: String,
-}
-
-/// What a stage costs and gives, for one image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StageSummary {
-    /// The stage's name.
-    pub name: String,
-    /// How many numbers its parameters have.
-    pub parameters: usize,
-    /// How many of them take part at the resolution: taps that reach a pixel, and sums of weights that meet copies of one.
-    pub live_parameters: usize,
-    /// Multiply-adds of its convolutions, linear layers and attention, counted densely.
-    pub multiply_adds: u64,
-    /// Those that meet pixels instead of padding, and sums instead of copies.
-    pub live_multiply_adds: u64,
-    /// Numbers that its convolutions, linear layers, pools and attention put out.
-    pub activations: u64,
-    /// Height, width and channels of its output; rows have height and width 1, tokens height 1 and their number as width.
-    pub output: (usize, usize, usize),
 }
 
 /// A model as ordered stages. Parameters and norms have torchvision's names and stand in torchvision's order, those of

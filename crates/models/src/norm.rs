@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use frostline_kernels::{ConvSpec, Hwnc, NormSpec, Normalisation, conv_norm, update_running};
+use frostline_zoo::description;
 
-use crate::architecture;
 use crate::parameter::Parameter;
 
 /// The share of the new batch in the running statistics.
@@ -38,7 +38,7 @@ pub struct BatchNorm {
 
 impl BatchNorm {
     pub(crate) fn new(
-        spec: &architecture::NormSpec,
+        spec: &description::NormSpec,
         parameters: &[Arc<Parameter>],
         device: &Device,
     ) -> Result<Self> {

@@ -3,8 +3,8 @@
 use candle_core::{Device, Tensor};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
 use frostline_models::{
-    Activation, BuildSpec, HeadPolicy, Model, ModelError, Pass, Role, StateDict, build, build_autoencoder,
-    build_unshrunk, card,
+    Activation, BuildSpec, HeadPolicy, Model, ModelError, Pass, Role, StateDict, ZooError, build,
+    build_autoencoder, build_unshrunk, card,
 };
 use frostline_streams::Streams;
 
@@ -31,7 +31,7 @@ fn train<'a>(epoch: u64, examples: &'a [u32]) -> Pass<'a> {
 fn resolutions_that_are_no_multiples_of_the_patch_are_refused_with_the_nearest() {
     let message = |name: &str, height, width| {
         let error = build(name, &BuildSpec { classes: 4, height, width, seed: 0 }).unwrap_err();
-        assert!(matches!(error, ModelError::Patches { .. }));
+        assert!(matches!(error, ModelError::Zoo(ZooError::Patches { .. })));
         assert_eq!(card(name).unwrap().summary(4, height, width).unwrap_err().to_string(), error.to_string());
         error.to_string()
     };

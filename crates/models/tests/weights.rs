@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use frostline_hub::loopback::{Fault, LoopbackHub, Times};
 use frostline_hub::{Hub, HubOptions, RepoKind, Silent};
 use frostline_models::{
-    BuildSpec, HeadPolicy, Lineage, ModelError, PinnedWeights, WeightsSource, build, card, read_safetensors,
-    resolve, zoo,
+    BuildSpec, HeadPolicy, Lineage, ModelError, WeightsSource, build, card, read_safetensors, resolve, zoo,
 };
+use frostline_zoo::PinnedWeights;
 use tempfile::TempDir;
 
 const REPO: &str = "someone/resnet18-small";

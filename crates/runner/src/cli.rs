@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::predict::Format;
-use crate::trial::Trial;
-use crate::trial::keys::{Section, keys};
+use frostline_experiment::Trial;
+use frostline_experiment::keys::{Section, keys};
 
 /// Compares image models and freeze strategies, and reports what each point of accuracy costs in time.
 #[derive(Clone, Debug, Parser)]

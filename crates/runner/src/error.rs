@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use frostline_data::DataError;
 use frostline_engine::EngineError;
 use frostline_hub::HubError;
-use frostline_models::ModelError;
+use frostline_models::{ModelError, ZooError};
+use frostline_sources::SourceError;
 
 use crate::execute::SweepError;
-use crate::experiment::Problems;
-use crate::plan::SelectError;
-use crate::report::ReportError;
-use crate::results::{LookupError, StoreError};
+use frostline_experiment::Problems;
+use frostline_experiment::SelectError;
+use frostline_report::ReportError;
+use frostline_results::{LookupError, StoreError};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -103,10 +104,8 @@ impl Error {
             Self::Experiment(_)
             | Self::Usage { .. }
             | Self::File { .. }
-            | Self::Data(DataError::Source { .. } | DataError::Augmentation { .. })
-            | Self::Model(
-                ModelError::Unknown(_) | ModelError::TooSmall { .. } | ModelError::Patches { .. },
-            )
+            | Self::Data(DataError::Source(_) | DataError::Augmentation(_))
+            | Self::Model(ModelError::Zoo(_))
             | Self::Sweep(SweepError::Setting { .. } | SweepError::Data(DataError::Classes { .. })) => 2,
             Self::Data(_)
             | Self::Model(_)
@@ -116,6 +115,18 @@ impl Error {
             | Self::Engine(_)
             | Self::Report(_) => 1,
         }
+    }
+}
+
+impl From<ZooError> for Error {
+    fn from(error: ZooError) -> Self {
+        Self::Model(error.into())
+    }
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        Self::Data(error.into())
     }
 }
 

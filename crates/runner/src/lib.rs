@@ -1,28 +1,14 @@
-//! Frostline compares image models and freeze strategies: an experiment file becomes a plan, the plan's trials are
-//! trained one by one, their results are stored, and a report is written from them.
+//! The `frostline` binary: its [command line](cli), its [`commands`], and [the sweep](execute), which trains what a plan lists.
 //!
-//! The modules carry the steps' names. This crate alone knows the clock, the environment, the terminal and the
-//! results folder; it does no tensor arithmetic.
+//! This crate alone knows the clock, the environment and the terminal; it does no tensor arithmetic.
 
-pub mod checkpoints;
-mod checks;
 pub mod cli;
 pub mod commands;
-pub mod compare;
-pub mod environment;
 pub mod error;
 pub mod execute;
-pub mod experiment;
-pub mod measure;
-pub mod plan;
+pub mod machine;
 pub mod predict;
-pub mod progress;
-pub mod recipe;
-pub mod report;
-pub mod results;
-pub mod settings;
-mod table;
-pub mod trial;
+pub mod terminal;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -31,7 +17,8 @@ use clap::Parser;
 
 use cli::{Cli, Command};
 use error::{Ending, Error};
-use progress::Progress;
+use machine::hub_options;
+use terminal::Progress;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -52,19 +39,17 @@ pub fn main() -> ExitCode {
 pub fn run(command: &Command) -> Result<(String, Ending), Error> {
     let done = |text| (text, Ending::Done);
     match command {
-        Command::Sweep(args) => commands::sweep::sweep(args, settings::hub_options(args.run.offline)?),
-        Command::Pretrain(args) => {
-            commands::pretrain::pretrain(args, settings::hub_options(args.run.offline)?)
-        }
+        Command::Sweep(args) => commands::sweep::sweep(args, hub_options(args.run.offline)?),
+        Command::Pretrain(args) => commands::pretrain::pretrain(args, hub_options(args.run.offline)?),
         Command::Plan(args) => commands::plan::plan(args).map(done),
         Command::Export(args) => commands::export::export(args).map(done),
         Command::Predict(args) => commands::predict::predict(args),
         Command::Report(args) => {
-            Ok(done(format!("{}\n", report::rewrite_report(&args.folder)?.path.display())))
+            Ok(done(format!("{}\n", frostline_report::rewrite_report(&args.folder)?.path.display())))
         }
         Command::Models(args) => commands::models::models(args).map(done),
         Command::Data(args) => {
-            commands::data::data(args, settings::hub_options(args.offline)?, &Progress::new()).map(done)
+            commands::data::data(args, hub_options(args.offline)?, &Progress::new()).map(done)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use frostline_engine::{
-    EngineError, Keep, Optimizer, OptimizerKind, Parts, Recipe, Silent, Strategy, fold, freeze,
+    EngineError, Keep, Optimizer, OptimizerKind, Recipe, Silent, Strategy, fold, freeze, parts_of,
 };
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
 use frostline_models::{BuildSpec, HeadPolicy, Model, ModelError, Pass, build};
@@ -37,7 +37,7 @@ fn loss(model: &Model, step: u64) -> Result<Tensor, ModelError> {
 
 /// Some steps of a strategy's first phase.
 fn steps(model: &Model, recipe: &Recipe, strategy: &Strategy) {
-    let phases = strategy.phases(&Parts::of(model), recipe.epochs).unwrap();
+    let phases = strategy.phases(&parts_of(model), recipe.epochs).unwrap();
     let mut optimizer = Optimizer::new(recipe, model.parameters(), &phases).unwrap();
     freeze(model, &phases[0], recipe);
     optimizer.begin(&phases[0]);
@@ -87,7 +87,7 @@ fn decay_that_joins_adams_gradient_keeps_weights_apart() {
     assert_eq!(fold(&mut model, &recipe(1), &pulled).unwrap(), 0);
 
     model.fold().unwrap();
-    let phases = |strategy: &Strategy| strategy.phases(&Parts::of(&model), 1).unwrap();
+    let phases = |strategy: &Strategy| strategy.phases(&parts_of(&model), 1).unwrap();
     let error = Optimizer::new(&decaying, model.parameters(), &phases(&Strategy::Full)).unwrap_err();
     assert!(matches!(&error, EngineError::Unfit(_)) && error.to_string().contains(FC6), "{error}");
     assert!(error.to_string().contains("take adamw"), "{error}");

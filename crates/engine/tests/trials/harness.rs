@@ -1,7 +1,10 @@
 //! A trial on the embedded digits that tests can look into.
 
 use frostline_data::{Augment, Dataset, Source, Splits};
-use frostline_engine::{EngineError, Observer, Optimizer, Phase, Recipe, Strategy, Task, Trained, train};
+use frostline_engine::{
+    EngineError, EpochReport, Evaluation, Objective, Observer, Optimizer, Phase, Recipe, Strategy, Task,
+    Trained, test, train,
+};
 use frostline_hub::{Hub, HubOptions};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
 use frostline_models::{Activation, BuildSpec, Model, Pass, build};
@@ -26,6 +29,15 @@ pub(crate) struct Trial {
     pub(crate) model: Model,
 }
 
+/// What a trial came to, the test split included.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ran {
+    pub(crate) epochs: Vec<EpochReport>,
+    pub(crate) chosen_epoch: usize,
+    pub(crate) trainable_parameters: usize,
+    pub(crate) test: Evaluation,
+}
+
 impl Trial {
     /// A ResNet-18 at 16x16.
     pub(crate) fn new(per_class: usize) -> Self {
@@ -44,7 +56,7 @@ impl Trial {
         strategy: &Strategy,
         recipe: &Recipe,
         observer: &mut dyn Observer,
-    ) -> Result<Trained, EngineError> {
+    ) -> Result<Ran, EngineError> {
         let task = Task {
             model: &self.model,
             dataset: &self.dataset,
@@ -56,7 +68,14 @@ impl Trial {
             strategy,
             seed: 3,
         };
-        train(&task, observer)
+        let Trained { epochs, chosen_epoch, trainable_parameters } =
+            train(&task, Objective::Labels, observer)?;
+        Ok(Ran {
+            epochs,
+            chosen_epoch,
+            trainable_parameters,
+            test: test(&self.model, &self.dataset, (task.mean, task.std), observer)?,
+        })
     }
 
     /// One step on a batch of eight training images.

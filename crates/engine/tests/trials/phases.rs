@@ -1,8 +1,8 @@
 //! Trials of several phases: what stays, what starts afresh, which rates were in force, and which weights come back.
 
 use frostline_engine::{
-    BatchNormPolicy, EpochReport, Length, Optimizer, OptimizerKind, Parts, PhaseSpec, Recipe, Rule, Schedule,
-    ScheduleOver, Silent, StateOnStart, Strategy, evaluate, freeze,
+    BatchNormPolicy, EpochReport, Length, Optimizer, OptimizerKind, PhaseSpec, Recipe, Rule, Schedule,
+    ScheduleOver, Silent, StateOnStart, Strategy, evaluate, freeze, parts_of,
 };
 
 use crate::harness::{Trial, moved, recipe};
@@ -42,7 +42,7 @@ fn every_named_strategy_moves_what_it_trains_and_nothing_else() {
         "l2-sp:0.1",
     ] {
         let trial = Trial::new(6);
-        let parts = Parts::of(&trial.model);
+        let parts = parts_of(&trial.model);
         let phases = named(name).phases(&parts, 3).unwrap();
         let before = trial.state();
         let last = Recipe { keep: frostline_engine::Keep::Last, ..recipe(3) };
@@ -118,7 +118,7 @@ fn thawed_parameters_start_afresh_and_the_others_go_on_where_state_is_kept() {
     let recipe = recipe(2);
     for (state, head_goes_on) in [(StateOnStart::Keep, true), (StateOnStart::Reset, false)] {
         let trial = Trial::new(6);
-        let parts = Parts::of(&trial.model);
+        let parts = parts_of(&trial.model);
         let phases = own(vec![
             phase(1, &[("head", 1.0)], StateOnStart::Reset),
             phase(1, &[("layer4", 1.0), ("head", 1.0)], state),

@@ -2,8 +2,7 @@
 
 use frostline_data::{Augment, Dataset, Images, Splits};
 use frostline_engine::{
-    EngineError, EpochReport, Keep, Objective, ROTATIONS, Recipe, Silent, Strategy, Task, pretrain,
-    reconstruct,
+    EngineError, EpochReport, Keep, Objective, ROTATIONS, Recipe, Silent, Strategy, Task, reconstruct, train,
 };
 use frostline_models::{BuildSpec, HeadPolicy, Model, build, build_autoencoder};
 
@@ -29,7 +28,7 @@ fn learn(
         strategy: &Strategy::Full,
         seed: 3,
     };
-    pretrain(&task, objective, &mut Silent).map(|pretrained| pretrained.epochs)
+    train(&task, objective, &mut Silent).map(|trained| trained.epochs)
 }
 
 /// A data set with a test split that would be noticed: one image whose label is no class.

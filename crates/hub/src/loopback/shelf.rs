@@ -9,7 +9,7 @@ use sha1::{Digest, Sha1};
 
 use super::{Fault, Times};
 use crate::names::{MAIN, RepoKind};
-use crate::verify::{hex, sha256_hex};
+use frostline_text::{hex, sha256};
 
 type Key = (RepoKind, String, String);
 
@@ -50,7 +50,7 @@ impl Shelf {
         bytes: Vec<u8>,
         lfs: bool,
     ) -> String {
-        let sha256 = sha256_hex(&bytes);
+        let sha256 = sha256(&bytes);
         let blob = Sha1::new().chain_update(format!("blob {}\0", bytes.len())).chain_update(&bytes);
         let git_sha1 = hex(&blob.finalize());
         let commits = self.repos.entry((kind, repo.to_owned())).or_default();

@@ -4,11 +4,13 @@ use candle_core::{Result, Tensor};
 use frostline_kernels as kernels;
 use frostline_kernels::{AttentionSpec, Hwnc};
 use frostline_streams::Purpose;
+use frostline_zoo::description::{LayerNorm, Linear, PatchEmbed, TransformerBlock};
 
 use super::{Activation, Pass};
-use crate::architecture::Linear;
 use crate::model::Model;
-use crate::transformer::{LAYER_NORM_EPSILON, LayerNorm, PatchEmbed, TransformerBlock};
+
+/// Added to the variance, as timm's `LayerNorm` does.
+const LAYER_NORM_EPSILON: f64 = 1e-6;
 
 impl Model {
     pub(super) fn patch_embed(&self, embed: &PatchEmbed, x: &Hwnc, pass: &Pass<'_>) -> Result<Hwnc> {

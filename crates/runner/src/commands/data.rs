@@ -5,7 +5,8 @@ use frostline_hub::{Hub, HubOptions, Progress};
 
 use crate::cli::DataArgs;
 use crate::error::Error;
-use crate::table::{Table, grouped};
+use crate::terminal::Columns;
+use frostline_text::grouped;
 
 /// Classes that are listed one by one.
 const MOST_CLASSES: usize = 100;
@@ -28,7 +29,7 @@ pub fn data(args: &DataArgs, hub: HubOptions, progress: &dyn Progress) -> Result
 
 fn describe(dataset: &Dataset) -> String {
     let counts = dataset.class_counts();
-    let mut table = Table::new(&["class", ">training", ">test"]);
+    let mut table = Columns::new(&["class", ">training", ">test"]);
     for class in counts.iter().take(MOST_CLASSES) {
         table.row(vec![class.name.clone(), grouped(class.train as u64), grouped(class.test as u64)]);
     }

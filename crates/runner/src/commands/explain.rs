@@ -3,17 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
-use frostline_engine::{Parts, Phase};
 use frostline_models::card;
+use frostline_recipe::{Parts, Phase};
 
 use super::plan::many;
 use crate::error::Error;
-use crate::plan::{Plan, Trial};
-use crate::recipe::strategy_of;
-use crate::report::ReportError;
-use crate::report::plots::{short, what_trains_when};
-use crate::results::{StoreError, write_file};
-use crate::table::{Table, grouped};
+use crate::terminal::Columns;
+use frostline_experiment::strategy_of;
+use frostline_experiment::{Plan, Trial};
+use frostline_report::ReportError;
+use frostline_report::what_trains_when;
+use frostline_results::{StoreError, write_file};
+use frostline_text::grouped;
+use frostline_text::short;
 
 /// The data is not opened for a plan, so the head is taken to have as many outputs as most small sets have classes.
 pub(super) const CLASSES: usize = 10;
@@ -41,7 +43,7 @@ pub fn explain(plan: &Plan) -> Result<String, Error> {
     for expansion in expansions(plan)? {
         let Expansion { strategy, parts, phases, batch_norm } = &expansion;
         text += &format!("{strategy} on {}, {}\n", parts.model, many(expansion.epochs(), "epoch"));
-        let mut table = Table::new(&[
+        let mut table = Columns::new(&[
             "phase",
             ">epochs",
             "trains (× rate)",
@@ -127,8 +129,8 @@ fn expansions(plan: &Plan) -> Result<Vec<Expansion>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::Experiment;
-    use crate::plan::expand;
+    use frostline_experiment::Experiment;
+    use frostline_experiment::expand;
 
     #[test]
     fn each_strategy_is_told_once_for_each_model_and_drawn() {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::ExportArgs;
 use crate::error::Error;
-use crate::report::numbers::bytes;
-use crate::results::{Found, Sidecar, beside, find, none_kept, sha256, write_file};
+use frostline_results::{Found, Sidecar, beside, find, none_kept, write_file};
+use frostline_text::{bytes, sha256};
 
 /// Writes both files; their names, and what the model is, to print.
 ///

@@ -14,8 +14,8 @@ use std::path::Path;
 
 use crate::cli::PlanArgs;
 use crate::error::Error;
-use crate::experiment::{Experiment, did_you_mean};
-use crate::plan::{Plan, expand};
+use frostline_experiment::{Experiment, did_you_mean};
+use frostline_experiment::{Plan, expand};
 
 /// Reads an experiment and makes its plan, with `--set` on top; `--only` is left to the caller.
 ///

@@ -1,13 +1,14 @@
 //! `frostline models`: the zoo as a table, or one model stage by stage.
 
-use frostline_models::{ModelCard, ModelError, StageSummary, card, zoo};
+use frostline_zoo::{ModelCard, StageSummary, ZooError, card, zoo};
 
 use crate::cli::ModelsArgs;
 use crate::error::Error;
-use crate::report::ReportError;
-use crate::report::plots::stage_picture;
-use crate::results::write_file;
-use crate::table::{Table, grouped};
+use crate::terminal::Columns;
+use frostline_report::ReportError;
+use frostline_report::stage_picture;
+use frostline_results::write_file;
+use frostline_text::grouped;
 
 /// torchvision's tables count the 1000 classes of ImageNet.
 const CLASSES: usize = 1000;
@@ -24,7 +25,7 @@ pub fn models(args: &ModelsArgs) -> Result<String, Error> {
     if let Some(name) = &args.name {
         return one(name, args);
     }
-    let mut table = Table::new(&[
+    let mut table = Columns::new(&[
         "name",
         "model",
         ">year",
@@ -46,10 +47,10 @@ pub fn models(args: &ModelsArgs) -> Result<String, Error> {
 }
 
 fn one(name: &str, args: &ModelsArgs) -> Result<String, Error> {
-    let (card, side) = (card(name).map_err(ModelError::from)?, args.resolution);
+    let (card, side) = (card(name).map_err(ZooError::from)?, args.resolution);
     let stages = card.summary(CLASSES, side, side)?;
     let head = ["stage", ">output", ">parameters", ">live", ">multiply-adds", ">live", ">activations, KiB"];
-    let mut table = Table::new(&head);
+    let mut table = Columns::new(&head);
     let kib = |numbers: u64| grouped((4 * numbers).div_ceil(1024));
     for stage in &stages {
         let (height, width, channels) = stage.output;
@@ -110,7 +111,7 @@ fn row(card: &ModelCard, side: usize) -> Result<Vec<String>, Error> {
     let here = card.summary(CLASSES, side, side);
     let adds = match &here {
         Ok(stages) => grouped(sum(stages, |stage| stage.multiply_adds)),
-        Err(ModelError::Patches { patch, .. }) => format!("no multiple of {patch}"),
+        Err(ZooError::Patches { patch, .. }) => format!("no multiple of {patch}"),
         Err(_) => "too small".to_owned(),
     };
     // Only position embeddings have other numbers of parameters at other resolutions.

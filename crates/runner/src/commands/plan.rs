@@ -1,13 +1,14 @@
 //! `frostline plan`: the trials as a table, or what their strategies are. [`describe`] makes the table; nothing is run.
 
 use super::planned;
-use crate::checkpoints::Footprint;
 use crate::cli::PlanCommandArgs;
 use crate::commands::explain::{CLASSES, explain, pictures};
 use crate::error::Error;
-use crate::plan::{Plan, Trial};
-use crate::table::{Table, grouped};
-use crate::trial::keys::keys;
+use crate::terminal::Columns;
+use frostline_experiment::Footprint;
+use frostline_experiment::keys::keys;
+use frostline_experiment::{Plan, Trial};
+use frostline_text::grouped;
 
 /// Columns that are shown even where all trials agree.
 const ALWAYS: [&str; 5] = ["model", "strategy", "seed", "resolution", "epochs"];
@@ -38,8 +39,9 @@ pub fn describe(plan: &Plan, of: usize) -> String {
     let numeric = |key: &&str| values(key).iter().all(|value| value.parse::<f64>().is_ok());
     let heads: Vec<String> =
         shown.iter().map(|key| if numeric(key) { format!(">{key}") } else { (*key).to_owned() }).collect();
-    let mut table =
-        Table::new(&[">#", "trial"].into_iter().chain(heads.iter().map(String::as_str)).collect::<Vec<_>>());
+    let mut table = Columns::new(
+        &[">#", "trial"].into_iter().chain(heads.iter().map(String::as_str)).collect::<Vec<_>>(),
+    );
     for (index, trial) in plan.trials.iter().enumerate() {
         let mut row = vec![(index + 1).to_string(), trial.id.clone()];
         row.extend(shown.iter().map(|key| trial.value_of(key).unwrap_or_default()));
@@ -122,8 +124,8 @@ fn wrapped(lead: &str, items: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::Experiment;
-    use crate::plan::expand;
+    use frostline_experiment::Experiment;
+    use frostline_experiment::expand;
     use std::path::Path;
 
     const FILE: &str = r#"question = "which?"

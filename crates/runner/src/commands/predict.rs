@@ -8,7 +8,7 @@ use super::sweep::install_threads;
 use crate::cli::PredictArgs;
 use crate::error::{Ending, Error};
 use crate::predict::{Predictor, image_paths, written};
-use crate::results::{Sidecar, beside, find};
+use frostline_results::{Sidecar, beside, find};
 
 /// The predictions, in the format that was asked for, and whether there is one for every image.
 ///

@@ -7,10 +7,11 @@ use super::planned;
 use super::sweep::{Run, ending};
 use crate::cli::{PlanArgs, PretrainArgs};
 use crate::error::{Ending, Error};
-use crate::plan::{Plan, Trial};
-use crate::results::{Store, write_file};
-use crate::table::{Table, grouped};
-use crate::trial::{Trunk, pretraining_name};
+use crate::terminal::Columns;
+use frostline_experiment::{Plan, Trial};
+use frostline_experiment::{Trunk, pretraining_name};
+use frostline_results::{Store, write_file};
+use frostline_text::grouped;
 
 /// Makes the weights: what to print, and how the command ends.
 ///
@@ -63,7 +64,7 @@ fn using(name: &str, plan: &Plan) -> Result<Plan, Error> {
 
 fn table(store: &Store, trunks: &[Trunk]) -> Result<String, Error> {
     let mut table =
-        Table::new(&["trunk", "model", ">seed", ">epochs", ">loss", ">validation", ">seconds", "file"]);
+        Columns::new(&["trunk", "model", ">seed", ">epochs", ">loss", ">validation", ">seconds", "file"]);
     for trunk in trunks {
         let Some(stored) = store.trunk(&trunk.id)? else { continue };
         let last = stored.epochs.last();

@@ -9,16 +9,16 @@ use frostline_hub::{Hub, HubOptions};
 
 use super::plan::many;
 use super::planned;
-use crate::checkpoints::Checkpoints;
 use crate::cli::{RunArgs, SweepArgs};
-use crate::environment::Environment;
 use crate::error::{Ending, Error};
 use crate::execute::{Settings, Sweep, Tally};
-use crate::experiment::Experiment;
-use crate::plan::Plan;
-use crate::progress::Progress;
-use crate::report::{Report, write_report};
-use crate::results::{Results, Status, Store, trial_weights};
+use crate::machine::environment;
+use crate::terminal::Progress;
+use frostline_experiment::Checkpoints;
+use frostline_experiment::Experiment;
+use frostline_experiment::Plan;
+use frostline_report::{Report, write_report};
+use frostline_results::{Results, Status, Store, trial_weights};
 
 /// Trials whose ids a command line still has room for.
 const MOST_NAMED: usize = 5;
@@ -92,7 +92,7 @@ impl Run {
         let store = Store::open(&folder)?;
         let threads = install_threads(args.threads)?;
         store.record_plan(whole, &experiment.text, set)?;
-        let environment = store.record_environment(&Environment::detect(threads, "cpu"))?;
+        let environment = store.record_environment(&environment(threads, "cpu"))?;
         let settings = Settings { environment, threads, force: args.force };
         Ok(Self { store, progress: Progress::new(), interrupted: on_interrupt()?, settings })
     }
@@ -178,8 +178,8 @@ fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
-    use crate::results::samples;
     use clap::Parser;
+    use frostline_results::samples;
 
     #[test]
     fn the_command_to_go_on_is_the_one_that_was_given_without_force() {

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use frostline_data::DataError;
+use frostline_experiment::Footprint;
 use frostline_models::ModelError;
-
-use crate::checkpoints::Footprint;
-use crate::report::numbers::bytes;
-use crate::results::StoreError;
+use frostline_results::StoreError;
+use frostline_text::bytes;
 
 /// Why a sweep ended early.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use frostline_data::{Dataset, Splits};
 use frostline_models::Lineage;
 
-use crate::results::{DataRecord, FileRecord, WeightsRecord};
+use frostline_results::{DataRecord, FileRecord, WeightsRecord};
 
 pub(super) fn data_record(dataset: &Dataset, splits: &Splits) -> DataRecord {
     let files = dataset.files.iter().map(|file| FileRecord {

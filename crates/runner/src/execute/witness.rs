@@ -1,29 +1,28 @@
-//! What is heard of a training under way: [`Witness`].
+//! What is heard of a training under way: [`Witness`], which writes it into a [`Log`].
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostline_engine::{EpochReport, Event, Observer};
+use frostline_results::{EpochRecord, Seconds};
 
-use crate::measure::Meter;
-use crate::progress::Progress;
-use crate::results::{EpochRecord, Seconds};
+use crate::machine::Meter;
+use crate::terminal::Progress;
 
-/// Listens to a trial or a pretraining: takes its times, keeps its epochs, moves the bar, and ends it when the user asks.
-pub(super) struct Witness<'a> {
-    progress: &'a Progress,
-    interrupted: &'a AtomicBool,
+/// The times and the epochs of a trial or a pretraining.
+#[derive(Debug)]
+pub(super) struct Log {
     meter: Meter,
     before: Seconds,
     pub(super) epochs: Vec<EpochRecord>,
 }
 
-impl<'a> Witness<'a> {
-    pub(super) fn new(progress: &'a Progress, interrupted: &'a AtomicBool) -> Self {
-        Self { progress, interrupted, meter: Meter::start(), before: Seconds::default(), epochs: Vec::new() }
+impl Log {
+    pub(super) fn begin() -> Self {
+        Self { meter: Meter::start(), before: Seconds::default(), epochs: Vec::new() }
     }
 
-    /// Starts the clock: building the model and reading weights are not part of a trial's time.
+    /// Starts the clock anew: building the model and reading weights are not part of a trial's time.
     pub(super) fn restart(&mut self) {
         (self.meter, self.before) = (Meter::start(), Seconds::default());
     }
@@ -52,14 +51,21 @@ impl<'a> Witness<'a> {
     }
 }
 
+/// Listens to a trial or a pretraining: takes its times, keeps its epochs, moves the bar, and ends it when the user asks.
+pub(super) struct Witness<'a> {
+    pub(super) progress: &'a Progress,
+    pub(super) interrupted: &'a AtomicBool,
+    pub(super) log: &'a mut Log,
+}
+
 impl Observer for Witness<'_> {
     fn on(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
-            Event::Enter(section) => self.meter.enter(section),
-            Event::Leave(_) => self.meter.leave(),
+            Event::Enter(section) => self.log.meter.enter(section),
+            Event::Leave(_) => self.log.meter.leave(),
             Event::Step { epoch, step, steps, loss, .. } => self.progress.step(epoch, step, steps, loss),
             Event::Epoch(report) => {
-                self.epoch(report);
+                self.log.epoch(report);
                 self.progress.epoch(report);
             }
             Event::Phase { .. } => {}

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Row;
-use crate::table::Table;
+use crate::terminal::Columns;
 
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -26,7 +26,7 @@ pub fn written(rows: &[Row], format: Format) -> String {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut table = Table::new(&["image", "class", ">probability"]);
+    let mut table = Columns::new(&["image", "class", ">probability"]);
     for row in rows {
         match &row.outcome {
             Ok(guesses) => {

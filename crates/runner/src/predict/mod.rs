@@ -16,7 +16,7 @@ pub use formats::{Format, written};
 pub use inputs::image_paths;
 
 use crate::error::Error;
-use crate::results::Sidecar;
+use frostline_results::Sidecar;
 
 /// Bytes of pixels that are decoded at a time.
 const DECODED: usize = 256 << 20;

@@ -1,0 +1,163 @@
+//! From the grid to the plan: [`expand`] makes every cell, resolves it, checks it, drops duplicates and puts the trials
+//! in order. Nothing is downloaded or built for it.
+
+use std::collections::BTreeSet;
+
+use frostline_streams::{Purpose, Streams};
+
+use super::{Axis, Claim, Plan};
+use crate::file::{Experiment, Place, Problem, Problems};
+use crate::refusal;
+use crate::trial::keys::Key;
+use crate::trial::{Trial, pretraining_name};
+
+/// More cells than this are taken for a mistake.
+const MOST_CELLS: usize = 100_000;
+
+/// The plan of an experiment: seeds outermost in the order of the file, arms shuffled within a seed from the seed.
+///
+/// # Errors
+/// Cells that cannot be trained, and claims that speak of no trial, each with its place in the file.
+pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
+    let fail = |list| Problems { subject: experiment.path.clone(), list };
+    let cells = experiment.axes.iter().try_fold(1usize, |cells, axis| cells.checked_mul(axis.values.len()));
+    let cells = cells.filter(|cells| *cells <= MOST_CELLS).ok_or_else(|| {
+        let problem = Problem::new(format!("the grid has more than {MOST_CELLS} cells"));
+        fail(vec![
+            problem
+                .help("an axis of k values multiplies the trials by k; use fewer values, or several files"),
+        ])
+    })?;
+    let (mut trials, mut ids, mut problems) = (Vec::new(), BTreeSet::new(), Vec::new());
+    for index in 0..cells {
+        let cell = Cell::new(experiment, index);
+        cell.check(&mut problems);
+        let trial = cell.trial.sealed();
+        if ids.insert(trial.id.clone()) {
+            trials.push(trial);
+        }
+    }
+    let claims = claims(experiment, &trials, &mut problems);
+    if !problems.is_empty() {
+        return Err(fail(problems.into_iter().map(|(_, problem)| problem).collect()));
+    }
+    let axes = experiment.axes.iter().map(|axis| Axis {
+        key: axis.key.name.to_owned(),
+        values: axis.values.iter().map(|(value, _)| value.clone()).collect(),
+    });
+    Ok(Plan {
+        experiment: experiment.name.clone(),
+        question: experiment.question.clone(),
+        axes: axes.collect(),
+        trials: in_order(trials),
+        claims,
+        checkpoints: experiment.checkpoints,
+    })
+}
+
+/// Problems that were found, without repetition; the text tells repetitions apart.
+type Found = Vec<(String, Problem)>;
+
+/// One combination of the grid, and where each of its values comes from.
+struct Cell {
+    trial: Trial,
+    places: Vec<(&'static Key, Place)>,
+}
+
+impl Cell {
+    /// The cell of this index, the last axis running fastest.
+    fn new(experiment: &Experiment, mut index: usize) -> Self {
+        let mut cell = Self { trial: Trial::default(), places: Vec::new() };
+        for fixed in &experiment.fixed {
+            cell.set(fixed.key, &fixed.value, &fixed.place);
+        }
+        for axis in experiment.axes.iter().rev() {
+            let (value, place) = &axis.values[index % axis.values.len()];
+            index /= axis.values.len();
+            cell.set(axis.key, value, place);
+        }
+        // Overrides speak of the grid's cells, so none depends on what another has changed.
+        let written = cell.trial.clone();
+        for overriding in &experiment.overrides {
+            if overriding.when.iter().all(|condition| condition.key.show(&written) == condition.value) {
+                overriding.set.iter().for_each(|set| cell.set(set.key, &set.value, &set.place));
+            }
+        }
+        let own = experiment.strategies.iter().find(|(name, _)| *name == cell.trial.strategy);
+        cell.trial.phases = own.map(|(_, phases)| phases.clone());
+        let before = pretraining_name(&cell.trial.weights)
+            .and_then(|name| experiment.pretrainings.iter().find(|entry| entry.name == name));
+        cell.trial.pretraining = before.map(|entry| entry.resolved(&cell.trial));
+        cell
+    }
+
+    fn set(&mut self, key: &'static Key, value: &str, place: &Place) {
+        key.set(&mut self.trial, value)
+            .expect("the experiment holds values that were read with the same key");
+        self.places.retain(|(known, _)| *known != key);
+        self.places.push((key, place.clone()));
+    }
+
+    /// Adds what makes this cell impossible to `found`.
+    fn check(&self, found: &mut Found) {
+        for refusal in refusal::cell(&self.trial) {
+            let mut problem = Problem::new(&refusal.message);
+            if !refusal.help.is_empty() {
+                problem = problem.help(&refusal.help);
+            }
+            let mut identity = refusal.message.clone();
+            for name in &refusal.keys {
+                if let Some((key, place)) = self.places.iter().find(|(key, _)| key.name == *name) {
+                    problem = problem.at(place, format!("{} {}", key.name, key.show(&self.trial)));
+                    identity += &format!("\n{:?}", place.span);
+                }
+            }
+            if found.iter().all(|(known, _)| *known != identity) {
+                found.push((identity, problem));
+            }
+        }
+    }
+}
+
+/// The claims that speak of a trial. One that speaks of none is a problem, unless `--set` changed the grid.
+fn claims(experiment: &Experiment, trials: &[Trial], found: &mut Found) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for entry in &experiment.claims {
+        let holds = |trial: &Trial| entry.when.iter().all(|when| when.key.show(trial) == when.value);
+        if trials.iter().any(holds) {
+            claims.push(Claim {
+                when: entry.when.iter().map(|when| (when.key.name.to_owned(), when.value.clone())).collect(),
+                test_accuracy: entry.test_accuracy,
+                minutes: entry.minutes,
+                source: entry.source.clone(),
+            });
+        } else if !experiment.changed && !trials.is_empty() {
+            let problem =
+                Problem::new("this claim speaks of no trial").at(&entry.place, "no trial has all of these");
+            found.push((
+                String::new(),
+                problem.help("`frostline plan` lists the trials once the claim is removed"),
+            ));
+        }
+    }
+    claims
+}
+
+/// Seeds outermost, in the order in which they first appear; arms shuffled within a seed. The order of the axes in the
+/// file plays no part.
+fn in_order(trials: Vec<Trial>) -> Vec<Trial> {
+    let mut seeds: Vec<u64> = Vec::new();
+    for trial in &trials {
+        if !seeds.contains(&trial.seed) {
+            seeds.push(trial.seed);
+        }
+    }
+    let mut ordered = Vec::with_capacity(trials.len());
+    for seed in seeds {
+        let mut block: Vec<Trial> = trials.iter().filter(|trial| trial.seed == seed).cloned().collect();
+        block.sort_by_cached_key(Trial::arm);
+        Streams::new(seed).draws(Purpose::Plan, 0, 0).shuffle(&mut block);
+        ordered.append(&mut block);
+    }
+    ordered
+}

@@ -1,0 +1,314 @@
+//! One trial with everything resolved: [`Trial`], the id that its numbers depend on, and the [`keys`] that an experiment
+//! file spells its values with. It names what to do and does nothing.
+
+pub mod keys;
+mod phases;
+mod pretraining;
+
+pub use phases::PhaseWords;
+pub use pretraining::{HeldOut, Pretraining, Trunk, pretraining_name};
+
+use frostline_text::id;
+use frostline_zoo::{ModelCard, card};
+use serde::{Deserialize, Serialize};
+
+/// Part of every id. Raised when a change of the code changes what the same settings compute on processors with AVX-512;
+/// others may differ from those in the last bits.
+pub const NUMERICS: u32 = 3;
+
+/// One cell of the grid with everything resolved. Two trials with the same [`Trial::id`] have the same numbers.
+///
+/// A field that is added later must be left out of the JSON where it has no effect
+/// (`skip_serializing_if`), so that the ids of finished trials stay what they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Trial {
+    /// The first 12 hex digits of the SHA-256 over everything below and [`NUMERICS`].
+    pub id: String,
+    /// The model's name in the zoo.
+    pub model: String,
+    /// Where its weights come from: `none`, `hub`, `hub:OWNER/NAME/FILE[@REV]`, `file:PATH`, `pretrain:NAME`.
+    pub weights: String,
+    /// What trains when: a name that the engine knows, or one that the experiment defines as `phases`.
+    pub strategy: String,
+    /// The seed of every random draw.
+    pub seed: u64,
+    /// Height and width in pixels that images are resized to.
+    pub resolution: usize,
+    /// The images.
+    pub data: DataSpec,
+    /// The recipe.
+    pub train: TrainSpec,
+    /// What the experiment's own strategy of that name is; none where the engine knows the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phases: Option<Vec<PhaseWords>>,
+    /// What `pretrain:NAME` means for it; none with other weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretraining: Option<Pretraining>,
+}
+
+/// The images of a trial and what is done to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DataSpec {
+    /// `digits`, `hub:OWNER/NAME[@REV]`, `cifar:PATH`, `folder:DIR`.
+    pub source: String,
+    /// The share of the training split that is set aside for choosing, in [0, 1).
+    pub validation: f64,
+    /// Images of each class that are taken from the training split; all where none.
+    pub per_class: Option<usize>,
+    /// `flip`, `crop:PAD`, in the order in which they act.
+    pub augment: Vec<String>,
+    /// The classes that are used, labelled in this order; all where none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+}
+
+/// The recipe of a trial, in the experiment file's words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainSpec {
+    /// Passes over the training split.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// `sgd`, `adam`, `adamw`.
+    pub optimizer: String,
+    /// The base learning rate, which the schedule scales.
+    pub learning_rate: f64,
+    /// SGD's momentum; 0 with other optimizers.
+    pub momentum: f64,
+    /// Whether SGD's step is Nesterov's; false with other optimizers.
+    pub nesterov: bool,
+    /// Added to the gradient by SGD and Adam, decoupled in AdamW.
+    pub weight_decay: f64,
+    /// `constant`, `cosine`, `one-cycle`, `step`.
+    pub schedule: String,
+    /// Epochs of linear warm-up; a fraction is allowed.
+    pub warmup: f64,
+    /// Epochs between two drops of `step`; 1 with other schedules.
+    pub step_every: usize,
+    /// What a drop of `step` multiplies the rate by; 1 with other schedules.
+    pub step_factor: f64,
+    /// The share of the target that is spread over all classes, in [0, 1).
+    pub label_smoothing: f64,
+    /// The largest allowed norm of all gradients together; no clipping where none.
+    pub clip_norm: Option<f64>,
+    /// The probability of every dropout layer, in [0, 1); the model's own where none, and none in models without such a layer.
+    /// Auxiliary heads keep their own unless it is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// How often an image skips a branch of the last transformer block, in [0, 1), falling to 0 in the first; 0 in other
+    /// models.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stochastic_depth: f64,
+    /// What BatchNorm layers do: `follow`, `train`, `eval`.
+    pub batch_norm: String,
+    /// Which epoch counts: `best`, `last`.
+    pub keep: String,
+    /// What the schedule is laid over: `trial`, `phase`.
+    #[serde(default = "over_trial", skip_serializing_if = "is_over_trial")]
+    pub schedule_over: String,
+}
+
+fn over_trial() -> String {
+    "trial".to_owned()
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
+}
+
+fn is_over_trial(over: &str) -> bool {
+    over == "trial"
+}
+
+impl Trial {
+    /// Clears what has no effect on the numbers, and gives the trial its id.
+    pub fn sealed(mut self) -> Self {
+        if !self.uses("momentum") {
+            (self.train.momentum, self.train.nesterov) = (0.0, false);
+        }
+        if !self.uses("step-every") {
+            (self.train.step_every, self.train.step_factor) = (1, 1.0);
+        }
+        if !self.uses("schedule-over") {
+            self.train.schedule_over = over_trial();
+        }
+        if !self.uses("dropout") {
+            self.train.dropout = None;
+        }
+        if !self.uses("stochastic-depth") {
+            self.train.stochastic_depth = 0.0;
+        }
+        self.id = id(&format!("numerics {NUMERICS}\n{}", self.settings()));
+        self
+    }
+
+    /// The value of one key of the experiment file, in its one spelling: `model` is `resnet18`, `learning-rate` is
+    /// `0.001`, `augment` is `flip+crop:4`. Also `trial`, which is the id. None where there is no such key.
+    pub fn value_of(&self, key: &str) -> Option<String> {
+        if key == "trial" { Some(self.id.clone()) } else { keys::key(key).map(|key| key.show(self)) }
+    }
+
+    /// Whether a key has an effect, given the others.
+    pub fn uses(&self, key: &str) -> bool {
+        match key {
+            "momentum" | "nesterov" => self.train.optimizer == "sgd",
+            "step-every" | "step-factor" => self.train.schedule == "step",
+            "schedule-over" => self.train.schedule != "constant" || self.train.warmup > 0.0,
+            "dropout" => card(&self.model).is_ok_and(ModelCard::has_dropout),
+            "stochastic-depth" => card(&self.model).is_ok_and(ModelCard::has_stochastic_depth),
+            _ => true,
+        }
+    }
+
+    /// A key that trials share if and only if they differ in the seed alone.
+    pub fn arm(&self) -> String {
+        id(&Self { seed: 0, ..self.clone() }.settings())
+    }
+
+    /// What a user knows it by while it runs.
+    pub fn label(&self) -> String {
+        let Self { model, strategy, resolution, seed, .. } = self;
+        let trunk = pretraining_name(&self.weights).map_or_else(String::new, |name| format!(" {name}"));
+        format!("{model}{trunk} {strategy} {resolution} px seed {seed}")
+    }
+
+    /// The fields that determine the numbers, as JSON in the order of their declaration.
+    fn settings(&self) -> String {
+        let settings = Self { id: String::new(), ..self.clone() };
+        serde_json::to_string(&settings).expect("a trial holds nothing that JSON cannot")
+    }
+}
+
+impl Default for TrainSpec {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 64,
+            optimizer: "adam".to_owned(),
+            learning_rate: 1e-3,
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.0,
+            schedule: "constant".to_owned(),
+            warmup: 0.0,
+            step_every: 30,
+            step_factor: 0.1,
+            label_smoothing: 0.0,
+            clip_norm: None,
+            dropout: None,
+            stochastic_depth: 0.0,
+            batch_norm: "follow".to_owned(),
+            keep: "best".to_owned(),
+            schedule_over: over_trial(),
+        }
+    }
+}
+
+impl Default for DataSpec {
+    fn default() -> Self {
+        let (augment, classes) = (Vec::new(), Vec::new());
+        Self { source: String::new(), validation: 0.1, per_class: None, augment, classes }
+    }
+}
+
+impl Default for Trial {
+    /// What holds where an experiment file says nothing. Model and source have no default.
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            model: String::new(),
+            weights: "none".to_owned(),
+            strategy: "full".to_owned(),
+            seed: 0,
+            resolution: 32,
+            data: DataSpec::default(),
+            train: TrainSpec::default(),
+            phases: None,
+            pretraining: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial() -> Trial {
+        let mut trial = Trial { model: "resnet18".to_owned(), ..Trial::default() };
+        trial.data.source = "digits".to_owned();
+        trial
+    }
+
+    #[test]
+    fn ids_stay_what_they_are() {
+        // Finished trials are found by their id: where this changes, raise NUMERICS or leave a new field out.
+        assert_eq!(trial().sealed().id, "798203c1c531");
+    }
+
+    #[test]
+    fn what_determines_the_numbers_is_in_the_id_and_nothing_else() {
+        let id = trial().sealed().id;
+        let mut other = trial();
+        (other.train.momentum, other.train.nesterov, other.train.step_every) = (0.5, true, 7);
+        other.id = "anything".to_owned();
+        assert_eq!(other.sealed().id, id);
+        for key in keys::keys() {
+            let mut other = trial();
+            let value = match key.form() {
+                keys::Form::Text => key.choices().last().copied().unwrap_or("other"),
+                keys::Form::Texts => "flip",
+                keys::Form::Flag => "true",
+                keys::Form::Integer | keys::Form::IntegerOr(_) => "7",
+                keys::Form::Number | keys::Form::NumberOr(_) => "0.7",
+            };
+            let idle = [
+                "momentum",
+                "nesterov",
+                "step-every",
+                "step-factor",
+                "schedule-over",
+                "dropout",
+                "stochastic-depth",
+            ];
+            key.set(&mut other, value).unwrap();
+            assert_eq!(other.sealed().id == id, idle.contains(&key.name), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn dropout_and_stochastic_depth_count_in_the_models_that_have_them() {
+        for (model, counts) in
+            [("resnet18", [false; 2]), ("alexnet", [true, false]), ("deit_tiny_patch16", [true; 2])]
+        {
+            let plain = Trial { model: model.to_owned(), ..trial() };
+            let id = plain.clone().sealed().id;
+            for (key, counts) in ["dropout", "stochastic-depth"].into_iter().zip(counts) {
+                let mut other = plain.clone();
+                keys::key(key).unwrap().set(&mut other, "0.25").unwrap();
+                assert_eq!(other.sealed().id != id, counts, "{key} of {model}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_arm_is_everything_but_the_seed() {
+        let seeded = Trial { seed: 9, ..trial() }.sealed();
+        assert_eq!(seeded.arm(), trial().sealed().arm());
+        assert_ne!(Trial { strategy: "head".to_owned(), ..trial() }.sealed().arm(), seeded.arm());
+        assert_eq!(seeded.value_of("seed").as_deref(), Some("9"));
+        assert_eq!(seeded.value_of("trial"), Some(seeded.id.clone()));
+        assert_eq!(seeded.value_of("colour"), None);
+    }
+
+    #[test]
+    fn a_trial_survives_its_json() {
+        let trial = trial().sealed();
+        let json = serde_json::to_string(&trial).unwrap();
+        assert!(json.contains("\"learning-rate\":0.001"), "{json}");
+        assert_eq!(serde_json::from_str::<Trial>(&json).unwrap(), trial);
+        assert!(serde_json::from_str::<Trial>(&json.replace("\"seed\"", "\"sede\"")).is_err());
+    }
+}

@@ -1,0 +1,197 @@
+//! What was measured, as tables: [`arms`] with a row per arm, [`trials`] with a row per trial that finished,
+//! [`unfinished`] with those that did not, [`claims`] with what was expected.
+
+use super::answer::error_of;
+use super::table::Table;
+use crate::compare::{Arm, Comparison, Finding, Quantity, Verdict, deviation, mean};
+use frostline_results::{Broken, Outcome};
+use frostline_text::{bytes, count, decimals, duration, plural, rate};
+
+const NONE: &str = "–";
+
+/// One row per arm, in the comparison's order.
+pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
+    let mut table = Table::new(&[
+        "#>",
+        "arm",
+        "test accuracy, %>",
+        "seeds>",
+        "wall time>",
+        "pretraining>",
+        "time / full>",
+        "images/s>",
+        "trained>",
+        "parameters>",
+        "peak memory>",
+        "pixels>",
+        "weights",
+    ]);
+    let places = decimals(comparison.test_images);
+    for arm in &comparison.arms {
+        let average = |of: fn(&Outcome) -> Option<f64>, show: fn(f64) -> String| {
+            mean(&arm.values(of)).map_or_else(|| NONE.to_owned(), show)
+        };
+        let finished = arm.runs.iter().filter(|run| run.finished().is_some()).count();
+        table.row([
+            arm.number.to_string(),
+            arm.label.clone(),
+            spread_of(arm, places),
+            if finished == arm.runs.len() {
+                finished.to_string()
+            } else {
+                format!("{finished} of {}", arm.runs.len())
+            },
+            average(|outcome| Some(outcome.seconds.wall), duration),
+            arm.pretraining().map_or_else(|| NONE.to_owned(), duration),
+            arm.time_ratio.map_or_else(|| NONE.to_owned(), rate),
+            average(|outcome| outcome.images_per_second, rate),
+            average(|outcome| outcome.trainable_parameters.map(|n| n as f64), |n| count(n as u64)),
+            average(|outcome| outcome.parameters.map(|n| n as f64), |n| count(n as u64)),
+            average(|outcome| outcome.peak_memory_bytes.map(|n| n as f64), |n| bytes(n as u64)),
+            arm.trial().resolution.to_string(),
+            arm.trial().weights.clone(),
+        ]);
+    }
+    table
+}
+
+/// Mean and standard deviation in per cent; the mean alone of one seed.
+fn spread_of(arm: &Arm<'_>, places: usize) -> String {
+    let values: Vec<f64> = arm.accuracies().iter().map(|share| 100.0 * share).collect();
+    match (mean(&values), deviation(&values)) {
+        (None, _) => NONE.to_owned(),
+        (Some(mean), None) => format!("{mean:.places$}"),
+        (Some(mean), Some(sd)) => format!("{mean:.places$} ± {sd:.places$}"),
+    }
+}
+
+/// One row per finished trial, arm by arm.
+pub(super) fn trials(comparison: &Comparison<'_>) -> Table {
+    let mut table = Table::new(&[
+        "trial",
+        "arm",
+        "seed>",
+        "test, %>",
+        "validation, %>",
+        "epoch>",
+        "wall>",
+        "train>",
+        "evaluation>",
+        "data>",
+        "processor>",
+        "peak memory>",
+    ]);
+    let places = decimals(comparison.test_images);
+    let percent =
+        |share: Option<f64>| share.map_or_else(|| NONE.to_owned(), |s| format!("{:.places$}", 100.0 * s));
+    for (arm, run) in comparison.runs() {
+        let Some(outcome) = run.finished() else { continue };
+        let seconds = &outcome.seconds;
+        table.row([
+            run.trial.id.clone(),
+            arm.label.clone(),
+            run.trial.seed.to_string(),
+            percent(outcome.test_accuracy),
+            percent(outcome.validation_accuracy),
+            outcome.chosen_epoch.map_or_else(|| NONE.to_owned(), |epoch| epoch.to_string()),
+            duration(seconds.wall),
+            duration(seconds.train),
+            duration(seconds.evaluation),
+            duration(seconds.data),
+            duration(seconds.cpu),
+            outcome.peak_memory_bytes.map_or_else(|| NONE.to_owned(), bytes),
+        ]);
+    }
+    table
+}
+
+/// One row per planned trial that has no result, with the reason.
+pub(super) fn unfinished(comparison: &Comparison<'_>, broken: &[Broken]) -> Table {
+    let mut table = Table::new(&["trial", "arm", "seed>", "state", "reason"]);
+    for (arm, run) in comparison.runs() {
+        let damage = broken.iter().find(|broken| broken.id == run.trial.id);
+        let (state, reason) = match (run.failure(), damage) {
+            _ if run.finished().is_some() => continue,
+            (Some(reason), _) => ("failed", reason),
+            (None, Some(broken)) => ("damaged", broken.reason.as_str()),
+            (None, None) => ("not run yet", ""),
+        };
+        table.row([
+            run.trial.id.clone(),
+            arm.label.clone(),
+            run.trial.seed.to_string(),
+            state.to_owned(),
+            reason.to_owned(),
+        ]);
+    }
+    table
+}
+
+/// One row per claimed number and arm.
+pub(super) fn claims(comparison: &Comparison<'_>) -> Table {
+    let mut table = Table::new(&["claim", "about", "claimed>", "measured>", "difference>", "verdict"]);
+    let places = decimals(comparison.test_images);
+    for verdict in &comparison.verdicts {
+        let show = |value: f64| match verdict.quantity {
+            Quantity::TestAccuracy => format!("{:.places$} %", 100.0 * value),
+            Quantity::Minutes => duration(60.0 * value),
+        };
+        let difference = verdict.measured.map(|measured| match verdict.quantity {
+            Quantity::TestAccuracy => format!("{:+.places$} points", 100.0 * (measured - verdict.claimed)),
+            Quantity::Minutes => format!("× {}", rate(measured / verdict.claimed)),
+        });
+        let measured = verdict.measured.map(|m| format!("{} ({})", show(m), plural(verdict.seeds, "seed")));
+        table.row([
+            verdict.source.clone(),
+            verdict.about.clone(),
+            show(verdict.claimed),
+            measured.unwrap_or_else(|| NONE.to_owned()),
+            difference.unwrap_or_else(|| NONE.to_owned()),
+            in_words(comparison, verdict),
+        ]);
+    }
+    table
+}
+
+fn in_words(comparison: &Comparison<'_>, verdict: &Verdict) -> String {
+    let places = decimals(comparison.test_images);
+    let images = comparison.test_images.map_or_else(String::new, |n| plural(n, "test image"));
+    match verdict.finding {
+        Finding::NoTrial => "no trial of the plan is meant by it".to_owned(),
+        Finding::NotMeasured => "not measured: no trial of it has finished".to_owned(),
+        Finding::WithinSampling { error } => {
+            format!("agrees, as far as {images} can tell (±{:.places$} points)", 100.0 * error)
+        }
+        Finding::WithinSeeds { interval: (low, high) } => format!(
+            "agrees, as far as these seeds can tell (95 % interval {:.places$} to {:.places$} %)",
+            100.0 * low,
+            100.0 * high
+        ),
+        Finding::Beyond { error } => {
+            let side = if verdict.measured > Some(verdict.claimed) { "above" } else { "below" };
+            match error {
+                Some(error) => {
+                    format!(
+                        "{side} the claim by more than {images} explain (±{:.places$} points)",
+                        100.0 * error
+                    )
+                }
+                None => format!("{side} the claim"),
+            }
+        }
+        Finding::OtherMachine { ratio } => {
+            let share = rate(ratio);
+            format!("{share} times the claimed time, on other hardware: neither confirmed nor refuted")
+        }
+    }
+}
+
+/// How far the most accurate arm's figure may be off by the choice of test images alone.
+pub(super) fn sampling_note(comparison: &Comparison<'_>) -> Option<String> {
+    let places = decimals(comparison.test_images);
+    let (error, images) = error_of(comparison, comparison.arms.first()?)?;
+    Some(format!(
+        "Even with unlimited seeds, {images} leave ±{error:.places$} points (95 %) on the highest figure, since another \
+         choice of test images would give another one."
+    ))
+}

@@ -1,0 +1,134 @@
+//! Claims held against what was measured: [`check`] gives one [`Verdict`] per claimed number and arm, in words that
+//! say no more than the numbers do.
+
+use super::statistics::{interval, mean, sampling_error};
+use super::{Arm, Comparison};
+use frostline_experiment::Claim;
+
+/// What a claim is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// A share in [0, 1].
+    TestAccuracy,
+    /// Wall time of a trial.
+    Minutes,
+}
+
+/// One claimed number beside what one arm measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// Who claims it.
+    pub source: String,
+    /// The arm, or the claim's condition where it meets none.
+    pub about: String,
+    /// What the numbers are.
+    pub quantity: Quantity,
+    /// As claimed.
+    pub claimed: f64,
+    /// The arm's mean; none where nothing has finished.
+    pub measured: Option<f64>,
+    /// How many seeds `measured` is the mean of.
+    pub seeds: usize,
+    /// How the two compare.
+    pub finding: Finding,
+}
+
+/// How a measured number compares with the claimed one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// The claim's condition meets no trial of the plan.
+    NoTrial,
+    /// It meets trials, and none has finished.
+    NotMeasured,
+    /// The claim lies in the 95 % interval over seeds.
+    WithinSeeds {
+        /// That interval.
+        interval: (f64, f64),
+    },
+    /// The difference is no larger than what the choice of test images explains.
+    WithinSampling {
+        /// Half the 95 % interval, as a share.
+        error: f64,
+    },
+    /// The difference is larger than that.
+    Beyond {
+        /// Half the 95 % interval by the choice of test images, as a share; none where the split's size is unknown.
+        error: Option<f64>,
+    },
+    /// Times of different machines; the ratio is measured over claimed.
+    OtherMachine {
+        /// Measured over claimed.
+        ratio: f64,
+    },
+}
+
+/// Checks one claim against every arm that it speaks of.
+pub(super) fn check(claim: &Claim, comparison: &Comparison<'_>) -> Vec<Verdict> {
+    let meant: Vec<&Arm<'_>> = comparison.arms.iter().filter(|arm| speaks_of(claim, arm)).collect();
+    let mut verdicts = Vec::new();
+    for (quantity, claimed) in
+        [(Quantity::TestAccuracy, claim.test_accuracy), (Quantity::Minutes, claim.minutes)]
+    {
+        let Some(claimed) = claimed else { continue };
+        let verdict = |about: String, values: &[f64], finding| Verdict {
+            source: claim.source.clone(),
+            about,
+            quantity,
+            claimed,
+            measured: mean(values),
+            seeds: values.len(),
+            finding,
+        };
+        if meant.is_empty() {
+            let condition: Vec<String> =
+                claim.when.iter().map(|(key, value)| format!("{key} {value}")).collect();
+            verdicts.push(verdict(condition.join(", "), &[], Finding::NoTrial));
+        }
+        for arm in &meant {
+            let values = match quantity {
+                Quantity::TestAccuracy => arm.accuracies(),
+                Quantity::Minutes => arm.wall_seconds().iter().map(|seconds| seconds / 60.0).collect(),
+            };
+            let finding = mean(&values).map_or(Finding::NotMeasured, |measured| match quantity {
+                Quantity::TestAccuracy => accuracy(claimed, measured, &values, comparison.test_images),
+                Quantity::Minutes => Finding::OtherMachine { ratio: measured / claimed },
+            });
+            verdicts.push(verdict(arm.label.clone(), &values, finding));
+        }
+    }
+    verdicts
+}
+
+fn speaks_of(claim: &Claim, arm: &Arm<'_>) -> bool {
+    arm.runs
+        .iter()
+        .any(|run| claim.when.iter().all(|(key, value)| run.trial.value_of(key).as_ref() == Some(value)))
+}
+
+fn accuracy(claimed: f64, measured: f64, values: &[f64], test_images: Option<usize>) -> Finding {
+    let error = test_images.and_then(|n| sampling_error(measured, n));
+    match (interval(values), error) {
+        (_, Some(error)) if (measured - claimed).abs() <= error => Finding::WithinSampling { error },
+        (Some(interval), _) if interval.0 <= claimed && claimed <= interval.1 => {
+            Finding::WithinSeeds { interval }
+        }
+        (_, error) => Finding::Beyond { error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accuracy_is_held_against_sampling_first_and_seeds_second() {
+        // 10,000 images at 0.85: Wilson's half width is 0.0070 (1.96 * sqrt(0.85 * 0.15 / 10,000)).
+        let values = [0.84, 0.85, 0.86];
+        assert!(matches!(accuracy(0.8565, 0.85, &values, Some(10_000)), Finding::WithinSampling { .. }));
+        // Over seeds: 4.303 * 0.01 / sqrt(3) = 0.0248.
+        assert!(matches!(accuracy(0.87, 0.85, &values, Some(10_000)), Finding::WithinSeeds { .. }));
+        let Finding::Beyond { error } = accuracy(0.90, 0.85, &values, Some(10_000)) else { panic!() };
+        assert!((error.unwrap() - 0.0070).abs() < 1e-4);
+        assert_eq!(accuracy(0.86, 0.85, &[0.85], None), Finding::Beyond { error: None });
+    }
+}

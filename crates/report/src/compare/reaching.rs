@@ -1,0 +1,86 @@
+//! Time to accuracy: when an arm's validation accuracy first reached a level, read off the epochs.
+
+use super::{Arm, Comparison, Run, mean};
+
+/// Shares of the best arm's highest validation accuracy that levels are set at.
+const SHARES: [f64; 3] = [0.8, 0.9, 0.97];
+
+/// The time in which an arm reached a level.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reached {
+    /// Wall time of the trial to the end of the epoch that reached it: the mean over the seeds that did.
+    pub seconds: f64,
+    /// The same with the whole of the pretraining before it; none where there was none.
+    pub with_pretraining: Option<f64>,
+    /// How many seeds reached it.
+    pub seeds: usize,
+}
+
+impl Comparison<'_> {
+    /// Validation accuracies to ask for, in (0, 1) and ascending: whole per cents at shares of the highest that an arm
+    /// reached on average. Empty without validation.
+    pub fn levels(&self) -> Vec<f64> {
+        let highest = |run: &Run<'_>| {
+            run.finished()?;
+            run.stored?.epochs.iter().filter_map(|epoch| epoch.validation_accuracy).max_by(f64::total_cmp)
+        };
+        let of_arm = |arm: &Arm<'_>| mean(&arm.runs.iter().filter_map(highest).collect::<Vec<_>>());
+        let Some(best) = self.arms.iter().filter_map(of_arm).max_by(f64::total_cmp) else {
+            return Vec::new();
+        };
+        let mut levels: Vec<f64> =
+            SHARES.iter().map(|share| (100.0 * share * best).floor() / 100.0).collect();
+        levels.retain(|level| *level > 0.0);
+        levels.dedup();
+        levels
+    }
+}
+
+impl Arm<'_> {
+    /// When it reached a level; none where no seed did.
+    pub fn reached(&self, level: f64) -> Option<Reached> {
+        let times: Vec<(f64, Option<f64>)> = self.runs.iter().filter_map(|run| reached(run, level)).collect();
+        let seconds = mean(&times.iter().map(|(trial, _)| *trial).collect::<Vec<_>>())?;
+        let with: Option<Vec<f64>> = times.iter().map(|(trial, before)| Some(trial + (*before)?)).collect();
+        Some(Reached { seconds, with_pretraining: with.and_then(|with| mean(&with)), seeds: times.len() })
+    }
+}
+
+/// A trial's time to a level, and its pretraining's.
+fn reached(run: &Run<'_>, level: f64) -> Option<(f64, Option<f64>)> {
+    let outcome = run.finished()?;
+    let epochs = &run.stored?.epochs;
+    let at = epochs.iter().position(|epoch| epoch.validation_accuracy.is_some_and(|share| share >= level))?;
+    let seconds = epochs[..=at].iter().map(|epoch| epoch.seconds.wall).sum();
+    Some((seconds, outcome.pretraining.as_ref().map(|before| before.wall_seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frostline_results::PretrainingRecord;
+    use frostline_results::samples::{plan, results};
+
+    #[test]
+    fn times_are_read_off_the_curve_with_and_without_pretraining() {
+        let plan = plan(&["resnet18"], &["full", "head"], 2);
+        let mut results = results(plan, |trial| {
+            (if trial.strategy == "full" { 0.9 } else { 0.5 }, if trial.seed == 0 { 60.0 } else { 120.0 })
+        });
+        for stored in results.trials.iter_mut().filter(|stored| stored.trial.strategy == "head") {
+            let trunk = "0123456789ab".to_owned();
+            stored.outcome.pretraining = Some(PretrainingRecord { trunk, wall_seconds: 30.0 });
+        }
+        let comparison = Comparison::of(&results);
+        // The sample's curve is accuracy * (1 - 0.6 exp(-0.7 epoch)) over six epochs: 0.892 at the most.
+        assert_eq!(comparison.levels(), [0.71, 0.8, 0.86]);
+        let arm = |strategy: &str| comparison.arms.iter().find(|a| a.trial().strategy == strategy).unwrap();
+        // 0.767 after the second of six epochs: a third of 60 and of 120 seconds.
+        let full = Reached { seconds: 30.0, with_pretraining: None, seeds: 2 };
+        assert_eq!(arm("full").reached(0.71), Some(full));
+        assert_eq!(arm("head").reached(0.71), None);
+        // 0.426 after the second.
+        let head = Reached { seconds: 30.0, with_pretraining: Some(60.0), seeds: 2 };
+        assert_eq!(arm("head").reached(0.4), Some(head));
+    }
+}

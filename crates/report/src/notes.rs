@@ -1,0 +1,181 @@
+//! What a reader must know before believing the tables: [`notes`] finds it in the results themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use frostline_recipe::Strategy;
+use frostline_zoo::{ModelCard, card};
+
+use super::arms::sampling_note;
+use crate::compare::Comparison;
+use frostline_experiment::Trial;
+use frostline_experiment::keys::{Key, keys};
+use frostline_experiment::strategy_of;
+use frostline_results::Results;
+use frostline_text::plural;
+
+/// Warnings, the weightiest first; each is a sentence or two.
+pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let measured = comparison.measured();
+    let seeds: BTreeSet<usize> = measured.iter().map(|arm| arm.accuracies().len()).collect();
+    match (seeds.first(), seeds.last()) {
+        (Some(1), Some(1)) => notes.push(
+            "Every arm has one seed. How much of a difference is chance cannot be told from one; use three or more."
+                .to_owned(),
+        ),
+        (Some(&least), Some(&most)) if least < 3 || least != most => {
+            let count = if least == most { least.to_string() } else { format!("between {least} and {most}") };
+            notes.push(format!(
+                "Arms have {count} seeds. Intervals are given from three seeds on, and compare best where all arms have \
+                 the same ones."
+            ));
+        }
+        _ => {}
+    }
+    let failed: Vec<&str> = measured
+        .iter()
+        .filter(|arm| arm.runs.iter().any(|run| run.failure().is_some()))
+        .map(|arm| arm.label.as_str())
+        .collect();
+    if !failed.is_empty() {
+        notes.push(format!(
+            "Trials of {} failed. The means leave them out, so these arms may look better than they are.",
+            failed.join(", ")
+        ));
+    }
+    notes.extend(sampling_note(comparison));
+    notes.extend(differing_settings(results));
+    notes.extend(untrained_statistics(&results.plan.trials));
+    let normalisations: BTreeSet<String> = comparison
+        .runs()
+        .filter_map(|(_, run)| match &run.finished()?.weights {
+            Some(weights) => Some((weights.mean, weights.std)),
+            None => {
+                let scratch = card(&run.trial.model).ok()?.normalisation;
+                Some((scratch.mean, scratch.std))
+            }
+        })
+        .map(|normalisation| format!("{normalisation:?}"))
+        .collect();
+    if normalisations.len() > 1 {
+        notes.push(
+            "Images were normalised as each arm's weights or model want it, so not all arms saw the same numbers."
+                .to_owned(),
+        );
+    }
+    let used: BTreeSet<&str> = comparison
+        .runs()
+        .filter_map(|(_, run)| run.finished())
+        .map(|outcome| outcome.environment.as_str())
+        .collect();
+    if used.len() > 1 {
+        notes.push(format!(
+            "Trials ran in {} different environments, so their times do not compare.",
+            used.len()
+        ));
+    }
+    if !comparison.outside.is_empty() {
+        notes.push(format!(
+            "{} stored here belong to no cell of the present plan. They are in the tables, and not in this report.",
+            plural(comparison.outside.len(), "trial")
+        ));
+    }
+    notes
+}
+
+/// Settings that are no axis and yet are not the same in all trials: an `[[override]]` made them differ.
+fn differing_settings(results: &Results) -> Vec<String> {
+    let axes: BTreeSet<&str> = results.plan.axes.iter().map(|axis| axis.key.as_str()).collect();
+    let mut notes = Vec::new();
+    for key in keys().iter().filter(|key| !axes.contains(key.name)) {
+        let mut whose: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for trial in results.plan.trials.iter().filter(|trial| trial.uses(key.name)) {
+            whose.entry(key.show(trial)).or_default().insert(&trial.model);
+        }
+        if whose.len() > 1 {
+            let parts = whose.iter().map(|(value, models)| {
+                let models: Vec<&str> = models.iter().copied().collect();
+                format!("{} for {}", if value.is_empty() { "nothing" } else { value }, models.join(", "))
+            });
+            notes.push(format!(
+                "Not all arms have the same {}: {}. What is measured is the arm as a whole.",
+                key.name,
+                parts.collect::<Vec<_>>().join("; ")
+            ));
+        }
+    }
+    notes
+}
+
+/// That BatchNorms of networks which nothing has trained do not normalise while they are frozen. Phases that an experiment
+/// spells out are not looked into.
+fn untrained_statistics(trials: &[Trial]) -> Option<String> {
+    let models: BTreeSet<&str> = trials
+        .iter()
+        .filter(|trial| trial.weights == "none" && keeps_statistics(trial))
+        .map(|trial| trial.model.as_str())
+        .collect();
+    (!models.is_empty()).then(|| {
+        format!(
+            "Where {} started from random weights, BatchNorms that were frozen kept the statistics that they are made with \
+             (mean 0, variance 1), so activations may vanish or grow without bound before they reach the head. `batch-norm = \
+             \"train\"` normalises by the batch instead.",
+            models.into_iter().collect::<Vec<_>>().join(", ")
+        )
+    })
+}
+
+/// Whether BatchNorms use the statistics that they start with, for some epochs or for all.
+fn keeps_statistics(trial: &Trial) -> bool {
+    use Strategy::{First, FreezeThenThaw, Head, Last, LpFt, Thaw, ThreePhase};
+    let kept = match trial.train.batch_norm.as_str() {
+        "eval" => true,
+        "follow" => matches!(
+            strategy_of(trial),
+            Ok(Head | Last(_) | First(_) | Thaw | FreezeThenThaw(_) | LpFt | ThreePhase)
+        ),
+        _ => false,
+    };
+    kept && card(&trial.model).is_ok_and(ModelCard::has_batch_norm)
+}
+
+/// The settings that all trials share, as `key value`, in the order of the experiment file's reference.
+pub(super) fn shared_settings(trials: &[Trial]) -> Vec<String> {
+    let Some(first) = trials.first() else { return Vec::new() };
+    let used = |key: &&Key| trials.iter().any(|trial| trial.uses(key.name));
+    let shared = keys()
+        .iter()
+        .filter(used)
+        .filter(|key| trials.iter().all(|trial| key.show(trial) == key.show(first)));
+    shared
+        .map(|key| (key.name, key.show(first)))
+        .filter(|(_, v)| !v.is_empty())
+        .map(|(k, v)| format!("{k} {v}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frozen_statistics_of_random_networks_are_told() {
+        let note = |model: &str, strategy: &str, change: fn(&mut Trial)| {
+            let mut trial =
+                Trial { model: model.to_owned(), strategy: strategy.to_owned(), ..Trial::default() };
+            change(&mut trial);
+            untrained_statistics(&[trial])
+        };
+        assert!(
+            note("googlenet", "head", |_| {}).unwrap().starts_with("Where googlenet started from random")
+        );
+        for strategy in ["last-2", "first-1", "thaw", "freeze-then-thaw:1", "lp-ft", "three-phase"] {
+            assert!(note("resnet18", strategy, |_| {}).is_some(), "{strategy}");
+        }
+        assert!(note("resnet18", "full", |trial| trial.train.batch_norm = "eval".to_owned()).is_some());
+        assert_eq!(note("resnet18", "full", |_| {}), None);
+        assert_eq!(note("alexnet", "head", |_| {}), None, "it has no BatchNorm");
+        assert_eq!(note("resnet18", "head", |trial| trial.weights = "hub".to_owned()), None);
+        assert_eq!(note("resnet18", "head", |trial| trial.train.batch_norm = "train".to_owned()), None);
+    }
+}

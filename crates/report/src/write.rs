@@ -1,0 +1,213 @@
+//! From a results folder to `report.md`: [`write_report`] makes it, its plots and the tables from what is stored there and
+//! nothing else, so that it can be made again at any time.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::compare::Comparison;
+use crate::plots::PlotError;
+use crate::{answer, arms, notes, plots, pretraining, provenance};
+use frostline_results::{Results, StoreError, gather, trunk_pictures, write_file};
+use frostline_text::plural;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The results cannot be read, or the report cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A plot could not be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+}
+
+/// A report that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// `report.md`.
+    pub path: PathBuf,
+    /// Its first paragraph, as plain text.
+    pub answer: String,
+    /// Its table of arms, as Markdown.
+    pub arms: String,
+}
+
+/// Makes the report of a results folder again. Where tables are all that is left of its trials, as in a checkout of a
+/// repository that keeps reports alone, they stay as they are.
+///
+/// # Errors
+/// As [`write_report`]; [`StoreError::NoTrials`] where there is nothing to make it from.
+pub fn rewrite_report(folder: &Path) -> Result<Report, ReportError> {
+    let only_tables = folder.join("trials.parquet").exists() && !folder.join("trials").exists();
+    if only_tables {
+        return Err(StoreError::NoTrials { folder: folder.to_owned() }.into());
+    }
+    write_report(folder)
+}
+
+/// Reads a results folder and writes its tables, plots and `report.md`, each whole or not at all.
+///
+/// # Errors
+/// The folder holds no plan or a damaged one, or a write fails.
+pub fn write_report(folder: &Path) -> Result<Report, ReportError> {
+    let results = Results::read(folder)?;
+    gather(folder, &results)?;
+    let comparison = Comparison::of(&results);
+    let mut plots = write_plots(folder, &comparison, &results)?;
+    plots.extend(copy_pictures(folder, &results)?);
+    let path = folder.join("report.md");
+    write_file(&path, render(&results, &comparison, &plots).as_bytes())?;
+    let answer = answer::answer(&comparison).replace("**", "");
+    Ok(Report { path, answer, arms: arms::arms(&comparison).without_empty_columns().markdown() })
+}
+
+/// A plot in the report: what it shows, and its file.
+type Plot = (String, String);
+
+/// Writes those plots that there are data for, and removes those that there are no data for any more.
+fn write_plots(
+    folder: &Path,
+    comparison: &Comparison<'_>,
+    results: &Results,
+) -> Result<Vec<Plot>, ReportError> {
+    let drawn = [
+        ("Test accuracy by strategy", "accuracy-by-strategy.svg", plots::accuracy_by_strategy(comparison)?),
+        (
+            "Test accuracy against wall time",
+            "accuracy-against-time.svg",
+            plots::accuracy_against_time(comparison)?,
+        ),
+        ("Validation accuracy over epochs", "validation-curves.svg", plots::validation_curves(comparison)?),
+        (
+            "Loss of the pretrainings over epochs",
+            "pretraining-curves.svg",
+            plots::pretraining_curves(&pretraining::groups(results))?,
+        ),
+    ];
+    let plots = folder.join("plots");
+    fs::create_dir_all(&plots).map_err(|error| StoreError::writing(&plots, error))?;
+    let mut written = Vec::new();
+    for (title, name, svg) in drawn {
+        let path = plots.join(name);
+        if let Some(svg) = svg {
+            write_file(&path, svg.as_bytes())?;
+            written.push((title.to_owned(), name.to_owned()));
+        } else if path.exists() {
+            fs::remove_file(&path).map_err(|error| StoreError::writing(&path, error))?;
+        }
+    }
+    Ok(written)
+}
+
+/// How the files of autoencoders' pictures begin.
+const PICTURES: &str = "reconstructions-";
+
+/// Copies what each autoencoder gives back to the plots: one picture for each pretraining and model, of its first seed.
+fn copy_pictures(folder: &Path, results: &Results) -> Result<Vec<Plot>, ReportError> {
+    let mut copied = Vec::new();
+    let plots = folder.join("plots");
+    let entries = fs::read_dir(&plots).map_err(|error| StoreError::reading(&plots, error))?;
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PICTURES)) {
+            fs::remove_file(&path).map_err(|error| StoreError::writing(&path, error))?;
+        }
+    }
+    for group in pretraining::groups(results) {
+        let picture = group
+            .finished()
+            .find_map(|stored| trunk_pictures(folder, &stored.trunk.id).map(|path| (path, stored)));
+        let Some((path, stored)) = picture else { continue };
+        let name = format!("{PICTURES}{}-{}-{}.png", group.name, group.model, stored.trunk.id);
+        let bytes = fs::read(&path).map_err(|error| StoreError::reading(&path, error))?;
+        write_file(&folder.join("plots").join(&name), &bytes)?;
+        let title = format!(
+            "Images of the {} split as {} of {} gives them back (seed {})",
+            if stored.outcome.data.as_ref().is_some_and(|data| data.validation > 0) {
+                "validation"
+            } else {
+                "training"
+            },
+            group.name,
+            group.model,
+            stored.trunk.seed
+        );
+        copied.push((title, name));
+    }
+    Ok(copied)
+}
+
+/// The whole text of `report.md`.
+pub(crate) fn render(results: &Results, comparison: &Comparison<'_>, plots: &[Plot]) -> String {
+    let mut text = format!(
+        "# {}\n\n{}\n\n{}\n",
+        results.plan.question,
+        answer::answer(comparison),
+        progress(comparison)
+    );
+    section(&mut text, "Arms", &arms_section(results, comparison));
+    section(&mut text, "Time to accuracy", &pretraining::reaching(comparison));
+    section(&mut text, "Pretraining", &pretraining::pretraining(results));
+    let pictures = plots.iter().map(|(title, name)| format!("![{title}](plots/{name})\n"));
+    section(&mut text, "Plots", &pictures.collect::<Vec<_>>().join("\n"));
+    let claims = arms::claims(comparison);
+    if !claims.is_empty() {
+        let note = "Claims come from other code on other machines, and their settings may differ in what they do not say: a \
+                    difference is a reason to look, not a refutation.";
+        section(&mut text, "Claims", &format!("{}\n{note}\n", claims.markdown()));
+    }
+    let notes = notes::notes(results, comparison).into_iter().map(|note| format!("- {note}\n"));
+    section(&mut text, "Read with care", &notes.collect::<String>());
+    let unfinished = arms::unfinished(comparison, &results.broken);
+    if !unfinished.is_empty() {
+        section(&mut text, "Trials without a result", &unfinished.without_empty_columns().markdown());
+    }
+    section(&mut text, "Data", &provenance::data(comparison));
+    section(&mut text, "Weights", &provenance::weights(comparison));
+    section(&mut text, "Environment", &provenance::environments(results, comparison));
+    section(&mut text, "Again", &provenance::commands(results));
+    text
+}
+
+/// Adds a section, unless it says nothing.
+fn section(text: &mut String, title: &str, content: &str) {
+    if !content.trim().is_empty() {
+        let _ = write!(text, "\n## {title}\n\n{}\n", content.trim()); // writing to a string cannot fail
+    }
+}
+
+fn progress(comparison: &Comparison<'_>) -> String {
+    let total = comparison.runs().count();
+    let finished = comparison.runs().filter(|(_, run)| run.finished().is_some()).count();
+    let failed = comparison.runs().filter(|(_, run)| run.failure().is_some()).count();
+    let left = total - finished - failed;
+    let mut parts = vec![format!("{finished} of {} finished", plural(total, "trial"))];
+    if failed > 0 {
+        parts.push(format!("{failed} failed"));
+    }
+    if left > 0 {
+        parts.push(format!("{left} not run yet, so all of this is provisional"));
+    }
+    format!("*{}.*", parts.join(", "))
+}
+
+fn arms_section(results: &Results, comparison: &Comparison<'_>) -> String {
+    if comparison.arms.is_empty() {
+        return String::new();
+    }
+    let mut text = "The most accurate first. Accuracy is over the whole test split, mean ± standard deviation over seeds; \
+                    time, rate and memory are means. `time / full` is the wall time over that of the same model trained \
+                    in full, paired by seed; images/s are training images per second of training.\n\n"
+        .to_owned();
+    text += &arms::arms(comparison).without_empty_columns().markdown();
+    let shared = notes::shared_settings(&results.plan.trials);
+    if !shared.is_empty() {
+        text += &format!("\nThe same in all trials: {}.\n", shared.join(", "));
+    }
+    let trials = arms::trials(comparison);
+    if !trials.is_empty() {
+        let table = trials.without_empty_columns().markdown();
+        text += &format!("\n<details>\n<summary>Every seed</summary>\n\n{table}\n</details>\n");
+    }
+    text
+}

@@ -1,0 +1,106 @@
+//! [`StoreError`]: what can go wrong with a results folder, said so that a reader knows what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::FORMAT;
+
+/// What can go wrong with a results folder.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process writes to the folder.
+    #[error("{folder} is in use by {holder}; wait until it is done, or name another folder with --results")]
+    InUse {
+        /// The results folder.
+        folder: PathBuf,
+        /// The process, as far as it tells.
+        holder: String,
+    },
+    /// The folder cannot be made or written to.
+    #[error(
+        "{path} cannot be written to ({source}); change its permissions, or name another folder with --results"
+    )]
+    NotWritable {
+        /// What should have been written.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No space is left.
+    #[error(
+        "no space is left on the disk for {path}; every trial that finished before is kept: free some space, then run the same command again"
+    )]
+    Full {
+        /// What should have been written.
+        path: PathBuf,
+    },
+    /// Any other failure of the file system.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// `read`, `write`, …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file comes from a later version.
+    #[error(
+        "{path} has format {found} and this frostline reads up to {FORMAT}; use the newer frostline that wrote it"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// The file is not whole, or not ours.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The trial is there already.
+    #[error("trial {id} is finished and is not overwritten; --force redoes it")]
+    Finished {
+        /// The trial's id.
+        id: String,
+    },
+    /// A report is there without the trials that it was made from, as in a checkout of the repository.
+    #[error(
+        "{folder} holds a report and its tables, but not the trials they were made from, so it cannot be made again; `frostline sweep` with its experiment file and `--results` runs them"
+    )]
+    NoTrials {
+        /// The folder that was named.
+        folder: PathBuf,
+    },
+    /// The folder is no results folder.
+    #[error(
+        "{folder} holds no plan.json; name the results folder of an experiment, for instance results/quickstart"
+    )]
+    NoPlan {
+        /// The folder that was named.
+        folder: PathBuf,
+    },
+}
+
+impl StoreError {
+    /// Sorts a failed write: a full disk and a missing permission have messages of their own.
+    pub fn writing(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NotWritable { path, source }
+            }
+            _ => Self::Io { action: "write", path, source },
+        }
+    }
+
+    /// A failed read.
+    pub fn reading(path: &Path, source: io::Error) -> Self {
+        Self::Io { action: "read", path: path.to_owned(), source }
+    }
+}

@@ -1,0 +1,44 @@
+//! The results folder: [`Store`] writes trials so that nothing finished is ever lost, [`Results`] reads them back,
+//! [`gather`] puts them into tables. Statistics are not made here.
+//!
+//! ```text
+//! results/<experiment>/
+//!   experiment.toml  plan.json  environment.json
+//!   pretrained/<id>/ trunk.json  outcome.json  epochs.json  model.safetensors  reconstructions.png
+//!   trials/<id>/     trial.json  outcome.json  epochs.json  predictions.parquet  model.safetensors
+//!   trials.parquet   epochs.parquet  predictions.parquet
+//!   report.md        plots/*.svg
+//! ```
+//!
+//! A trial has its `model.safetensors` where `checkpoints` asks for it. [`find`] finds a trial by its id, and [`Sidecar`]
+//! is what goes with its weights when they leave the folder.
+
+mod atomic;
+mod environment;
+mod error;
+mod json;
+mod lookup;
+mod read;
+mod records;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
+mod sidecar;
+mod store;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use atomic::write_file;
+pub use environment::{Build, Environment};
+pub use error::StoreError;
+pub use json::FORMAT;
+pub use lookup::{Found, LookupError, find};
+pub use read::{Broken, Results, trial_weights, trunk_pictures};
+pub use records::{
+    Checkpoint, CheckpointRecord, DataRecord, EpochRecord, FileRecord, Outcome, Prediction,
+    PretrainingRecord, Seconds, Status, StoredTrial, StoredTrunk, TrialResult, TrunkOutcome, TrunkResult,
+    WeightsRecord,
+};
+pub use sidecar::{Lineages, Measured, Sidecar, beside, none_kept};
+pub use store::{State, Store};
+pub use tables::gather;

@@ -1,0 +1,168 @@
+//! Reading a results folder: [`Results`], which the tables and the report are made from. It takes no lock: every file
+//! it reads is whole at any time.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::records::PlanRecord;
+use super::store::{PICTURES, WEIGHTS};
+use crate::Environment;
+use crate::{StoreError, StoredTrial, StoredTrunk, json};
+use frostline_experiment::Plan;
+
+/// Everything that is stored of an experiment, but for the predictions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Results {
+    /// What the experiment wants.
+    pub plan: Plan,
+    /// The `--set` of the last sweep, `key=value` each.
+    pub settings: Vec<String>,
+    /// What is there, in the order of the ids; trials of earlier plans included.
+    pub trials: Vec<StoredTrial>,
+    /// What is there but cannot be used, in the order of the ids.
+    pub broken: Vec<Broken>,
+    /// The trunks that are there, in the order of the ids; damaged ones, which a sweep makes again, are left out.
+    pub trunks: Vec<StoredTrunk>,
+    /// Where trials ran, by id.
+    pub environments: BTreeMap<String, Environment>,
+}
+
+/// A trial's folder that is damaged. The next sweep does the trial again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The folder's name.
+    pub id: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Results {
+    /// Reads the results folder of an experiment.
+    ///
+    /// # Errors
+    /// No plan in it, a file of a newer format, or a failure of the file system. Damaged trials are no error.
+    pub fn read(folder: &Path) -> Result<Self, StoreError> {
+        let plan = folder.join("plan.json");
+        if !plan.exists() {
+            return Err(StoreError::NoPlan { folder: folder.to_owned() });
+        }
+        let (trials, broken) = trials(&folder.join("trials"))?;
+        let PlanRecord { settings, plan } = json::read(&plan, "sweep")?;
+        let trunks = trunks(&folder.join("pretrained"))?;
+        Ok(Self { plan, settings, trials, broken, trunks, environments: environments(folder)? })
+    }
+}
+
+/// The environments that trials ran in, by id; none where the file is not there yet.
+pub(super) fn environments(folder: &Path) -> Result<BTreeMap<String, Environment>, StoreError> {
+    let path = folder.join("environment.json");
+    if path.exists() { json::read(&path, "environments") } else { Ok(BTreeMap::new()) }
+}
+
+/// All trials under `trials/`, whole and broken ones, each in the order of their ids.
+pub(super) fn trials(folder: &Path) -> Result<(Vec<StoredTrial>, Vec<Broken>), StoreError> {
+    let (mut stored, mut broken) = (Vec::new(), Vec::new());
+    for path in folders_in(folder)? {
+        match trial(&path) {
+            Ok(trial) => stored.push(trial),
+            Err(error @ StoreError::Newer { .. }) => return Err(error),
+            Err(error) => {
+                let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                broken.push(Broken { id, reason: error.to_string() });
+            }
+        }
+    }
+    Ok((stored, broken))
+}
+
+pub(super) fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let reading = |error| StoreError::reading(folder, error);
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder).map_err(reading)? {
+        let path = entry.map_err(reading)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if path.is_dir() && !hidden {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+pub(super) fn trial(folder: &Path) -> Result<StoredTrial, StoreError> {
+    let stored = StoredTrial {
+        trial: json::read(&folder.join("trial.json"), "trial")?,
+        outcome: json::read(&folder.join("outcome.json"), "outcome")?,
+        epochs: json::read(&folder.join("epochs.json"), "epochs")?,
+    };
+    belongs(folder, "trial", [&stored.trial.id, &stored.outcome.trial])?;
+    whole_parquet(&folder.join("predictions.parquet"))?;
+    Ok(stored)
+}
+
+/// A folder has the name of what is in it.
+fn belongs(folder: &Path, what: &str, ids: [&String; 2]) -> Result<(), StoreError> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    match ids.into_iter().find(|id| **id != name) {
+        Some(id) => {
+            let reason = format!("it belongs to {what} {id}");
+            Err(StoreError::Damaged { path: folder.to_owned(), reason })
+        }
+        None => Ok(()),
+    }
+}
+
+fn trunks(folder: &Path) -> Result<Vec<StoredTrunk>, StoreError> {
+    let mut trunks = Vec::new();
+    for path in folders_in(folder)? {
+        match trunk(&path) {
+            Ok(trunk) => trunks.push(trunk),
+            Err(error @ StoreError::Newer { .. }) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(trunks)
+}
+
+/// What is in a trunk's folder, but for the weights.
+pub(super) fn trunk(folder: &Path) -> Result<StoredTrunk, StoreError> {
+    let stored = StoredTrunk {
+        trunk: json::read(&folder.join("trunk.json"), "trunk")?,
+        outcome: json::read(&folder.join("outcome.json"), "outcome")?,
+        epochs: json::read(&folder.join("epochs.json"), "epochs")?,
+    };
+    belongs(folder, "trunk", [&stored.trunk.id, &stored.outcome.trunk])?;
+    Ok(stored)
+}
+
+/// The picture of what a trunk's autoencoder gives back, where there is one.
+pub fn trunk_pictures(folder: &Path, id: &str) -> Option<PathBuf> {
+    Some(folder.join("pretrained").join(id).join(PICTURES)).filter(|path| path.exists())
+}
+
+/// The file of a trial's weights, where there is one.
+pub fn trial_weights(folder: &Path, id: &str) -> Option<PathBuf> {
+    Some(folder.join("trials").join(id).join(WEIGHTS)).filter(|path| path.exists())
+}
+
+/// A parquet file ends as it begins, so a cut one is found without decoding it.
+fn whole_parquet(path: &Path) -> Result<(), StoreError> {
+    let ends = || {
+        let mut file = File::open(path)?;
+        let (mut head, mut tail) = ([0; 4], [0; 4]);
+        file.read_exact(&mut head)?;
+        file.seek(SeekFrom::End(-4))?;
+        file.read_exact(&mut tail)?;
+        Ok(head == *b"PAR1" && tail == *b"PAR1")
+    };
+    match ends() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StoreError::Damaged { path: path.to_owned(), reason: "it is cut off".to_owned() }),
+        Err(error) => Err(StoreError::reading(path, error)),
+    }
+}

@@ -1,0 +1,366 @@
+//! What is stored of a trial: [`TrialResult`], whose [`Outcome`] and [`EpochRecord`]s are JSON and whose predictions
+//! are parquet. Raw values per seed only; whatever is derived from them is derived when reporting.
+
+use serde::{Deserialize, Serialize};
+
+use frostline_experiment::Checkpoints;
+use frostline_experiment::{Plan, Trial, Trunk};
+
+/// Everything that a trial leaves behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialResult {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// One record per epoch that was completed.
+    pub epochs: Vec<EpochRecord>,
+    /// The test split, image by image; empty where the trial failed.
+    pub predictions: Vec<Prediction>,
+    /// The weights that are kept; none where it failed or none are.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// What a trained model says of one test image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// The image's index in its split.
+    pub example: u32,
+    /// The class it belongs to.
+    pub label: u32,
+    /// The class with the highest logit, the lowest of equals.
+    pub predicted: u32,
+    /// The probability that the model gives to `predicted`, in [0, 1].
+    pub probability: f32,
+}
+
+/// The weights of a trained model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// What they are.
+    pub record: CheckpointRecord,
+    /// A safetensors file.
+    pub bytes: Vec<u8>,
+}
+
+/// A stored trial as the tables and the report read it; predictions stay on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredTrial {
+    /// The resolved trial.
+    pub trial: Trial,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// One record per epoch.
+    pub epochs: Vec<EpochRecord>,
+}
+
+impl StoredTrial {
+    /// Whether the weights that were kept are those that a policy asks for, by whichever they were kept.
+    pub fn keeps(&self, policy: Checkpoints) -> bool {
+        let epoch = self.outcome.checkpoint.as_ref().map(|checkpoint| checkpoint.epoch);
+        match policy {
+            Checkpoints::None => true,
+            Checkpoints::Best => epoch.is_some() && epoch == self.outcome.chosen_epoch,
+            Checkpoints::Last => epoch == Some(self.epochs.len()),
+        }
+    }
+}
+
+/// How a trial ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It trained, chose its epoch, and was tested.
+    Finished,
+    /// It ended early; its row stays in the report.
+    Failed {
+        /// In words, for instance that the loss became NaN in epoch 3.
+        reason: String,
+    },
+}
+
+/// What a trial came to. Accuracies are shares in [0, 1], losses are mean cross-entropies.
+///
+/// What is not known (a trial that failed before it was tested, a system that does not tell its peak memory) is `None`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Outcome {
+    /// The trial's id.
+    pub trial: String,
+    /// How it ended.
+    pub status: Status,
+    /// Over the whole test split, with the weights of the chosen epoch.
+    pub test_accuracy: Option<f64>,
+    /// Over the whole test split, with the weights of the chosen epoch.
+    pub test_loss: Option<f64>,
+    /// Of the chosen epoch; none without a validation split.
+    pub validation_accuracy: Option<f64>,
+    /// Counted from 1.
+    pub chosen_epoch: Option<usize>,
+    /// Where the time went.
+    pub seconds: Seconds,
+    /// Training images per second of training time (`seconds.train`).
+    pub images_per_second: Option<f64>,
+    /// The largest resident memory of the process while the trial ran.
+    pub peak_memory_bytes: Option<u64>,
+    /// Of the whole model.
+    pub parameters: Option<u64>,
+    /// The most that a phase of the strategy trained.
+    pub trainable_parameters: Option<u64>,
+    /// Of a forward pass over one image.
+    pub multiply_adds: Option<u64>,
+    /// Where the initial weights came from; none when they were drawn from the seed.
+    pub weights: Option<WeightsRecord>,
+    /// The pretraining that its experiment made them with; its time is no part of the trial's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretraining: Option<PretrainingRecord>,
+    /// The images that were used.
+    pub data: Option<DataRecord>,
+    /// The weights that were kept, in `model.safetensors` beside this record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointRecord>,
+    /// Threads that computed.
+    pub threads: usize,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// The id of the environment it ran in, a key of `environment.json`.
+    pub environment: String,
+}
+
+/// The weights of a trained model that are kept, whole and with torchvision's or timm's names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CheckpointRecord {
+    /// The policy that they were kept by.
+    pub kept: Checkpoints,
+    /// The epoch that they are of, counted from 1.
+    pub epoch: usize,
+    /// Of the file, in hex.
+    pub sha256: String,
+    /// Of the file, in bytes.
+    pub size: u64,
+    /// What is subtracted from the channels (R, G, B in [0, 1]) of an image.
+    pub mean: [f32; 3],
+    /// What the channels are divided by.
+    pub std: [f32; 3],
+}
+
+/// The trunk that a trial started from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PretrainingRecord {
+    /// Its id.
+    pub trunk: String,
+    /// What making it took by the clock, in full: trials that share it took it once.
+    pub wall_seconds: f64,
+}
+
+impl Outcome {
+    /// An outcome with nothing measured yet, for a trial that starts now.
+    pub fn started(trial: &Trial, threads: usize, started_at: String, environment: String) -> Self {
+        Self {
+            trial: trial.id.clone(),
+            status: Status::Failed { reason: "it was not completed".to_owned() },
+            test_accuracy: None,
+            test_loss: None,
+            validation_accuracy: None,
+            chosen_epoch: None,
+            seconds: Seconds::default(),
+            images_per_second: None,
+            peak_memory_bytes: None,
+            parameters: None,
+            trainable_parameters: None,
+            multiply_adds: None,
+            weights: None,
+            pretraining: None,
+            data: None,
+            checkpoint: None,
+            threads,
+            started_at,
+            environment,
+        }
+    }
+}
+
+/// Everything that a pretraining leaves behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrunkResult {
+    /// What it came to.
+    pub outcome: TrunkOutcome,
+    /// One record per epoch that was completed.
+    pub epochs: Vec<EpochRecord>,
+    /// A safetensors file; none where the pretraining failed.
+    pub weights: Option<Vec<u8>>,
+    /// Images and what an autoencoder gives back, as a PNG file; none of other methods.
+    pub pictures: Option<Vec<u8>>,
+}
+
+/// A stored trunk as the tables and the report read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredTrunk {
+    /// How it was made.
+    pub trunk: Trunk,
+    /// What it came to.
+    pub outcome: TrunkOutcome,
+    /// One record per epoch.
+    pub epochs: Vec<EpochRecord>,
+}
+
+/// What a pretraining came to. What is not known is `None`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrunkOutcome {
+    /// The trunk's id.
+    pub trunk: String,
+    /// How it ended.
+    pub status: Status,
+    /// The epoch whose weights are kept, counted from 1.
+    pub chosen_epoch: Option<usize>,
+    /// Where the time went.
+    pub seconds: Seconds,
+    /// The largest resident memory of the process meanwhile.
+    pub peak_memory_bytes: Option<u64>,
+    /// Of the trained model: the trunk with what was trained on top of it.
+    pub parameters: Option<u64>,
+    /// The images; none of the test split was looked at.
+    pub data: Option<DataRecord>,
+    /// The file of the weights, with the normalisation that belongs to them.
+    pub weights: Option<WeightsRecord>,
+    /// Threads that computed.
+    pub threads: usize,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// The id of the environment it ran in, a key of `environment.json`.
+    pub environment: String,
+}
+
+/// Seconds by what they were spent on. Sections do not overlap, so they add up to `wall` but for the time between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Seconds {
+    /// Forward, backward and optimizer steps.
+    pub train: f64,
+    /// Passes over the validation and test splits.
+    pub evaluation: f64,
+    /// Waiting for batches.
+    pub data: f64,
+    /// Keeping and restoring weights.
+    pub checkpoint: f64,
+    /// Checking that what is frozen did not move.
+    pub audit: f64,
+    /// By the clock, from the first step to the last test image.
+    pub wall: f64,
+    /// Of all threads of the process.
+    pub cpu: f64,
+}
+
+impl Seconds {
+    /// What was spent between an earlier reading and this one.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            train: self.train - earlier.train,
+            evaluation: self.evaluation - earlier.evaluation,
+            data: self.data - earlier.data,
+            checkpoint: self.checkpoint - earlier.checkpoint,
+            audit: self.audit - earlier.audit,
+            wall: self.wall - earlier.wall,
+            cpu: self.cpu - earlier.cpu,
+        }
+    }
+}
+
+/// One epoch of a trial. Losses that left the numbers are `None`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EpochRecord {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// The strategy's phase.
+    pub phase: String,
+    /// As scheduled for the epoch's last step, before the factors of the parts.
+    pub learning_rate: f64,
+    /// What each part that trained had of it; of several that name a parameter, the last counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<(String, f64)>,
+    /// Mean over the epoch's images, at the step that used them.
+    pub train_loss: Option<f64>,
+    /// In [0, 1], at the step that used the image.
+    pub train_accuracy: Option<f64>,
+    /// None without a validation split.
+    pub validation_loss: Option<f64>,
+    /// In [0, 1]; none without a validation split.
+    pub validation_accuracy: Option<f64>,
+    /// The epoch's own time.
+    pub seconds: Seconds,
+}
+
+/// The weights that a trial started from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WeightsRecord {
+    /// As the experiment names them, for instance `hub`.
+    pub source: String,
+    /// `owner/name` on the Hub.
+    pub repo: Option<String>,
+    /// The commit that the file was taken from.
+    pub revision: Option<String>,
+    /// The file's name in the repository, or its path.
+    pub file: String,
+    /// Of the file, in hex.
+    pub sha256: String,
+    /// Of the file, in bytes.
+    pub size: u64,
+    /// As its repository states it.
+    pub licence: Option<String>,
+    /// What is subtracted from the channels (R, G, B in [0, 1]).
+    pub mean: [f32; 3],
+    /// What the channels are divided by.
+    pub std: [f32; 3],
+}
+
+/// The images that a trial used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DataRecord {
+    /// As the experiment names it.
+    pub source: String,
+    /// SHA-256 in hex over decoded pixels, labels and class names.
+    pub digest: String,
+    /// How many classes there are.
+    pub classes: usize,
+    /// Their names in the order of the labels; none in records of versions that did not keep them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
+    /// Images that were trained on.
+    pub train: usize,
+    /// Images that epochs were chosen on.
+    pub validation: usize,
+    /// Images of the test split.
+    pub test: usize,
+    /// As the source states it.
+    pub licence: Option<String>,
+    /// What was read.
+    pub files: Vec<FileRecord>,
+}
+
+/// One file of a data source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileRecord {
+    /// Its name in its source.
+    pub name: String,
+    /// The commit it was taken from, on the Hub.
+    pub revision: Option<String>,
+    /// In hex.
+    pub sha256: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// What a sweep set out to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct PlanRecord {
+    /// `key=value` of every `--set`.
+    pub(super) settings: Vec<String>,
+    /// All trials of the experiment.
+    pub(super) plan: Plan,
+}

@@ -1,0 +1,230 @@
+//! What goes with the weights of a trained model when they leave the results folder: [`Sidecar`], a JSON file beside the
+//! safetensors file, with all that is needed to use them and all that they came from.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Environment;
+use crate::{
+    CheckpointRecord, DataRecord, PretrainingRecord, Status, StoreError, StoredTrial, WeightsRecord, json,
+    write_file,
+};
+use frostline_experiment::Trial;
+
+/// The key of the JSON file.
+const KEY: &str = "model";
+
+/// A trained model, without its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Sidecar {
+    /// The model's name in the zoo.
+    pub architecture: String,
+    /// The classes in the order of the labels: what the logits are of.
+    pub classes: Vec<String>,
+    /// Height and width in pixels that images are resized to.
+    pub resolution: usize,
+    /// The file: hash and size, the epoch, and the normalisation of images.
+    pub weights: CheckpointRecord,
+    /// What it came to, measured with the weights of the chosen epoch.
+    pub results: Measured,
+    /// What it came from.
+    pub lineage: Lineages,
+    /// How it was trained: model, strategy, data and recipe.
+    pub trial: Trial,
+    /// Where it was trained; none where that is not stored.
+    pub environment: Option<Environment>,
+    /// The version of Frostline that wrote this.
+    pub frostline: String,
+}
+
+/// What a trial measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Measured {
+    /// In [0, 1].
+    pub test_accuracy: Option<f64>,
+    /// Mean cross-entropy.
+    pub test_loss: Option<f64>,
+    /// In [0, 1]; none without a validation split.
+    pub validation_accuracy: Option<f64>,
+    /// Counted from 1.
+    pub chosen_epoch: Option<usize>,
+}
+
+/// What a trained model came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Lineages {
+    /// The weights that it started from; none where they were drawn from the seed.
+    pub weights: Option<WeightsRecord>,
+    /// The pretraining that made those.
+    pub pretraining: Option<PretrainingRecord>,
+    /// The images.
+    pub data: DataRecord,
+}
+
+impl Sidecar {
+    /// What goes with the weights of a trial.
+    ///
+    /// # Errors
+    /// Why there is nothing, and what to do: the trial failed, or has kept no weights.
+    pub fn of(stored: &StoredTrial, environment: Option<&Environment>) -> Result<Self, (String, String)> {
+        let StoredTrial { trial, outcome, .. } = stored;
+        if let Status::Failed { reason } = &outcome.status {
+            let help = "its settings have to change; another trial of its experiment may have finished";
+            return Err((format!("trial {} failed: {reason}", trial.id), help.to_owned()));
+        }
+        let (Some(weights), Some(data)) = (&outcome.checkpoint, &outcome.data) else {
+            return Err(none_kept(&trial.id));
+        };
+        Ok(Self {
+            architecture: trial.model.clone(),
+            classes: data.class_names.clone(),
+            resolution: trial.resolution,
+            weights: weights.clone(),
+            results: Measured {
+                test_accuracy: outcome.test_accuracy,
+                test_loss: outcome.test_loss,
+                validation_accuracy: outcome.validation_accuracy,
+                chosen_epoch: outcome.chosen_epoch,
+            },
+            lineage: Lineages {
+                weights: outcome.weights.clone(),
+                pretraining: outcome.pretraining.clone(),
+                data: DataRecord { class_names: Vec::new(), ..data.clone() },
+            },
+            trial: trial.clone(),
+            environment: environment.cloned(),
+            frostline: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// That a file of weights is the one this was written for, by the file's SHA-256.
+    ///
+    /// # Errors
+    /// It is another, or damaged.
+    pub fn check(&self, weights: &Path, sha256: &str) -> Result<(), StoreError> {
+        if sha256 == self.weights.sha256 {
+            return Ok(());
+        }
+        let reason = format!(
+            "its SHA-256 is {sha256}, and {} was written down for it; copy or export it again, or {}",
+            self.weights.sha256,
+            train_again(&self.trial.id)
+        );
+        Err(StoreError::Damaged { path: weights.to_owned(), reason })
+    }
+
+    /// Writes the JSON file, whole or not at all.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn write(&self, path: &Path) -> Result<(), StoreError> {
+        write_file(path, &json::to_bytes(path, KEY, self)?)
+    }
+
+    /// Reads what [`Sidecar::write`] wrote.
+    ///
+    /// # Errors
+    /// A file that is missing, cut off, something else, or of a newer format.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        json::read(path, KEY)
+    }
+}
+
+/// That a trial has no weights, and how it gets some.
+pub fn none_kept(id: &str) -> (String, String) {
+    (format!("trial {id} has kept no weights"), train_again(id))
+}
+
+/// How a trial gets weights.
+fn train_again(id: &str) -> String {
+    format!(
+        "train it again with them: `frostline sweep FILE --set checkpoints=best --force --only trial={id}`"
+    )
+}
+
+/// The sidecar's place: the name of the safetensors file, ending in `.json`.
+pub fn beside(weights: &Path) -> PathBuf {
+    weights.with_extension("json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TrialResult;
+    use crate::samples::{environment, failed, plan, result};
+    use frostline_experiment::Checkpoints;
+
+    fn stored(result: TrialResult) -> StoredTrial {
+        let trial = plan(&["resnet18"], &["head"], 1).trials.remove(0);
+        let TrialResult { outcome, epochs, .. } = result;
+        StoredTrial { trial, outcome, epochs }
+    }
+
+    fn kept() -> StoredTrial {
+        let trial = plan(&["resnet18"], &["head"], 1).trials.remove(0);
+        let mut stored = stored(result(&trial, 0.75, 4.0));
+        let (sha256, mean, std) = ("ab".repeat(32), [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]);
+        let record = CheckpointRecord { kept: Checkpoints::Best, epoch: 6, sha256, size: 7, mean, std };
+        stored.outcome.checkpoint = Some(record);
+        stored
+    }
+
+    #[test]
+    fn it_has_what_use_and_lineage_need_and_survives_its_file() {
+        let stored = kept();
+        let sidecar = Sidecar::of(&stored, Some(&environment())).unwrap();
+        assert_eq!((sidecar.classes.len(), sidecar.classes[3].as_str()), (10, "3"));
+        assert_eq!((sidecar.resolution, sidecar.weights.std), (32, [0.4, 0.5, 0.6]));
+        assert_eq!((sidecar.results.test_accuracy, sidecar.results.chosen_epoch), (Some(0.75), Some(6)));
+        assert_eq!(sidecar.lineage.data.digest, "d1".repeat(32));
+        let folder = tempfile::tempdir().unwrap();
+        let path = beside(&folder.path().join("m.safetensors"));
+        assert!(path.ends_with("m.json"));
+        sidecar.write(&path).unwrap();
+        assert_eq!(Sidecar::read(&path).unwrap(), sidecar);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("{\n  \"format\": 1,\n  \"model\": {\n    \"architecture\": \"resnet18\""),
+            "{text}"
+        );
+        std::fs::write(&path, text.replace("\"format\": 1", "\"format\": 9")).unwrap();
+        assert!(matches!(Sidecar::read(&path), Err(StoreError::Newer { found: 9, .. })));
+    }
+
+    #[test]
+    fn weights_of_another_hash_are_refused_with_what_to_do() {
+        let sidecar = Sidecar::of(&kept(), None).unwrap();
+        let path = Path::new("m.safetensors");
+        assert!(sidecar.check(path, &"ab".repeat(32)).is_ok());
+        let error = sidecar.check(path, &"cd".repeat(32)).unwrap_err().to_string();
+        assert!(error.contains("m.safetensors") && error.contains("export it again"), "{error}");
+        assert!(error.contains("--set checkpoints=best --force --only trial="), "{error}");
+    }
+
+    #[test]
+    fn a_trial_without_weights_has_none_and_says_what_to_do() {
+        let trial = plan(&["resnet18"], &["head"], 1).trials.remove(0);
+        let (message, _) = Sidecar::of(&stored(failed(&trial, "the loss became NaN")), None).unwrap_err();
+        assert_eq!(message, format!("trial {} failed: the loss became NaN", trial.id));
+        let (message, help) = Sidecar::of(&stored(result(&trial, 0.5, 1.0)), None).unwrap_err();
+        assert!(message.ends_with("has kept no weights"), "{message}");
+        assert!(help.contains(&format!("--force --only trial={}", trial.id)), "{help}");
+    }
+
+    #[test]
+    fn which_epoch_was_kept_decides_what_a_policy_still_lacks() {
+        let mut stored = kept();
+        for (epoch, chosen, best, last) in [(6, 6, true, true), (4, 4, true, false), (6, 4, false, true)] {
+            stored.outcome.checkpoint.as_mut().unwrap().epoch = epoch;
+            stored.outcome.chosen_epoch = Some(chosen);
+            assert_eq!((stored.keeps(Checkpoints::Best), stored.keeps(Checkpoints::Last)), (best, last));
+        }
+        stored.outcome.checkpoint = None;
+        let keeps = Checkpoints::NAMES.map(|name| stored.keeps(name.parse().unwrap()));
+        assert_eq!(keeps, [true, false, false]);
+    }
+}

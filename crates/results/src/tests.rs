@@ -1,0 +1,198 @@
+//! What the store promises: nothing finished is lost, nothing half-written is believed.
+
+use std::fs;
+use std::path::Path;
+
+use polars::prelude::*;
+
+use super::atomic::write_through;
+use super::samples::{environment, failed, plan, result};
+use super::*;
+use frostline_experiment::Trial;
+
+fn trials() -> Vec<Trial> {
+    plan(&["resnet18"], &["full", "head"], 2).trials
+}
+
+/// A store with the first two trials finished and the third failed.
+fn filled(folder: &Path) -> Store {
+    let mut store = Store::open(folder).unwrap();
+    store
+        .record_plan(&plan(&["resnet18"], &["full", "head"], 2), "question = \"?\"\n", &["seed=1".to_owned()])
+        .unwrap();
+    let [first, second, third, _] = &trials()[..] else { panic!() };
+    store.save(first, &result(first, 0.75, 4.0), false).unwrap();
+    store.save(second, &result(second, 0.5, 1.0), false).unwrap();
+    store.save(third, &failed(third, "the loss became NaN"), false).unwrap();
+    store
+}
+
+#[test]
+fn what_is_stored_is_read_back_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let id = store.record_environment(&environment()).unwrap();
+    assert_eq!(store.record_environment(&environment()).unwrap(), id);
+    let results = Results::read(dir.path()).unwrap();
+    assert_eq!(results.plan, plan(&["resnet18"], &["full", "head"], 2));
+    assert_eq!((results.settings, results.trials.len()), (vec!["seed=1".to_owned()], 3));
+    assert_eq!(results.environments[&id], environment());
+    let first = &trials()[0];
+    let stored = results.trials.iter().find(|stored| stored.trial == *first).unwrap();
+    let TrialResult { outcome, epochs, .. } = result(first, 0.75, 4.0);
+    assert_eq!((&stored.outcome, &stored.epochs), (&outcome, &epochs));
+}
+
+#[test]
+fn one_process_at_a_time_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let message = Store::open(dir.path()).unwrap_err().to_string();
+    assert!(message.contains(&format!("in use by process {}", std::process::id())), "{message}");
+    drop(store);
+    assert!(Store::open(dir.path()).is_ok());
+}
+
+#[test]
+fn a_finished_trial_is_replaced_by_force_only_and_a_failed_one_freely() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = filled(dir.path());
+    let [first, _, third, _] = &trials()[..] else { panic!() };
+    let message = store.save(first, &result(first, 0.1, 1.0), false).unwrap_err().to_string();
+    assert!(message.contains("--force redoes it"), "{message}");
+    assert_eq!(store.state(&third.id), Some(&State::Failed { reason: "the loss became NaN".to_owned() }));
+    store.save(third, &result(third, 0.9, 1.0), false).unwrap();
+    store.save(first, &result(first, 0.2, 1.0), true).unwrap();
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    assert!(store.states().all(|(_, state)| *state == State::Finished));
+    let accuracy = |id: &str| {
+        let results = Results::read(dir.path()).unwrap();
+        results.trials.iter().find(|s| s.trial.id == id).unwrap().outcome.test_accuracy
+    };
+    assert_eq!((accuracy(&first.id), accuracy(&third.id)), (Some(0.2), Some(0.9)));
+}
+
+#[test]
+fn a_damaged_trial_is_named_and_done_again() {
+    let cut = |path: &Path| {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    for file in ["trial.json", "outcome.json", "epochs.json", "predictions.parquet"] {
+        let dir = tempfile::tempdir().unwrap();
+        drop(filled(dir.path()));
+        let first = &trials()[0];
+        cut(&dir.path().join("trials").join(&first.id).join(file));
+        let results = Results::read(dir.path()).unwrap();
+        assert_eq!(results.broken[0].id, first.id);
+        assert!(results.broken[0].reason.contains(file), "{}", results.broken[0].reason);
+        let mut store = Store::open(dir.path()).unwrap();
+        assert!(matches!(store.state(&first.id), Some(State::Broken { .. })));
+        store.save(first, &result(first, 0.75, 4.0), false).unwrap();
+        assert_eq!(Results::read(dir.path()).unwrap().broken, []);
+    }
+}
+
+#[test]
+fn a_folder_that_was_moved_under_another_id_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(filled(dir.path()));
+    let trials_folder = dir.path().join("trials");
+    fs::rename(trials_folder.join(&trials()[0].id), trials_folder.join("0123456789ab")).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert!(matches!(store.state("0123456789ab"), Some(State::Broken { .. })));
+    assert_eq!(store.state(&trials()[0].id), None);
+}
+
+#[test]
+fn what_a_killed_sweep_left_goes_and_what_it_finished_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(filled(dir.path()));
+    let trials_folder = dir.path().join("trials");
+    let half = trials_folder.join(format!(".{}.partial", trials()[3].id));
+    fs::create_dir(&half).unwrap();
+    fs::write(half.join("outcome.json"), "{\"format\": 1, \"outc").unwrap();
+    fs::write(dir.path().join(".report.md.partial"), "# Hal").unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.states().count(), 3);
+    assert_eq!(fs::read_dir(&trials_folder).unwrap().count(), 3);
+    assert!(!dir.path().join(".report.md.partial").exists());
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(filled(dir.path()));
+    let path = dir.path().join("trials").join(&trials()[0].id).join("outcome.json");
+    let newer = fs::read_to_string(&path).unwrap().replace("\"format\": 1", "\"format\": 7");
+    fs::write(&path, &newer).unwrap();
+    let message = Store::open(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("has format 7 and this frostline reads up to 1"), "{message}");
+    assert!(matches!(Results::read(dir.path()), Err(StoreError::Newer { found: 7, .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+}
+
+#[test]
+fn a_folder_that_is_none_or_not_ours_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = Results::read(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("holds no plan.json"), "{message}");
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let message = Store::open(&file).unwrap_err().to_string();
+    assert!(message.contains("cannot write") && message.contains("file"), "{message}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_read_only_folder_is_refused_before_anything_is_done() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("results");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+    if fs::write(folder.join("probe"), "").is_err() {
+        let message = Store::open(&folder).unwrap_err().to_string();
+        assert!(message.contains("cannot be written to") && message.contains("--results"), "{message}");
+    } // else the user is root, whom permissions do not bind
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_told_as_such() {
+    let message = write_through(Path::new("/dev/full"), b"x").unwrap_err().to_string();
+    assert!(
+        message.contains("no space is left") && message.contains("every trial that finished before is kept")
+    );
+}
+
+#[test]
+fn the_tables_hold_every_trial_epoch_and_prediction() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(filled(dir.path()));
+    gather(dir.path(), &Results::read(dir.path()).unwrap()).unwrap();
+    let read =
+        |name: &str| ParquetReader::new(fs::File::open(dir.path().join(name)).unwrap()).finish().unwrap();
+    let table = read("trials.parquet");
+    let names: Vec<&str> = table.get_column_names().into_iter().map(|name| name.as_str()).collect();
+    for name in "trial model weights strategy seed resolution status test_accuracy validation_accuracy train_seconds \
+                 evaluation_seconds data_seconds wall_seconds cpu_seconds images_per_second peak_memory_bytes parameters \
+                 trainable_parameters learning_rate optimizer"
+        .split_whitespace()
+    {
+        assert!(names.contains(&name), "{name} is not among {names:?}");
+    }
+    let row = (0..3)
+        .find(|&i| table.column("trial").unwrap().str().unwrap().get(i) == Some(&trials()[1].id))
+        .unwrap();
+    let number = |name: &str| table.column(name).unwrap().f64().unwrap().get(row);
+    assert_eq!((number("test_accuracy"), number("wall_seconds")), (Some(0.5), Some(1.0)));
+    assert_eq!(table.column("test_accuracy").unwrap().null_count(), 1);
+    assert_eq!(table.column("trainable_parameters").unwrap().u64().unwrap().get(row), Some(5130));
+    assert_eq!((read("epochs.parquet").height(), read("predictions.parquet").height()), (12, 20));
+    let predictions = read("predictions.parquet");
+    let labels = predictions.column("label").unwrap().u32().unwrap();
+    assert_eq!((0..4).map(|i| labels.get(i).unwrap()).collect::<Vec<_>>(), [0, 1, 2, 0]);
+}

@@ -1,0 +1,292 @@
+//! One worker that does the steps of a schedule from first to last: [`Worker::step`]. What it makes stays with it until
+//! nothing needs it; trials and pretrainings go to the store.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use frostline_data::Source;
+use frostline_experiment::{Checkpoints, Footprint};
+use frostline_hub::Hub;
+use frostline_models::{WeightsSource, card};
+use frostline_results::{Outcome, Seconds, Status, Store, TrialResult, TrunkOutcome, TrunkResult};
+
+use super::attempt::{Attempt, attempt};
+use super::error::SweepError;
+use super::graph::{
+    Decode, Decoded, Evaluate, FetchImages, FetchWeights, Graph, Id, Made, Pretrain, Start, Train,
+};
+use super::keep::check_room;
+use super::pretrain::{self, Pretrained};
+use super::schedule::Step;
+use super::train::{self, Fitted};
+use super::witness::{Log, Witness};
+use super::{Goal, Settings};
+use crate::machine::timestamp;
+use crate::terminal::Progress;
+
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// It is made; the next one may need it.
+    Made,
+    /// A trial or a pretraining is stored.
+    Stored(Status),
+    /// The user asked for the end; of a trial under way nothing is stored.
+    Interrupted,
+}
+
+/// What does a sweep's steps, and what it has made.
+pub(super) struct Worker<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) due: &'a [Id<Train>],
+    pub(super) goal: Goal,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) store: &'a mut Store,
+    pub(super) hub: &'a Hub,
+    pub(super) progress: &'a Progress,
+    pub(super) interrupted: &'a AtomicBool,
+    pub(super) settings: &'a Settings,
+    pub(super) made: Products,
+}
+
+/// What has been made, by kind of node.
+pub(super) struct Products {
+    images: Made<FetchImages>,
+    weights: Made<FetchWeights>,
+    data: Made<Decode>,
+    trunks: Made<Pretrain>,
+    trials: Made<Train>,
+}
+
+impl Products {
+    /// None yet of this graph.
+    pub(super) fn of(graph: &Graph) -> Self {
+        Self {
+            images: Made::of(&graph.images),
+            weights: Made::of(&graph.weights),
+            data: Made::of(&graph.data),
+            trunks: Made::of(&graph.trunks),
+            trials: Made::of(&graph.trials),
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// Does one step, whose inputs are made.
+    ///
+    /// # Errors
+    /// What ends the sweep: something that is missing or broken, or a failed write. A training that fails is stored as such.
+    pub(super) fn step(&mut self, step: Step) -> Result<Done, SweepError> {
+        match step {
+            Step::FetchImages(id) => self.fetch_images(id),
+            Step::FetchWeights(id) => self.fetch_weights(id),
+            Step::Decode(id) => self.decode(id),
+            Step::Check(id) => self.check(id),
+            Step::CheckRoom => self.check_room(),
+            Step::Pretrain(id) => self.pretrain(id),
+            Step::Train(id) => self.train(id),
+            Step::Evaluate(id) => self.evaluate(id),
+        }
+    }
+
+    fn fetch_images(&mut self, id: Id<FetchImages>) -> Result<Done, SweepError> {
+        let source: Source = self.graph.images[id].source.parse().map_err(frostline_data::DataError::from)?;
+        self.made.images.put(id, frostline_data::prepare(&source, self.hub, self.progress)?);
+        Ok(Done::Made)
+    }
+
+    fn fetch_weights(&mut self, id: Id<FetchWeights>) -> Result<Done, SweepError> {
+        let FetchWeights { model, weights } = &self.graph.weights[id];
+        let failed = |source| SweepError::Weights { model: model.clone(), source };
+        let source: WeightsSource =
+            weights.parse().map_err(|error| failed(frostline_models::ModelError::Weights(error)))?;
+        let card = card(model).map_err(|unknown| failed(unknown.into()))?;
+        let resolved = frostline_models::resolve(card, &source, self.hub, self.progress).map_err(failed)?;
+        if let Some(resolved) = resolved {
+            self.made.weights.put(id, resolved);
+        }
+        Ok(Done::Made)
+    }
+
+    fn decode(&mut self, id: Id<Decode>) -> Result<Done, SweepError> {
+        let Decode { images, source, classes, resolution } = &self.graph.data[id];
+        self.progress.say(&format!("decoding {source} at {resolution} px"));
+        let size = Some((*resolution, *resolution));
+        let mut dataset = frostline_data::open(&self.made.images[*images], size)?;
+        let source_digest = dataset.digest.clone();
+        if !classes.is_empty() {
+            dataset = dataset.of_classes(classes)?;
+        }
+        self.made.data.put(id, Decoded { dataset, source_digest });
+        Ok(Done::Made)
+    }
+
+    /// That images give a trial and its pretraining their splits, and that those do not meet under two names.
+    fn check(&self, id: Id<Train>) -> Result<Done, SweepError> {
+        let Train { trial, data, start, .. } = &self.graph.trials[id];
+        let decoded = &self.made.data[*data];
+        train::split(trial, &decoded.dataset)?;
+        let Start::Pretrained(trunk) = start else { return Ok(Done::Made) };
+        let Pretrain { trunk, data } = &self.graph.trunks[*trunk];
+        let (own, images) = (&trunk.pretraining.data.source, &self.made.data[*data]);
+        if *own != trial.data.source && images.source_digest == decoded.source_digest {
+            let problem = format!(
+                "{own} and {} are the same images, so validation images cannot be kept out of [pretrain.{}]; write \
+                 both sources alike",
+                trial.data.source, trunk.name
+            );
+            return Err(SweepError::Setting { trial: trial.id.clone(), problem });
+        }
+        pretrain::split(trunk, &images.dataset)?;
+        Ok(Done::Made)
+    }
+
+    /// Says how much room the checkpoints of the trials that are due take, and that there is as much.
+    fn check_room(&self) -> Result<Done, SweepError> {
+        if self.checkpoints.is_none() {
+            return Ok(Done::Made);
+        }
+        let trials = self.due.iter().map(|id| &self.graph.trials[*id]);
+        let footprint = Footprint::of(
+            trials.map(|train| (&train.trial, self.made.data[train.data].dataset.classes.len())),
+        );
+        self.progress.say(&format!("checkpoints {}: {footprint}", self.checkpoints));
+        let folder = self.store.folder().to_owned();
+        check_room(footprint, self.store.free_bytes()).map_err(|free| SweepError::NoRoom {
+            footprint,
+            free,
+            folder,
+        })?;
+        Ok(Done::Made)
+    }
+
+    /// The weights, from the store or made now. What was stored and is damaged is made again.
+    fn pretrain(&mut self, id: Id<Pretrain>) -> Result<Done, SweepError> {
+        let Pretrain { trunk, data } = &self.graph.trunks[id];
+        let remake = self.goal == Goal::Pretrainings && self.settings.force;
+        let stored = match pretrain::stored(self.store, trunk)? {
+            Some(Pretrained::Failed(_)) if self.settings.force => None,
+            stored => stored.filter(|_| !remake),
+        };
+        if let Some(stored) = stored {
+            let status = match &stored {
+                Pretrained::Ready(..) => Status::Finished,
+                Pretrained::Failed(reason) => Status::Failed { reason: reason.clone() },
+            };
+            self.made.trunks.put(id, stored);
+            return Ok(Done::Stored(status));
+        }
+        self.progress.training_begins(&trunk.label(), trunk.pretraining.train.epochs);
+        let mut outcome = TrunkOutcome {
+            trunk: trunk.id.clone(),
+            status: Status::Finished,
+            chosen_epoch: None,
+            seconds: Seconds::default(),
+            peak_memory_bytes: None,
+            parameters: None,
+            data: None,
+            weights: None,
+            threads: self.settings.threads,
+            started_at: timestamp(),
+            environment: self.settings.environment.clone(),
+        };
+        let mut log = Log::begin();
+        let mut witness = Witness { progress: self.progress, interrupted: self.interrupted, log: &mut log };
+        let dataset = &self.made.data[*data].dataset;
+        let done = attempt(|| pretrain::learn(trunk, dataset, &mut outcome, &mut witness));
+        let (weights, pictures) = match done {
+            Ok((weights, pictures)) => (Some(weights), pictures),
+            Err(Attempt::Interrupted) => return Ok(Done::Interrupted),
+            Err(Attempt::Failed(reason)) => {
+                (outcome.seconds, outcome.peak_memory_bytes) = log.measured();
+                outcome.status = Status::Failed { reason };
+                (None, None)
+            }
+        };
+        let result = TrunkResult { outcome, epochs: log.epochs, weights, pictures };
+        self.store.save_trunk(trunk, &result)?;
+        self.progress.pretraining_ends(trunk, &result.outcome);
+        let made = Pretrained::of(self.store, trunk, &result.outcome).unwrap_or_else(|| {
+            Pretrained::failed(trunk, "its file cannot be read back; check the disk, and make it again with `frostline pretrain --force`")
+        });
+        self.made.trunks.put(id, made);
+        Ok(Done::Stored(result.outcome.status))
+    }
+
+    fn train(&mut self, id: Id<Train>) -> Result<Done, SweepError> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Ok(Done::Interrupted);
+        }
+        let Train { trial, data, start, .. } = &self.graph.trials[id];
+        let Settings { threads, environment, .. } = self.settings;
+        let mut outcome = Outcome::started(trial, *threads, timestamp(), environment.clone());
+        let weights = match start {
+            Start::Drawn(_) => None,
+            Start::Fetched(weights) => self.made.weights.get(*weights),
+            Start::Pretrained(trunk) => match &self.made.trunks[*trunk] {
+                Pretrained::Failed(reason) => {
+                    let reason = reason.clone();
+                    return self.store_failed(id, outcome, None, reason);
+                }
+                Pretrained::Ready(resolved, record) => {
+                    outcome.pretraining = Some(record.clone());
+                    Some(&**resolved)
+                }
+            },
+        };
+        self.progress.training_begins(&trial.label(), trial.train.epochs);
+        let mut log = Log::begin();
+        let mut witness = Witness { progress: self.progress, interrupted: self.interrupted, log: &mut log };
+        let (dataset, checkpoints) = (&self.made.data[*data].dataset, self.checkpoints);
+        let done = attempt(|| train::fit(trial, dataset, weights, checkpoints, &mut outcome, &mut witness));
+        match done {
+            Ok(weights) => {
+                self.made.trials.put(id, Fitted { outcome, log, weights });
+                Ok(Done::Made)
+            }
+            Err(Attempt::Interrupted) => Ok(Done::Interrupted),
+            Err(Attempt::Failed(reason)) => self.store_failed(id, outcome, Some(log), reason),
+        }
+    }
+
+    fn evaluate(&mut self, id: Id<Evaluate>) -> Result<Done, SweepError> {
+        let train = self.graph.tests[id].train;
+        let Some(Fitted { mut outcome, mut log, weights }) = self.made.trials.take(train) else {
+            return Ok(Done::Made); // Its training failed, and is stored.
+        };
+        let mut witness = Witness { progress: self.progress, interrupted: self.interrupted, log: &mut log };
+        let (dataset, checkpoints) =
+            (&self.made.data[self.graph.trials[train].data].dataset, self.checkpoints);
+        let done = attempt(|| train::evaluate(weights, dataset, checkpoints, &mut outcome, &mut witness));
+        match done {
+            Ok((predictions, checkpoint)) => {
+                self.store(train, TrialResult { outcome, epochs: log.epochs, predictions, checkpoint })
+            }
+            Err(Attempt::Interrupted) => Ok(Done::Interrupted),
+            Err(Attempt::Failed(reason)) => self.store_failed(train, outcome, Some(log), reason),
+        }
+    }
+
+    /// Stores what a failure leaves behind.
+    fn store_failed(
+        &mut self,
+        id: Id<Train>,
+        mut outcome: Outcome,
+        log: Option<Log>,
+        reason: String,
+    ) -> Result<Done, SweepError> {
+        let mut epochs = Vec::new();
+        if let Some(mut log) = log {
+            (outcome.seconds, outcome.peak_memory_bytes) = log.measured();
+            epochs = log.epochs;
+        }
+        outcome.status = Status::Failed { reason };
+        self.store(id, TrialResult { outcome, epochs, predictions: Vec::new(), checkpoint: None })
+    }
+
+    fn store(&mut self, id: Id<Train>, result: TrialResult) -> Result<Done, SweepError> {
+        let trial = &self.graph.trials[id].trial;
+        self.store.save(trial, &result, self.settings.force)?;
+        self.progress.trial_ends(trial, &result.outcome);
+        Ok(Done::Stored(result.outcome.status))
+    }
+}

@@ -1,0 +1,10 @@
+//! The machine that a command runs on: what it is ([`environment`]), what it has spent ([`Meter`]), and what it says of the
+//! Hub ([`hub_options`]). The clock and the environment variables are read here and nowhere else.
+
+mod environment;
+mod hub_options;
+mod meter;
+
+pub use environment::{build, environment};
+pub use hub_options::hub_options;
+pub use meter::{Meter, timestamp};

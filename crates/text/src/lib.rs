@@ -1,0 +1,8 @@
+//! What people and files read: digests in hex, and sizes, durations and numbers as text. Tables, plots and sentences all
+//! round here, so they round alike. Nothing here knows what a number means.
+
+mod digest;
+mod numbers;
+
+pub use digest::{DIGEST_OF_ID, digest_of_file, hex, id, sha256};
+pub use numbers::{bytes, count, decimals, duration, grouped, plural, rate, short};

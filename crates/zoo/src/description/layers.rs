@@ -1,0 +1,216 @@
+//! What stages are made of: a [`Layer`] is one step on an activation, and names the parameters and norms that it uses by
+//! their place in an [`Architecture`](super::Architecture). It holds no number.
+
+/// An index into [`Architecture::parameters`](super::Architecture::parameters), and into a model's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParameterId(pub usize);
+
+/// An index into [`Architecture::norms`](super::Architecture::norms), and into a model's norms.
+#[derive(Clone, Copy, Debug)]
+pub struct NormId(pub usize);
+
+/// Height, width and channels of a map; rows of `C` numbers have height and width 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// In pixels.
+    pub height: usize,
+    /// In pixels; of tokens, their number.
+    pub width: usize,
+    /// Numbers at each pixel.
+    pub channels: usize,
+}
+
+/// One step of a stage. Names are torchvision's module names, for error messages and dropout streams.
+#[derive(Debug)]
+pub enum Layer {
+    /// A convolution.
+    Conv(Conv),
+    /// A convolution with its BatchNorm.
+    ConvNorm(ConvNorm),
+    /// `relu(body(x) + shortcut(x))`; the addition and the last ReLU are fused into the body's last norm.
+    Residual(Box<Residual>),
+    /// Every branch on the same map; what they give stands side by side along the channels.
+    Branches(Vec<Vec<Layer>>),
+    /// A classifier beside the trunk that a training pass runs on a map, which itself goes on as it is.
+    Auxiliary(AuxiliaryHead),
+    /// `max(x, 0)`.
+    Relu,
+    /// The largest value of each window.
+    MaxPool {
+        /// torchvision's module name.
+        name: String,
+        /// What slides over the map.
+        window: Window,
+        /// Whether a last window that leaves the map is kept.
+        ceil: bool,
+    },
+    /// An average over windows, in which padding counts.
+    AvgPool {
+        /// torchvision's module name.
+        name: String,
+        /// What slides over the map.
+        window: Window,
+    },
+    /// Averages over windows that make a map of any size one of this size.
+    AdaptiveAvgPool {
+        /// Of the output, in pixels.
+        height: usize,
+        /// Of the output, in pixels.
+        width: usize,
+    },
+    /// The mean of each channel: `[H, W, N, C]` to `[N, C]`.
+    GlobalAvgPool,
+    /// `[N, C]` to `[1, 1, N, C]`; a map stays as it is.
+    AsMap,
+    /// `[H, W, N, C]` to `[N, H·W·C]`; the next linear layer's weight has its rows in that order.
+    Flatten,
+    /// Numbers are zeroed with this probability while a model trains.
+    Dropout {
+        /// torchvision's module name.
+        name: String,
+        /// In [0, 1).
+        probability: f32,
+    },
+    /// A linear layer, `[N, from]` to `[N, to]`.
+    Linear(Linear),
+    /// Images to tokens.
+    PatchEmbed(PatchEmbed),
+    /// A block of a transformer.
+    TransformerBlock(Box<TransformerBlock>),
+    /// Over the channels of each row.
+    LayerNorm(LayerNorm),
+}
+
+/// A sliding window, of a convolution or a pool; `(vertical, horizontal)` each.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Its size in pixels.
+    pub kernel: (usize, usize),
+    /// Pixels between two places.
+    pub stride: (usize, usize),
+    /// Pixels beyond each edge of the map that it may reach.
+    pub padding: (usize, usize),
+}
+
+impl Window {
+    /// The same in both directions.
+    pub const fn square(kernel: usize, stride: usize, padding: usize) -> Self {
+        Self { kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding) }
+    }
+
+    /// A kernel that moves by one pixel and keeps the map's size; its sides are odd.
+    pub const fn same(height: usize, width: usize) -> Self {
+        Self { kernel: (height, width), stride: (1, 1), padding: (height / 2, width / 2) }
+    }
+
+    /// The taps of the kernel.
+    pub const fn taps(self) -> usize {
+        self.kernel.0 * self.kernel.1
+    }
+}
+
+/// A convolution, `[H, W, N, from]` to `[H', W', N, to]`.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    /// torchvision's module name.
+    pub name: String,
+    /// Tap-major, of the live taps.
+    pub weight: ParameterId,
+    /// Added to each output channel, where there is one.
+    pub bias: Option<ParameterId>,
+    /// Input channels.
+    pub from: usize,
+    /// Output channels.
+    pub to: usize,
+    /// The kernel and how it moves.
+    pub window: Window,
+}
+
+/// A convolution, its BatchNorm, and the ReLU where there is one.
+#[derive(Clone, Debug)]
+pub struct ConvNorm {
+    /// The convolution.
+    pub conv: Conv,
+    /// The BatchNorm over its output channels.
+    pub norm: NormId,
+    /// Whether a ReLU follows.
+    pub relu: bool,
+}
+
+/// A residual block of ResNet: the body is `first` and then `last`, to which the shortcut is added.
+#[derive(Debug)]
+pub struct Residual {
+    /// The body but for its last convolution.
+    pub first: Vec<ConvNorm>,
+    /// The body's last convolution.
+    pub last: ConvNorm,
+    /// None for the block's input itself.
+    pub shortcut: Option<ConvNorm>,
+}
+
+/// An auxiliary classifier (Szegedy et al. 2014): its parameters belong to the stage on which it hangs.
+#[derive(Debug)]
+pub struct AuxiliaryHead {
+    /// The share of its loss.
+    pub weight: f64,
+    /// From the map to logits `[N, classes]`.
+    pub layers: Vec<Layer>,
+}
+
+/// A linear layer with bias.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// `[from, to]`.
+    pub weight: ParameterId,
+    /// `[to]`.
+    pub bias: ParameterId,
+    /// Numbers that go in.
+    pub from: usize,
+    /// Numbers that come out.
+    pub to: usize,
+}
+
+/// A map of patches with a class token before them and a position added to each: `[H, W, N, 3]` to `[1, T, N, C]`.
+#[derive(Clone, Debug)]
+pub struct PatchEmbed {
+    /// Its stride is its kernel.
+    pub conv: Conv,
+    /// The class token, `[1, 1, C]`.
+    pub class: ParameterId,
+    /// The position embeddings, `[1, T, C]`.
+    pub positions: ParameterId,
+}
+
+/// A pre-norm block: `x + proj(attention(norm1(x)))`, and `x + fc2(gelu(fc1(norm2(x))))` of that.
+#[derive(Clone, Debug)]
+pub struct TransformerBlock {
+    /// timm's module name, for the streams of dropout and stochastic depth.
+    pub name: String,
+    /// Before attention.
+    pub norm1: LayerNorm,
+    /// Queries, keys and values, side by side.
+    pub qkv: Linear,
+    /// Behind attention.
+    pub proj: Linear,
+    /// Before the two linear layers.
+    pub norm2: LayerNorm,
+    /// To four times the channels.
+    pub fc1: Linear,
+    /// And back.
+    pub fc2: Linear,
+    /// Attention heads.
+    pub heads: usize,
+    /// The share of the model's stochastic depth that this block has: 0 in the first, 1 in the last.
+    pub depth: f32,
+    /// Whether nothing reads the output but the class token, `[N, C]`: then the others only answer in attention.
+    pub class_only: bool,
+}
+
+/// A norm over the channels of each row.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    /// The scale, `[C]`.
+    pub weight: ParameterId,
+    /// The shift, `[C]`.
+    pub bias: ParameterId,
+}
