@@ -54,7 +54,7 @@ mod tests {
     fn a_draw_depends_on_seed_epoch_and_example_and_the_crop_not_on_the_flip() {
         let (both, crop) = (Augment { flip: true, crop: Some(8) }, Augment { flip: false, crop: Some(8) });
         let first = |augment: &Augment, seed, epoch| -> Vec<Placement> {
-            (0..50).map(|example| Placement::draw(&augment, &Streams::new(seed), epoch, example)).collect()
+            (0..50).map(|example| Placement::draw(augment, &Streams::new(seed), epoch, example)).collect()
         };
         assert_eq!(first(&both, 1, 1), first(&both, 1, 1));
         assert_ne!(first(&both, 1, 1), first(&both, 2, 1));

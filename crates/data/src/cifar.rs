@@ -4,17 +4,19 @@
 //! read, each into memory of its exact size; nothing of an archive is ever written to disk. An archive that holds a
 //! link, a device, or a path that leads out of itself is refused whole.
 
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Component, Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use frostline_sources::Source;
+use frostline_text::{digest_of_file, sha256};
+use tar::{Archive, EntryType};
+
 use crate::DataError;
 use crate::dataset::{Dataset, FileLineage};
 use crate::decode::Picture;
 use crate::gather::{Gatherer, Part};
-use flate2::read::GzDecoder;
-use frostline_sources::Source;
-use frostline_text::{digest_of_file, sha256};
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
-use std::path::{Component, Path, PathBuf};
-use tar::{Archive, EntryType};
 
 const FOLDER: &str = "cifar-10-batches-bin";
 const BATCHES: [(&str, Part); 6] = [
@@ -203,10 +205,12 @@ fn batch_index(name: &Path) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use flate2::{Compression, write::GzEncoder};
     use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
     use tar::{Builder, Header};
+
+    use super::*;
 
     const SMALL: Shape = Shape { records: 2, limit: 1 << 20 };
 

@@ -1,8 +1,9 @@
 //! A whole data set in memory: [`Dataset`], with what a report says of it. It is made by [`crate::open`].
 
-use crate::{DataError, Images};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::{DataError, Images};
 
 /// Training and test images of one resolution, with where they came from.
 #[derive(Clone, Debug)]

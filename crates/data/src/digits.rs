@@ -2,13 +2,15 @@
 //!
 //! Every fifth image of each class is a test image, as for any source without a test split: 1,442 to train, 355 to test.
 
+use std::io::Read;
+
+use flate2::read::ZlibDecoder;
+use frostline_sources::Source;
+
 use crate::DataError;
 use crate::dataset::{Dataset, FileLineage};
 use crate::decode::Picture;
 use crate::gather::{Gatherer, Part};
-use flate2::read::ZlibDecoder;
-use frostline_sources::Source;
-use std::io::Read;
 
 const PACKED: &[u8] = include_bytes!("../assets/digits/digits.zlib");
 const IMAGES: usize = 1797;

@@ -7,12 +7,14 @@
 //! class folders. In a class folder everything must be a `.png`, `.jpg` or `.jpeg` file: another is an error, so
 //! that no image is left out unnoticed. Symbolic links are followed.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use frostline_sources::Source;
+
 use crate::dataset::Dataset;
 use crate::gather::{Gatherer, Part};
 use crate::{DataError, decode};
-use frostline_sources::Source;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 /// The files of an image folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,8 +126,9 @@ fn name_of(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use image::{Rgb, RgbImage};
+
+    use super::*;
 
     /// Writes a PNG of 2x3 for each path; its first pixel's red is the position in the list.
     fn folder(paths: &[&str]) -> tempfile::TempDir {

@@ -1,13 +1,14 @@
 //! From the pictures of any source to a data set: [`Gatherer`] decodes in parallel, resizes, hashes and keeps count of
 //! what is broken. It knows nothing of files.
 
-use crate::dataset::{Dataset, NativeSizes};
-use crate::decode::Picture;
-use crate::{DataError, Images, split};
 use fast_image_resize::Resizer;
 use frostline_text::hex;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+
+use crate::dataset::{Dataset, NativeSizes};
+use crate::decode::Picture;
+use crate::{DataError, Images, split};
 
 /// How many broken images an error names.
 const NAMED: usize = 5;

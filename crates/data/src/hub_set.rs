@@ -6,14 +6,16 @@
 //! no `test`, `validation` (or `valid`, `val`, `dev`) is the test split, and where that is missing too, every fifth
 //! training image of each class. A set with several configurations needs one named, unless one is the root or `default`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use frostline_hub::{Expected, Fetched, Hub, HubFile, Progress, RepoKind};
+use frostline_sources::Source;
+
 use crate::DataError;
 use crate::dataset::{Dataset, FileLineage};
 use crate::decode::decode;
 use crate::gather::{Gatherer, Part};
 use crate::table::{Row, Table};
-use frostline_hub::{Expected, Fetched, Hub, HubFile, Progress, RepoKind};
-use frostline_sources::Source;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// A set of which revision and files are known for good.
 struct Pin {

@@ -4,14 +4,16 @@
 //! of the batch, row by row; each row is then normalised in one pass. A batch is assembled by one thread; an [`Epoch`]
 //! can be sent to another, which fills batches while the model computes.
 
+use std::sync::Arc;
+
+use frostline_sources::Augment;
+use frostline_streams::{Purpose, Streams};
+
 use crate::augment::Placement;
 use crate::normalise::Normaliser;
 use crate::rows::Rows;
 use crate::windows::Windows;
 use crate::{DataError, Images};
-use frostline_sources::Augment;
-use frostline_streams::{Purpose, Streams};
-use std::sync::Arc;
 
 /// How batches are made.
 #[derive(Clone, Debug)]
@@ -176,8 +178,9 @@ impl ExactSizeIterator for Epoch {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
     const STD: [f32; 3] = [0.229, 0.224, 0.225];

@@ -1,11 +1,13 @@
 //! From a source to images in two steps: [`prepare`] fetches and checks files, for every trial of a plan before the
 //! first one runs; [`open`] decodes them.
 
-use crate::dataset::Dataset;
-use crate::{DataError, cifar, digits, folder, hub_set};
+use std::path::PathBuf;
+
 use frostline_hub::{Hub, Progress};
 use frostline_sources::Source;
-use std::path::PathBuf;
+
+use crate::dataset::Dataset;
+use crate::{DataError, cifar, digits, folder, hub_set};
 
 /// A source whose files are all on this machine.
 #[derive(Clone, Debug)]

@@ -4,9 +4,10 @@
 //! shuffle takes from them what [`Windows`] says, so mirroring and black margins cost nothing. Elsewhere, and in images
 //! too narrow for that, pixels are copied one by one.
 
+use std::hint::black_box;
+
 use crate::augment::Placement;
 use crate::windows::{Tile, Windows, column};
-use std::hint::black_box;
 
 /// Bytes of all images that are brought near at a time: a part of the second cache.
 const NEAR: usize = 256 * 1024;
@@ -100,10 +101,12 @@ impl<'a> Rows<'a> {
 
 #[cfg(target_arch = "x86_64")]
 mod shuffle {
-    use super::{Image, Rows};
+    use std::arch::x86_64::__m128i;
+
     use pulp::cast;
     use pulp::x86::V3;
-    use std::arch::x86_64::__m128i;
+
+    use super::{Image, Rows};
 
     /// Of four pixels with a black byte after each, those without it.
     const DENSE: [u8; 16] = [0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 0x80, 0x80, 0x80, 0x80];
@@ -180,9 +183,10 @@ mod shuffle {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use frostline_sources::Augment;
     use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         #[test]

@@ -1,11 +1,13 @@
 //! Pictures to look at: [`contact_sheet`] of a data set, one row a class, with its name and some training images;
 //! [`picture_rows`] of any images.
 
-use crate::{DataError, Dataset};
-use image::imageops::{self, FilterType};
-use image::{ImageFormat, Rgb, RgbImage};
 use std::io::Cursor;
 use std::path::Path;
+
+use image::imageops::{self, FilterType};
+use image::{ImageFormat, Rgb, RgbImage};
+
+use crate::{DataError, Dataset};
 
 /// Images of each class.
 const COLUMNS: usize = 10;

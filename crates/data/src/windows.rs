@@ -1,7 +1,8 @@
 //! How rows of images are seen through the windows that can be drawn: [`Windows`], made once for a loader.
 
-use crate::augment::Placement;
 use frostline_sources::Augment;
+
+use crate::augment::Placement;
 
 /// In [`Tile::pick`]: black.
 const BLACK: u8 = 0x80;

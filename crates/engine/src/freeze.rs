@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use frostline_models::{BatchNorm, BatchNormMode, Model, ParameterInfo};
-
 use frostline_recipe::{BatchNormPolicy, Parts, Phase, Recipe};
 
 /// A model that is built, as strategies see it.

@@ -4,11 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use frostline_text::bytes;
 use frostline_zoo::{ModelCard, Role, card};
 use serde::{Deserialize, Serialize};
 
 use crate::trial::Trial;
-use frostline_text::bytes;
 
 /// What is kept of a trained model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,13 +11,13 @@
 //!
 //! Nothing is published here that has not been verified; this module itself verifies nothing.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use frostline_text::sha256;
 
 use crate::names::{ListedFile, RepoKind, is_commit};
 use crate::{HubError, record};
-use frostline_text::sha256;
 
 /// Where the files of one repository lie.
 #[derive(Clone, Debug)]

@@ -4,10 +4,8 @@
 //! because the network is gone); how a file is downloaded is [`crate::download`]'s business.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::cache::{RepoCache, key};
 use crate::client::{Client, patiently};
@@ -15,68 +13,7 @@ use crate::download::download;
 use crate::lock::FileLock;
 use crate::names::{Fetched, HubFile, Listing, MAIN, RepoKind, check_repo, check_revision, is_commit};
 use crate::verdict::{Look, look};
-use crate::{HubError, Progress, Silent, record};
-
-/// What the caller has read from its environment.
-#[derive(Clone)]
-pub struct HubOptions {
-    /// Address of the Hub (`HF_ENDPOINT`).
-    pub endpoint: String,
-    /// Access token (`HF_TOKEN`). Without one, `hf-hub` looks for the one that its own login has stored.
-    pub token: Option<String>,
-    /// The cache folder that Hugging Face tools share (`HF_HUB_CACHE`).
-    pub cache: PathBuf,
-    /// Whether only the cache may be used (`HF_HUB_OFFLINE`).
-    pub offline: bool,
-}
-
-impl HubOptions {
-    /// The public Hub, without a token, online.
-    pub fn standard(cache: impl Into<PathBuf>) -> Self {
-        Self {
-            endpoint: "https://huggingface.co".to_owned(),
-            token: None,
-            cache: cache.into(),
-            offline: false,
-        }
-    }
-}
-
-impl fmt::Debug for HubOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HubOptions")
-            .field("endpoint", &self.endpoint)
-            .field("token", &self.token.as_ref().map(|_| "hidden"))
-            .field("cache", &self.cache)
-            .field("offline", &self.offline)
-            .finish()
-    }
-}
-
-/// How much is borne before a download is given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// How often something is tried that fails for a reason that may pass.
-    pub attempts: u32,
-    /// The pause before the second try; it doubles with each further one, up to a minute.
-    pub backoff: Duration,
-    /// How long nothing may move: no answer, no further byte.
-    pub stall: Duration,
-    /// How long another process may hold the lock of a file.
-    pub lock: Duration,
-}
-
-impl Default for Patience {
-    /// Four tries, 0.5 s, 1 s and 2 s apart; a minute of silence; half an hour for another's download.
-    fn default() -> Self {
-        Self {
-            attempts: 4,
-            backoff: Duration::from_millis(500),
-            stall: Duration::from_secs(60),
-            lock: Duration::from_secs(30 * 60),
-        }
-    }
-}
+use crate::{HubError, HubOptions, Patience, Progress, Silent, record};
 
 /// One Hub with its cache. Can be shared between threads; must not be called from asynchronous code.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod lock;
 #[cfg(feature = "loopback")]
 pub mod loopback;
 mod names;
+mod options;
 mod progress;
 mod record;
 mod refusal;
@@ -21,6 +22,7 @@ mod verdict;
 mod verify;
 
 pub use error::HubError;
-pub use hub::{Hub, HubOptions, Patience};
+pub use hub::Hub;
 pub use names::{Expected, Fetched, HubFile, ListedFile, Listing, RepoKind};
+pub use options::{HubOptions, Patience};
 pub use progress::{Progress, Silent};

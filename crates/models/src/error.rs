@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use frostline_hub::HubError;
 use frostline_zoo::{UnknownModel, WeightsSourceError, ZooError};
 
-use crate::load::Mismatch;
+use crate::mismatch::Mismatch;
 
 /// Why a model could not be built, run, or given its weights.
 #[derive(Debug, thiserror::Error)]

@@ -11,6 +11,7 @@ mod copies;
 mod error;
 mod forward;
 mod load;
+mod mismatch;
 mod model;
 mod norm;
 mod parameter;
@@ -27,7 +28,8 @@ pub use frostline_zoo::{
     ModelCard, Normalisation, ParameterInfo, Role, StageSummary, UnknownModel, WeightsSource, ZooError, card,
     zoo,
 };
-pub use load::{HeadPolicy, LoadReport, Mismatch, Misshapen};
+pub use load::{HeadPolicy, LoadReport};
+pub use mismatch::{Mismatch, Misshapen};
 pub use model::{BuildSpec, Model, StageInfo};
 pub use norm::{BatchNorm, BatchNormMode};
 pub use parameter::Parameter;

@@ -2,12 +2,12 @@
 //! that is missing, unexpected or misshapen in one [`Mismatch`]. Only the head may be left out, and is then drawn anew.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use candle_core::{DType, Tensor};
 use frostline_zoo::description::{Architecture, Layout, ParameterSpec};
 
 use crate::error::ModelError;
+use crate::mismatch::{Mismatch, Misshapen};
 use crate::model::Model;
 use crate::positions::square;
 use crate::state_dict::StateDict;
@@ -32,62 +32,6 @@ pub struct LoadReport {
     pub head_redrawn: bool,
     /// The classes of the head that the weights hold, if they hold one.
     pub head_classes: Option<usize>,
-}
-
-/// A tensor that has another shape than the model's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misshapen {
-    /// torchvision's name.
-    pub name: String,
-    /// The model's shape.
-    pub expected: Vec<usize>,
-    /// The file's shape.
-    pub found: Vec<usize>,
-}
-
-/// How the tensors of a file differ from a model's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mismatch {
-    /// The model's title.
-    pub model: String,
-    /// The file.
-    pub origin: String,
-    /// Names that the model has and the file has not.
-    pub missing: Vec<String>,
-    /// Names that the file has and the model has not.
-    pub unexpected: Vec<String>,
-    /// Names that both have, in different shapes.
-    pub misshapen: Vec<Misshapen>,
-    /// Names whose values are not all finite numbers, or not of a type that fits.
-    pub unusable: Vec<String>,
-}
-
-impl std::error::Error for Mismatch {}
-
-/// Names that are shown of each kind.
-const SHOWN: usize = 6;
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the weights in {} are not those of {}", self.origin, self.model)?;
-        let shapes =
-            self.misshapen.iter().map(|m| format!("{} is {:?} for {:?}", m.name, m.found, m.expected));
-        for (kind, items) in [
-            ("missing", self.missing.clone()),
-            ("unexpected", self.unexpected.clone()),
-            ("of another shape", shapes.collect()),
-            ("not finite numbers", self.unusable.clone()),
-        ] {
-            if items.is_empty() {
-                continue;
-            }
-            write!(f, "; {kind}: {}", items[..items.len().min(SHOWN)].join(", "))?;
-            if items.len() > SHOWN {
-                write!(f, " and {} more", items.len() - SHOWN)?;
-            }
-        }
-        write!(f, "; check that the file was made for this model")
-    }
 }
 
 /// What a comparison by name and shape found about the head.

@@ -10,7 +10,8 @@ use frostline_zoo::description::{ModelCard, Normalisation};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
-use crate::load::{HeadPolicy, Mismatch, compare};
+use crate::load::{HeadPolicy, compare};
+use crate::mismatch::Mismatch;
 use crate::state_dict::{file_error, read_header};
 
 /// What stands beside each result: which bytes the weights were, and how their images were normalised.

@@ -1,7 +1,8 @@
 //! The report's first paragraph: [`answer`] says in two sentences what was measured, and no more than that.
 
-use crate::compare::{Arm, Comparison, sampling_error};
 use frostline_text::{decimals, duration, plural, rate};
+
+use crate::compare::{Arm, Comparison, sampling_error};
 
 /// Two sentences on which arm was the most accurate, how sure that is, and what the quickest costs in accuracy.
 pub(super) fn answer(comparison: &Comparison<'_>) -> String {
@@ -125,8 +126,9 @@ pub(super) fn error_of(comparison: &Comparison<'_>, arm: &Arm<'_>) -> Option<(f6
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use frostline_results::samples::{plan, results};
+
+    use super::*;
 
     fn of(strategies: &[&str], seeds: u64, accuracy: impl Fn(&str, u64) -> f64) -> String {
         let plan = plan(&["resnet18"], strategies, seeds);

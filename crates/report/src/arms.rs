@@ -1,11 +1,12 @@
 //! What was measured, as tables: [`arms`] with a row per arm, [`trials`] with a row per trial that finished,
 //! [`unfinished`] with those that did not, [`claims`] with what was expected.
 
+use frostline_results::{Broken, Outcome};
+use frostline_text::{bytes, count, decimals, duration, plural, rate, with_deviation};
+
 use super::answer::error_of;
 use super::table::Table;
 use crate::compare::{Arm, Comparison, Finding, Quantity, Verdict, deviation, mean};
-use frostline_results::{Broken, Outcome};
-use frostline_text::{bytes, count, decimals, duration, plural, rate};
 
 const NONE: &str = "–";
 
@@ -58,11 +59,7 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
 /// Mean and standard deviation in per cent; the mean alone of one seed.
 fn spread_of(arm: &Arm<'_>, places: usize) -> String {
     let values: Vec<f64> = arm.accuracies().iter().map(|share| 100.0 * share).collect();
-    match (mean(&values), deviation(&values)) {
-        (None, _) => NONE.to_owned(),
-        (Some(mean), None) => format!("{mean:.places$}"),
-        (Some(mean), Some(sd)) => format!("{mean:.places$} ± {sd:.places$}"),
-    }
+    mean(&values).map_or_else(|| NONE.to_owned(), |mean| with_deviation(mean, deviation(&values), places))
 }
 
 /// One row per finished trial, arm by arm.

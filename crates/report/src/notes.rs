@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use frostline_experiment::keys::{Key, keys};
+use frostline_experiment::{Trial, strategy_of};
 use frostline_recipe::Strategy;
+use frostline_results::Results;
+use frostline_text::plural;
 use frostline_zoo::{ModelCard, card};
 
 use super::arms::sampling_note;
 use crate::compare::Comparison;
-use frostline_experiment::Trial;
-use frostline_experiment::keys::{Key, keys};
-use frostline_experiment::strategy_of;
-use frostline_results::Results;
-use frostline_text::plural;
 
 /// Warnings, the weightiest first; each is a sentence or two.
 pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<String> {

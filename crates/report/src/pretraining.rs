@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::table::Table;
-use crate::compare::{Comparison, Reached, deviation, mean};
 use frostline_experiment::Pretraining;
 use frostline_results::{Results, Status, StoredTrunk};
 use frostline_text::{bytes, count, duration, grouped, plural};
+
+use super::table::Table;
+use crate::compare::{Comparison, Reached, deviation, mean};
 
 const NONE: &str = "–";
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use frostline_results::{Environment, Results};
+use frostline_text::{bytes, grouped, plural};
+
 use super::table::Table;
 use crate::compare::Comparison;
-use frostline_results::Environment;
-use frostline_results::Results;
-use frostline_text::{bytes, grouped, plural};
 
 /// The images: counts and digest for each way in which they were read, then the files.
 pub(super) fn data(comparison: &Comparison<'_>) -> String {

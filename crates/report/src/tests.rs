@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use frostline_results::samples::{claim, environment, failed, plan, result, results};
+use frostline_results::{Results, Store};
+
 use crate::compare::Comparison;
 use crate::write::render;
 use crate::{rewrite_report, write_report};
-use frostline_results::samples::{claim, environment, failed, plan, result, results};
-use frostline_results::{Results, Store};
 
 /// Two arms of two seeds; the head's second trial failed.
 fn small() -> Results {

@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use frostline_results::{Results, StoreError, gather, trunk_pictures, write_file};
+use frostline_text::plural;
+
 use crate::compare::Comparison;
 use crate::plots::PlotError;
 use crate::{answer, arms, notes, plots, pretraining, provenance};
-use frostline_results::{Results, StoreError, gather, trunk_pictures, write_file};
-use frostline_text::plural;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::store::WEIGHTS;
-use crate::Environment;
-use crate::{StoreError, StoredTrial, read};
+use crate::{Environment, StoreError, StoredTrial, read};
 
 /// Trials that an error lists.
 const SHOWN: usize = 8;

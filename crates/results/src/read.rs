@@ -6,11 +6,11 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use frostline_experiment::Plan;
+
 use super::records::PlanRecord;
 use super::store::{PICTURES, WEIGHTS};
-use crate::Environment;
-use crate::{StoreError, StoredTrial, StoredTrunk, json};
-use frostline_experiment::Plan;
+use crate::{Environment, StoreError, StoredTrial, StoredTrunk, json};
 
 /// Everything that is stored of an experiment, but for the predictions.
 #[derive(Clone, Debug, PartialEq)]

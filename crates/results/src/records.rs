@@ -1,10 +1,8 @@
 //! What is stored of a trial: [`TrialResult`], whose [`Outcome`] and [`EpochRecord`]s are JSON and whose predictions
 //! are parquet. Raw values per seed only; whatever is derived from them is derived when reporting.
 
+use frostline_experiment::{Checkpoints, Plan, Trial, Trunk};
 use serde::{Deserialize, Serialize};
-
-use frostline_experiment::Checkpoints;
-use frostline_experiment::{Plan, Trial, Trunk};
 
 /// Everything that a trial leaves behind.
 #[derive(Clone, Debug, PartialEq)]

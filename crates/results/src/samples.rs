@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Build, Environment};
+use frostline_experiment::{Axis, Checkpoints, Claim, DataSpec, Plan, TrainSpec, Trial};
+
 use crate::{
-    DataRecord, EpochRecord, FileRecord, Outcome, Prediction, Results, Seconds, Status, StoredTrial,
-    TrialResult,
+    Build, DataRecord, Environment, EpochRecord, FileRecord, Outcome, Prediction, Results, Seconds, Status,
+    StoredTrial, TrialResult,
 };
-use frostline_experiment::Checkpoints;
-use frostline_experiment::{Axis, Claim, DataSpec, Plan, TrainSpec, Trial};
 
 /// The trials of models x strategies x seeds, seeds outermost.
 pub fn plan(models: &[&str], strategies: &[&str], seeds: u64) -> Plan {

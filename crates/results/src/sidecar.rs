@@ -3,14 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
+use frostline_experiment::Trial;
 use serde::{Deserialize, Serialize};
 
-use crate::Environment;
 use crate::{
-    CheckpointRecord, DataRecord, PretrainingRecord, Status, StoreError, StoredTrial, WeightsRecord, json,
-    write_file,
+    CheckpointRecord, DataRecord, Environment, PretrainingRecord, Status, StoreError, StoredTrial,
+    WeightsRecord, json, write_file,
 };
-use frostline_experiment::Trial;
 
 /// The key of the JSON file.
 const KEY: &str = "model";
@@ -153,10 +152,11 @@ pub fn beside(weights: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use frostline_experiment::Checkpoints;
+
     use super::*;
     use crate::TrialResult;
     use crate::samples::{environment, failed, plan, result};
-    use frostline_experiment::Checkpoints;
 
     fn stored(result: TrialResult) -> StoredTrial {
         let trial = plan(&["resnet18"], &["head"], 1).trials.remove(0);

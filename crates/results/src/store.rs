@@ -6,11 +6,11 @@ use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use frostline_experiment::{Plan, Trial, Trunk};
+
 use super::atomic::{publish_folder, tidy, write_file, write_through};
 use super::records::PlanRecord;
-use crate::Environment;
-use crate::{Status, StoreError, StoredTrunk, TrialResult, TrunkResult, json, read, tables};
-use frostline_experiment::{Plan, Trial, Trunk};
+use crate::{Environment, Status, StoreError, StoredTrunk, TrialResult, TrunkResult, json, read, tables};
 
 /// What must fit on the disk before a sweep starts: several trials' worth of results.
 const PROBE_BYTES: usize = 4 << 20;

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use frostline_experiment::Trial;
 use polars::prelude::*;
 
 use super::atomic::write_through;
 use super::samples::{environment, failed, plan, result};
 use super::*;
-use frostline_experiment::Trial;
 
 fn trials() -> Vec<Trial> {
     plan(&["resnet18"], &["full", "head"], 2).trials

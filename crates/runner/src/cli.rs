@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-
-use crate::predict::Format;
 use frostline_experiment::Trial;
 use frostline_experiment::keys::{Section, keys};
+
+use crate::predict::Format;
 
 /// Compares image models and freeze strategies, and reports what each point of accuracy costs in time.
 #[derive(Clone, Debug, Parser)]
@@ -299,8 +299,9 @@ fn keys_help() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use clap::CommandFactory;
+
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {

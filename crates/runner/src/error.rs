@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 
 use frostline_data::DataError;
 use frostline_engine::EngineError;
+use frostline_experiment::{Problems, SelectError};
 use frostline_hub::HubError;
 use frostline_models::{ModelError, ZooError};
+use frostline_report::ReportError;
+use frostline_results::{LookupError, StoreError};
 use frostline_sources::SourceError;
 
 use crate::execute::SweepError;
-use frostline_experiment::Problems;
-use frostline_experiment::SelectError;
-use frostline_report::ReportError;
-use frostline_results::{LookupError, StoreError};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

@@ -14,7 +14,6 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-
 use cli::{Cli, Command};
 use error::{Ending, Error};
 use machine::hub_options;

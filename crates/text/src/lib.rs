@@ -5,4 +5,4 @@ mod digest;
 mod numbers;
 
 pub use digest::{DIGEST_OF_ID, digest_of_file, hex, id, sha256};
-pub use numbers::{bytes, count, decimals, duration, grouped, plural, rate, short};
+pub use numbers::{bytes, count, decimals, duration, grouped, plural, rate, short, with_deviation};

@@ -67,6 +67,12 @@ pub fn plural(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{} {noun}s", grouped(n as u64)) }
 }
 
+/// A mean and its standard deviation, where there is one, with so many decimals: `66.07 ± 0.06`.
+pub fn with_deviation(mean: f64, deviation: Option<f64>, places: usize) -> String {
+    let deviation = deviation.map_or_else(String::new, |sd| format!(" ± {sd:.places$}"));
+    format!("{mean:.places$}{deviation}")
+}
+
 /// How many decimals of a percentage a test split of that size bears.
 pub fn decimals(test_images: Option<usize>) -> usize {
     if test_images.is_some_and(|n| n >= 2000) { 2 } else { 1 }
@@ -90,6 +96,10 @@ mod tests {
         );
         assert_eq!([bytes(12), bytes(300 << 20), bytes(1_300_000_000)], ["12 bytes", "300 MiB", "1.21 GiB"]);
         assert_eq!([0.312, 12.34, 1234.4].map(rate), ["0.31", "12.3", "1,234"]);
+        assert_eq!(
+            [with_deviation(66.066, Some(0.061), 2), with_deviation(7.04, None, 1)],
+            ["66.07 ± 0.06", "7.0"]
+        );
         assert_eq!([plural(1, "seed"), plural(3, "seed")], ["1 seed", "3 seeds"]);
     }
 }

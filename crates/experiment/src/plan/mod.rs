@@ -9,11 +9,10 @@ mod tests;
 pub use expand::expand;
 pub use select::SelectError;
 
-use crate::checkpoints::Checkpoints;
-use crate::trial::Trial;
-use crate::trial::Trunk;
-
 use serde::{Deserialize, Serialize};
+
+use crate::checkpoints::Checkpoints;
+use crate::trial::{Trial, Trunk};
 
 /// What a sweep will do, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

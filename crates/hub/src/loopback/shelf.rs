@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use frostline_text::{hex, sha256};
 use sha1::{Digest, Sha1};
 
 use super::{Fault, Times};
 use crate::names::{MAIN, RepoKind};
-use frostline_text::{hex, sha256};
 
 type Key = (RepoKind, String, String);
 

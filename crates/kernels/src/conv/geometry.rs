@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};
 
-use super::{ConvSpec, conv_output};
+use super::spec::{ConvSpec, conv_output};
 use crate::layout::Hwnc;
 
 /// The sizes of one convolution: input `[h, w, n, c_in]`, kernel `[kh, kw]`, output `[oh, ow, n, c_out]`.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use candle_core::{Result, bail};
 
-use super::{PoolSpec, pool_output};
+use super::spec::{PoolSpec, pool_output};
 use crate::layout::Hwnc;
 
 /// The windows along one axis.

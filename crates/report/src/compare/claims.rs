@@ -1,9 +1,10 @@
 //! Claims held against what was measured: [`check`] gives one [`Verdict`] per claimed number and arm, in words that
 //! say no more than the numbers do.
 
+use frostline_experiment::Claim;
+
 use super::statistics::{interval, mean, sampling_error};
 use super::{Arm, Comparison};
-use frostline_experiment::Claim;
 
 /// What a claim is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

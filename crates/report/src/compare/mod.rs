@@ -246,9 +246,10 @@ fn wall_ratios(arm: &Arm<'_>, full: &Arm<'_>) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use frostline_experiment::Axis;
     use frostline_results::samples::{claim, failed, plan, results};
+
+    use super::*;
 
     #[test]
     fn arms_hold_their_seeds_and_the_most_accurate_comes_first() {

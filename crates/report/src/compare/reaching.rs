@@ -57,9 +57,10 @@ fn reached(run: &Run<'_>, level: f64) -> Option<(f64, Option<f64>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use frostline_results::PretrainingRecord;
     use frostline_results::samples::{plan, results};
+
+    use super::*;
 
     #[test]
     fn times_are_read_off_the_curve_with_and_without_pretraining() {

@@ -2,11 +2,11 @@
 //! bottom to the head on top.
 
 use frostline_recipe::{Parts, Phase};
+use frostline_text::short;
 use plotters::style::RGBColor;
 
 use super::PlotError;
 use super::canvas::{Canvas, Dash, FAINT, INK, Place, SOFT, Type, draw, width};
-use frostline_text::short;
 
 const ROW: f64 = 30.0;
 const TOP: f64 = 78.0;

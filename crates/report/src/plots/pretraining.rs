@@ -1,13 +1,14 @@
 //! The loss of each pretraining over epochs: a panel for each pretraining and model, with the training and the validation
 //! loss as means over seeds.
 
+use frostline_results::EpochRecord;
+
 use super::PlotError;
 use super::axis::Axis;
 use super::canvas::{Canvas, Dash, INK, Place, SOFT, Type, draw};
 use super::frame::{COLOURS, Frame};
 use crate::compare::mean;
 use crate::pretraining::Group;
-use frostline_results::EpochRecord;
 
 const WIDTH: f64 = 860.0;
 const INNER: f64 = 170.0;

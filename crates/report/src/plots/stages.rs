@@ -1,12 +1,12 @@
 //! The stages of a model, input below and head above: what each puts out, and its share of parameters and work.
 
+use frostline_text::count;
 use frostline_zoo::StageSummary;
 use plotters::style::RGBColor;
 
 use super::PlotError;
 use super::canvas::{Canvas, Dash, FAINT, INK, SOFT, Type, draw};
 use super::frame::COLOURS;
-use frostline_text::count;
 
 const WIDTH: f64 = 760.0;
 const ROW: f64 = 30.0;

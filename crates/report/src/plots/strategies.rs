@@ -1,5 +1,7 @@
 //! Test accuracy by strategy: a row per arm with every seed, their mean, and Student's 95 % interval from three seeds on.
 
+use frostline_text::{decimals, with_deviation};
+
 use super::axis::Axis;
 use super::canvas::{Canvas, Dash, FAINT, INK, SOFT, Type, draw, width};
 use super::frame::{Frame, Look, looks, models_apart, names, only_model};
@@ -53,7 +55,7 @@ pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option
                 }
                 Row::Arm { arm, look } => {
                     canvas.text(name(arm), (left - 16.0, y), Type::plain(LABEL, INK).side(1))?;
-                    paint_arm(canvas, &frame, y, arm, *look)?;
+                    paint_arm(canvas, &frame, y, (arm, *look), decimals(comparison.test_images))?;
                 }
             }
         }
@@ -62,7 +64,13 @@ pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option
     Ok(Some(svg))
 }
 
-fn paint_arm(canvas: &Canvas<'_>, frame: &Frame, y: f64, arm: &Arm<'_>, look: Look) -> Result<(), PlotError> {
+fn paint_arm(
+    canvas: &Canvas<'_>,
+    frame: &Frame,
+    y: f64,
+    (arm, look): (&Arm<'_>, Look),
+    places: usize,
+) -> Result<(), PlotError> {
     let values: Vec<f64> = arm.accuracies().into_iter().map(percent).collect();
     canvas.line(&[(frame.from.0, y), (frame.to.0, y)], FAINT, 1.0, Dash::Dashed(2.0, 3.0))?;
     let beside = (frame.to.0 + 16.0, y);
@@ -86,10 +94,7 @@ fn paint_arm(canvas: &Canvas<'_>, frame: &Frame, y: f64, arm: &Arm<'_>, look: Lo
             canvas.ring((frame.x.at(*value), seeds), 3.2, look.colour)?;
         }
     }
-    let text = match deviation(&values) {
-        Some(sd) => format!("{mean:.1} ± {sd:.1}"),
-        None => format!("{mean:.1}"),
-    };
+    let text = with_deviation(mean, deviation(&values), places);
     canvas.text(&text, beside, Type::plain(12.0, INK))
 }
 

@@ -1,10 +1,11 @@
 //! What every plot must hold to, whatever it is given: no text is cut off or covers another, and every arm is named.
 
+use frostline_experiment::{Plan, Trial};
+use frostline_results::samples::{plan, results};
+
 use super::canvas::width;
 use super::*;
 use crate::compare::Comparison;
-use frostline_experiment::{Plan, Trial};
-use frostline_results::samples::{plan, results};
 
 /// A number in [0, 1) that looks random and depends on the text.
 fn scatter(text: &str) -> f64 {

@@ -2,11 +2,11 @@
 
 use frostline_data::{Dataset, Source, contact_sheet, open, prepare};
 use frostline_hub::{Hub, HubOptions, Progress};
+use frostline_text::grouped;
 
 use crate::cli::DataArgs;
 use crate::error::Error;
 use crate::terminal::Columns;
-use frostline_text::grouped;
 
 /// Classes that are listed one by one.
 const MOST_CLASSES: usize = 100;

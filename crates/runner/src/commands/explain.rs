@@ -3,19 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
+use frostline_experiment::{Plan, Trial, strategy_of};
 use frostline_models::card;
 use frostline_recipe::{Parts, Phase};
+use frostline_report::{ReportError, what_trains_when};
+use frostline_results::{StoreError, write_file};
+use frostline_text::{grouped, short};
 
-use super::plan::many;
 use crate::error::Error;
 use crate::terminal::Columns;
-use frostline_experiment::strategy_of;
-use frostline_experiment::{Plan, Trial};
-use frostline_report::ReportError;
-use frostline_report::what_trains_when;
-use frostline_results::{StoreError, write_file};
-use frostline_text::grouped;
-use frostline_text::short;
+use frostline_text::plural;
 
 /// The data is not opened for a plan, so the head is taken to have as many outputs as most small sets have classes.
 pub(super) const CLASSES: usize = 10;
@@ -42,7 +39,7 @@ pub fn explain(plan: &Plan) -> Result<String, Error> {
     let mut text = String::new();
     for expansion in expansions(plan)? {
         let Expansion { strategy, parts, phases, batch_norm } = &expansion;
-        text += &format!("{strategy} on {}, {}\n", parts.model, many(expansion.epochs(), "epoch"));
+        text += &format!("{strategy} on {}, {}\n", parts.model, plural(expansion.epochs(), "epoch"));
         let mut table = Columns::new(&[
             "phase",
             ">epochs",
@@ -128,9 +125,9 @@ fn expansions(plan: &Plan) -> Result<Vec<Expansion>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use frostline_experiment::{Experiment, expand};
+
     use super::*;
-    use frostline_experiment::Experiment;
-    use frostline_experiment::expand;
 
     #[test]
     fn each_strategy_is_told_once_for_each_model_and_drawn() {

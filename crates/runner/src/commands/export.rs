@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::ExportArgs;
-use crate::error::Error;
 use frostline_results::{Found, Sidecar, beside, find, none_kept, write_file};
 use frostline_text::{bytes, sha256};
+
+use crate::cli::ExportArgs;
+use crate::error::Error;
 
 /// Writes both files; their names, and what the model is, to print.
 ///

@@ -12,10 +12,10 @@ pub mod sweep;
 
 use std::path::Path;
 
+use frostline_experiment::{Experiment, Plan, did_you_mean, expand};
+
 use crate::cli::PlanArgs;
 use crate::error::Error;
-use frostline_experiment::{Experiment, did_you_mean};
-use frostline_experiment::{Plan, expand};
 
 /// Reads an experiment and makes its plan, with `--set` on top; `--only` is left to the caller.
 ///

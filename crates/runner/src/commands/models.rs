@@ -1,14 +1,13 @@
 //! `frostline models`: the zoo as a table, or one model stage by stage.
 
+use frostline_report::{ReportError, stage_picture};
+use frostline_results::write_file;
+use frostline_text::grouped;
 use frostline_zoo::{ModelCard, StageSummary, ZooError, card, zoo};
 
 use crate::cli::ModelsArgs;
 use crate::error::Error;
 use crate::terminal::Columns;
-use frostline_report::ReportError;
-use frostline_report::stage_picture;
-use frostline_results::write_file;
-use frostline_text::grouped;
 
 /// torchvision's tables count the 1000 classes of ImageNet.
 const CLASSES: usize = 1000;

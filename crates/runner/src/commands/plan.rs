@@ -1,14 +1,14 @@
 //! `frostline plan`: the trials as a table, or what their strategies are. [`describe`] makes the table; nothing is run.
 
+use frostline_experiment::keys::keys;
+use frostline_experiment::{Footprint, Plan, Trial};
+use frostline_text::plural;
+
 use super::planned;
 use crate::cli::PlanCommandArgs;
 use crate::commands::explain::{CLASSES, explain, pictures};
 use crate::error::Error;
 use crate::terminal::Columns;
-use frostline_experiment::Footprint;
-use frostline_experiment::keys::keys;
-use frostline_experiment::{Plan, Trial};
-use frostline_text::grouped;
 
 /// Columns that are shown even where all trials agree.
 const ALWAYS: [&str; 5] = ["model", "strategy", "seed", "resolution", "epochs"];
@@ -75,15 +75,16 @@ fn totals(plan: &Plan, of: usize) -> String {
     let epochs: usize = plan.trials.iter().map(|trial| trial.train.epochs).sum();
     let mut text = format!(
         "{}, {}, {}, {}",
-        many(trials, "trial"),
-        many(arms, "arm"),
-        many(seeds, "seed"),
-        many(epochs, "epoch")
+        plural(trials, "trial"),
+        plural(arms, "arm"),
+        plural(seeds, "seed"),
+        plural(epochs, "epoch")
     );
     let trunks = plan.trunks();
     if !trunks.is_empty() {
         let epochs = trunks.iter().map(|trunk| trunk.pretraining.train.epochs).sum();
-        text += &format!("; before them {}, {}", many(trunks.len(), "pretraining"), many(epochs, "epoch"));
+        text +=
+            &format!("; before them {}, {}", plural(trunks.len(), "pretraining"), plural(epochs, "epoch"));
     }
     if trials < of {
         text += &format!("; {} left out by --only", of - trials);
@@ -93,13 +94,9 @@ fn totals(plan: &Plan, of: usize) -> String {
         text += &format!("; {} of the grid's {cells} cells are the same trial as another", cells - of);
     }
     if !plan.claims.is_empty() {
-        text += &format!("; {} to check", many(plan.claims.len(), "claim"));
+        text += &format!("; {} to check", plural(plan.claims.len(), "claim"));
     }
     text
-}
-
-pub(super) fn many(count: usize, what: &str) -> String {
-    format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
 }
 
 fn count(values: impl Iterator<Item = String>) -> usize {
@@ -123,10 +120,11 @@ fn wrapped(lead: &str, items: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use frostline_experiment::Experiment;
-    use frostline_experiment::expand;
     use std::path::Path;
+
+    use frostline_experiment::{Experiment, expand};
+
+    use super::*;
 
     const FILE: &str = r#"question = "which?"
 [data]

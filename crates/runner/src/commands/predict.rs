@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
+use frostline_results::{Sidecar, beside, find};
+
 use super::export::whole;
 use super::sweep::install_threads;
 use crate::cli::PredictArgs;
 use crate::error::{Ending, Error};
 use crate::predict::{Predictor, image_paths, written};
-use frostline_results::{Sidecar, beside, find};
 
 /// The predictions, in the format that was asked for, and whether there is one for every image.
 ///

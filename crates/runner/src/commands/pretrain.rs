@@ -1,17 +1,16 @@
 //! `frostline pretrain`: the weights of one `[pretrain.NAME]` alone. They are made as `frostline sweep` makes them, and kept
 //! where it finds them.
 
+use frostline_experiment::{Plan, Trial, Trunk, pretraining_name};
 use frostline_hub::{Hub, HubOptions};
+use frostline_results::{Store, write_file};
+use frostline_text::grouped;
 
 use super::planned;
 use super::sweep::{Run, ending};
 use crate::cli::{PlanArgs, PretrainArgs};
 use crate::error::{Ending, Error};
 use crate::terminal::Columns;
-use frostline_experiment::{Plan, Trial};
-use frostline_experiment::{Trunk, pretraining_name};
-use frostline_results::{Store, write_file};
-use frostline_text::grouped;
 
 /// Makes the weights: what to print, and how the command ends.
 ///

@@ -5,20 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use frostline_experiment::{Checkpoints, Experiment, Plan};
 use frostline_hub::{Hub, HubOptions};
+use frostline_report::{Report, write_report};
+use frostline_results::{Results, Status, Store, trial_weights};
 
-use super::plan::many;
 use super::planned;
 use crate::cli::{RunArgs, SweepArgs};
 use crate::error::{Ending, Error};
 use crate::execute::{Settings, Sweep, Tally};
 use crate::machine::environment;
 use crate::terminal::Progress;
-use frostline_experiment::Checkpoints;
-use frostline_experiment::Experiment;
-use frostline_experiment::Plan;
-use frostline_report::{Report, write_report};
-use frostline_results::{Results, Status, Store, trial_weights};
+use frostline_text::plural;
 
 /// Trials whose ids a command line still has room for.
 const MOST_NAMED: usize = 5;
@@ -68,7 +66,7 @@ fn with_checkpoints(lacking: &[String], policy: Checkpoints, again: &str) -> Str
     };
     format!(
         "{} {have} no checkpoint `{policy}`; trained again with one by: {again} --force{only}\n",
-        many(lacking.len(), "finished trial")
+        plural(lacking.len(), "finished trial")
     )
 }
 
@@ -176,10 +174,11 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::cli::{Cli, Command};
     use clap::Parser;
     use frostline_results::samples;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
 
     #[test]
     fn the_command_to_go_on_is_the_one_that_was_given_without_force() {

@@ -2,7 +2,6 @@
 
 use frostline_data::{Dataset, Splits};
 use frostline_models::Lineage;
-
 use frostline_results::{DataRecord, FileRecord, WeightsRecord};
 
 pub(super) fn data_record(dataset: &Dataset, splits: &Splits) -> DataRecord {

@@ -15,8 +15,9 @@ use frostline_models::{
 pub use formats::{Format, written};
 pub use inputs::image_paths;
 
-use crate::error::Error;
 use frostline_results::Sidecar;
+
+use crate::error::Error;
 
 /// Bytes of pixels that are decoded at a time.
 const DECODED: usize = 256 << 20;

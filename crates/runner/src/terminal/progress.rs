@@ -4,11 +4,9 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 
 use frostline_engine::EpochReport;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-
-use frostline_experiment::Trial;
-use frostline_experiment::Trunk;
+use frostline_experiment::{Trial, Trunk};
 use frostline_results::{Outcome, Status, TrunkOutcome};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// The bars of a sweep, on standard error.
 #[derive(Debug)]
