@@ -20,6 +20,17 @@ pub enum EngineError {
         /// NaN or an infinity.
         loss: f64,
     },
+    /// What the model gives in an evaluation left the numbers.
+    #[error(
+        "the model's outputs are not finite numbers for {images} of {of} images of an evaluation; a smaller learning rate, \
+         warm-up or clip-norm may help"
+    )]
+    OutputsNotFinite {
+        /// How many images.
+        images: usize,
+        /// How many were looked at.
+        of: usize,
+    },
     /// The audit failed; a defect of Frostline.
     #[error("frozen, but changed while training: {name}; this is a defect of Frostline, please report it")]
     FrozenMoved {

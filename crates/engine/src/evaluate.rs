@@ -21,6 +21,9 @@ pub struct Prediction {
     pub probability: f32,
 }
 
+/// Classes and their probabilities, the likeliest first.
+pub type Ranking = Vec<(u32, f32)>;
+
 /// The result of a pass over a split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
@@ -35,7 +38,8 @@ pub struct Evaluation {
 /// Evaluates `model` on the images of `indices`, normalised with `mean` and `std` (of pixel values in [0, 1]).
 ///
 /// # Errors
-/// Where a tensor operation fails, or `indices` is empty.
+/// [`EngineError::OutputsNotFinite`] where the model gives anything but numbers; where a tensor operation fails, or `indices` is
+/// empty.
 pub fn evaluate(
     model: &Model,
     images: &Images,
@@ -44,15 +48,19 @@ pub fn evaluate(
     std: [f32; 3],
 ) -> Result<Evaluation, EngineError> {
     let mut predictions = Vec::with_capacity(indices.len());
-    let mut loss = 0.0;
+    let (mut loss, mut broken) = (0.0, 0);
     for batch in loader(images, indices, mean, std)?.epoch(0) {
         let (labels, examples) = (batch.labels.clone(), batch.examples.clone());
         for ((logits, label), example) in logits(model, batch)?.iter().zip(labels).zip(examples) {
+            broken += usize::from(!finite(logits));
             let (predicted, log_probability) = most_likely(logits);
             loss -= log_softmax(logits, label as usize);
             let probability = log_probability.exp() as f32;
             predictions.push(Prediction { example, label, predicted, probability });
         }
+    }
+    if broken > 0 {
+        return Err(EngineError::OutputsNotFinite { images: broken, of: predictions.len() });
     }
     let count = predictions.len() as f64;
     let right = predictions.iter().filter(|p| p.predicted == p.label).count() as f64;
@@ -60,7 +68,8 @@ pub fn evaluate(
 }
 
 /// What `model` says of each image, normalised with `mean` and `std` (of pixel values in [0, 1]): the `most` likely classes
-/// with their probabilities, the likeliest first and the lowest of equals. Images come in batches as in [`evaluate`].
+/// with their probabilities, the likeliest first and the lowest of equals; none where the model gives anything but finite
+/// numbers. Images come in batches as in [`evaluate`].
 ///
 /// # Errors
 /// Where a tensor operation fails, or there are no images.
@@ -70,13 +79,14 @@ pub fn classify(
     mean: [f32; 3],
     std: [f32; 3],
     most: usize,
-) -> Result<Vec<Vec<(u32, f32)>>, EngineError> {
+) -> Result<Vec<Option<Ranking>>, EngineError> {
     let all: Vec<u32> = (0..images.len() as u32).collect();
     // On a thread of the pool, as training is.
     rayon::scope(|_| {
         let mut ranked = Vec::with_capacity(all.len());
         for batch in loader(images, &all, mean, std)?.epoch(0) {
-            ranked.extend(logits(model, batch)?.iter().map(|logits| likeliest(logits, most)));
+            let logits = logits(model, batch)?;
+            ranked.extend(logits.iter().map(|logits| finite(logits).then(|| likeliest(logits, most))));
         }
         Ok(ranked)
     })
@@ -106,9 +116,16 @@ pub(crate) fn review(
         let answer = lesson.answered(answer, 0.0)?;
         let examples = lesson.examples.len();
         let loss = f64::from(answer.loss.to_scalar::<f32>()?) * examples as f64;
+        if !loss.is_finite() {
+            return Err(EngineError::OutputsNotFinite { images: examples, of: examples });
+        }
         sums.add(&Sums { loss, right: answer.right, examples });
     }
     Ok(sums)
+}
+
+fn finite(logits: &[f32]) -> bool {
+    logits.iter().all(|logit| logit.is_finite())
 }
 
 /// Sums over examples.
@@ -166,7 +183,7 @@ pub(crate) fn most_likely(logits: &[f32]) -> (u32, f64) {
 }
 
 /// The `most` classes with the highest logits and their probabilities, in the order of [`most_likely`].
-fn likeliest(logits: &[f32], most: usize) -> Vec<(u32, f32)> {
+fn likeliest(logits: &[f32], most: usize) -> Ranking {
     let mut classes: Vec<usize> = (0..logits.len()).collect();
     classes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     classes.truncate(most);

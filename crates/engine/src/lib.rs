@@ -17,7 +17,7 @@ mod snapshot;
 mod train;
 
 pub use error::EngineError;
-pub use evaluate::{Evaluation, Prediction, classify, evaluate};
+pub use evaluate::{Evaluation, Prediction, Ranking, classify, evaluate};
 pub use fold::fold;
 pub use freeze::{freeze, parts_of};
 pub use frostline_recipe::{

@@ -47,7 +47,7 @@ fn a_report_is_written_whatever_has_become_of_the_trials() {
         store.record_plan(&full, "", &[]).unwrap();
         store.record_environment(&environment()).unwrap();
         for (index, trial) in full.trials.iter().take(finished + failures).enumerate() {
-            let good = result(trial, 0.5 + 0.05 * index as f64, 10.0);
+            let good = result(trial, (10 + index) as f64 / 20.0, 10.0);
             let result = if index < finished { good } else { failed(trial, "it | broke") };
             store.save(trial, &result, false).unwrap();
         }
@@ -65,18 +65,44 @@ fn a_report_is_written_whatever_has_become_of_the_trials() {
     }
 }
 
-#[test]
-fn a_report_whose_trials_are_gone_is_left_as_it_is() {
+/// A results folder with a report of one trial.
+fn reported() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     let plan = plan(&["resnet18"], &["full"], 1);
     store.record_plan(&plan, "", &[]).unwrap();
     store.record_environment(&environment()).unwrap();
     store.save(&plan.trials[0], &result(&plan.trials[0], 0.5, 10.0), false).unwrap();
+    drop(store);
     let report = rewrite_report(dir.path()).unwrap();
-    let text = fs::read_to_string(&report.path).unwrap();
+    let text = fs::read_to_string(report.path).unwrap();
+    (dir, text)
+}
+
+#[test]
+fn a_report_without_its_trials_is_made_again_from_what_stands_beside_it() {
+    let (dir, text) = reported();
+    let report = dir.path().join("report.md");
     fs::remove_dir_all(dir.path().join("trials")).unwrap();
-    let error = rewrite_report(dir.path()).unwrap_err().to_string();
-    assert!(error.contains("not the trials"), "{error}");
-    assert_eq!(fs::read_to_string(&report.path).unwrap(), text);
+    fs::remove_file(&report).unwrap();
+    rewrite_report(dir.path()).unwrap();
+    assert_eq!(fs::read_to_string(&report).unwrap(), text);
+}
+
+#[test]
+fn what_cannot_be_made_again_is_left_as_it_is() {
+    let (dir, text) = reported();
+    fs::write(dir.path().join("plots/of-somebody-else.svg"), "x").unwrap();
+    fs::write(dir.path().join("plots/validation-curves.svg"), "of a plan that had curves").unwrap();
+    rewrite_report(dir.path()).unwrap();
+    assert!(dir.path().join("plots/of-somebody-else.svg").exists());
+    assert!(dir.path().join("plots/validation-curves.svg").exists());
+    // As an earlier version left it: tables, and nothing that trials can be read back from.
+    fs::remove_dir_all(dir.path().join("trials")).unwrap();
+    fs::remove_file(dir.path().join("stored.json")).unwrap();
+    for _ in 0..2 {
+        let error = rewrite_report(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("tables of 1 trials") && error.contains("--results"), "{error}");
+        assert_eq!(fs::read_to_string(dir.path().join("report.md")).unwrap(), text);
+    }
 }

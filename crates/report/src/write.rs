@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use frostline_results::{Results, StoreError, gather, trunk_pictures, write_file};
+use frostline_results::{Results, Store, StoreError, gather, trunk_pictures, write_file};
 use frostline_text::plural;
 
 use crate::compare::Comparison;
@@ -34,15 +34,14 @@ pub struct Report {
     pub arms: String,
 }
 
-/// Makes the report of a results folder again. Where tables are all that is left of its trials, as in a checkout of a
-/// repository that keeps reports alone, they stay as they are.
+/// Makes the report of a results folder again. Where its trials have no folders of their own, as in a checkout of a repository
+/// that keeps reports alone, they are made of what stands beside the report.
 ///
 /// # Errors
-/// As [`write_report`]; [`StoreError::NoTrials`] where there is nothing to make it from.
+/// As [`write_report`]; another process that writes to the folder.
 pub fn rewrite_report(folder: &Path) -> Result<Report, ReportError> {
-    let only_tables = folder.join("trials.parquet").exists() && !folder.join("trials").exists();
-    if only_tables {
-        return Err(StoreError::NoTrials { folder: folder.to_owned() }.into());
+    if folder.join("plan.json").exists() && !folder.join("trials").exists() {
+        drop(Store::open(folder)?);
     }
     write_report(folder)
 }
@@ -66,7 +65,7 @@ pub fn write_report(folder: &Path) -> Result<Report, ReportError> {
 /// A plot in the report: what it shows, and its file.
 type Plot = (String, String);
 
-/// Writes those plots that there are data for, and removes those that there are no data for any more.
+/// Writes those plots that there are data for. What else is in the folder stays.
 fn write_plots(
     folder: &Path,
     comparison: &Comparison<'_>,
@@ -94,8 +93,6 @@ fn write_plots(
         if let Some(svg) = svg {
             write_file(&path, svg.as_bytes())?;
             written.push((title.to_owned(), name.to_owned()));
-        } else if path.exists() {
-            fs::remove_file(&path).map_err(|error| StoreError::writing(&path, error))?;
         }
     }
     Ok(written)
@@ -107,21 +104,19 @@ const PICTURES: &str = "reconstructions-";
 /// Copies what each autoencoder gives back to the plots: one picture for each pretraining and model, of its first seed.
 fn copy_pictures(folder: &Path, results: &Results) -> Result<Vec<Plot>, ReportError> {
     let mut copied = Vec::new();
-    let plots = folder.join("plots");
-    let entries = fs::read_dir(&plots).map_err(|error| StoreError::reading(&plots, error))?;
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PICTURES)) {
-            fs::remove_file(&path).map_err(|error| StoreError::writing(&path, error))?;
-        }
-    }
     for group in pretraining::groups(results) {
-        let picture = group
-            .finished()
-            .find_map(|stored| trunk_pictures(folder, &stored.trunk.id).map(|path| (path, stored)));
-        let Some((path, stored)) = picture else { continue };
-        let name = format!("{PICTURES}{}-{}-{}.png", group.name, group.model, stored.trunk.id);
-        let bytes = fs::read(&path).map_err(|error| StoreError::reading(&path, error))?;
-        write_file(&folder.join("plots").join(&name), &bytes)?;
+        // The first seed with a picture, here or, where the trunks themselves are gone, among the plots.
+        let picture = group.finished().find_map(|stored| {
+            let name = format!("{PICTURES}{}-{}-{}.png", group.name, group.model, stored.trunk.id);
+            let copy = folder.join("plots").join(&name);
+            let made = trunk_pictures(folder, &stored.trunk.id);
+            (made.is_some() || copy.exists()).then_some((made, copy, name, stored))
+        });
+        let Some((made, copy, name, stored)) = picture else { continue };
+        if let Some(made) = made {
+            let bytes = fs::read(&made).map_err(|error| StoreError::reading(&made, error))?;
+            write_file(&copy, &bytes)?;
+        }
         let title = format!(
             "Images of the {} split as {} of {} gives them back (seed {})",
             if stored.outcome.data.as_ref().is_some_and(|data| data.validation > 0) {

@@ -68,13 +68,16 @@ pub enum StoreError {
         /// The trial's id.
         id: String,
     },
-    /// A report is there without the trials that it was made from, as in a checkout of the repository.
+    /// Tables are there without the trials that they were made from, in a form that is not read back.
     #[error(
-        "{folder} holds a report and its tables, but not the trials they were made from, so it cannot be made again; `frostline sweep` with its experiment file and `--results` runs them"
+        "{folder} holds a report and tables of {count} trials that an earlier version stored, but nothing that the trials can be read \
+         back from; name another folder with --results, so that they stay as they are"
     )]
-    NoTrials {
+    OldTables {
         /// The folder that was named.
         folder: PathBuf,
+        /// How many trials.
+        count: usize,
     },
     /// The folder is no results folder.
     #[error(

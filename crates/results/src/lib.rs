@@ -17,6 +17,7 @@ mod atomic;
 mod environment;
 mod error;
 mod json;
+mod ledger;
 mod lookup;
 mod read;
 mod records;

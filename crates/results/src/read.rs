@@ -2,15 +2,14 @@
 //! it reads is whole at any time.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use frostline_experiment::Plan;
 
 use super::records::PlanRecord;
 use super::store::{PICTURES, WEIGHTS};
-use crate::{Environment, StoreError, StoredTrial, StoredTrunk, json};
+use crate::{Environment, StoreError, StoredTrial, StoredTrunk, json, ledger, tables};
 
 /// Everything that is stored of an experiment, but for the predictions.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,9 +47,12 @@ impl Results {
         if !plan.exists() {
             return Err(StoreError::NoPlan { folder: folder.to_owned() });
         }
+        ledger::check(folder)?;
         let (trials, broken) = trials(&folder.join("trials"))?;
         let PlanRecord { settings, plan } = json::read(&plan, "sweep")?;
-        let trunks = trunks(&folder.join("pretrained"))?;
+        let mut trunks = trunks(&folder.join("pretrained"))?;
+        trunks.extend(ledger::trunks(folder, &trunks)?);
+        trunks.sort_by(|a, b| a.trunk.id.cmp(&b.trunk.id));
         Ok(Self { plan, settings, trials, broken, trunks, environments: environments(folder)? })
     }
 }
@@ -94,6 +96,12 @@ pub(super) fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(folders)
 }
 
+/// The names of the folders in a folder.
+pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let name = |path: PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(folders_in(folder)?.into_iter().map(name).collect())
+}
+
 pub(super) fn trial(folder: &Path) -> Result<StoredTrial, StoreError> {
     let stored = StoredTrial {
         trial: json::read(&folder.join("trial.json"), "trial")?,
@@ -101,7 +109,7 @@ pub(super) fn trial(folder: &Path) -> Result<StoredTrial, StoreError> {
         epochs: json::read(&folder.join("epochs.json"), "epochs")?,
     };
     belongs(folder, "trial", [&stored.trial.id, &stored.outcome.trial])?;
-    whole_parquet(&folder.join("predictions.parquet"))?;
+    tables::check_predictions(&folder.join("predictions.parquet"), &stored.outcome)?;
     Ok(stored)
 }
 
@@ -148,21 +156,4 @@ pub fn trunk_pictures(folder: &Path, id: &str) -> Option<PathBuf> {
 /// The file of a trial's weights, where there is one.
 pub fn trial_weights(folder: &Path, id: &str) -> Option<PathBuf> {
     Some(folder.join("trials").join(id).join(WEIGHTS)).filter(|path| path.exists())
-}
-
-/// A parquet file ends as it begins, so a cut one is found without decoding it.
-fn whole_parquet(path: &Path) -> Result<(), StoreError> {
-    let ends = || {
-        let mut file = File::open(path)?;
-        let (mut head, mut tail) = ([0; 4], [0; 4]);
-        file.read_exact(&mut head)?;
-        file.seek(SeekFrom::End(-4))?;
-        file.read_exact(&mut tail)?;
-        Ok(head == *b"PAR1" && tail == *b"PAR1")
-    };
-    match ends() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(StoreError::Damaged { path: path.to_owned(), reason: "it is cut off".to_owned() }),
-        Err(error) => Err(StoreError::reading(path, error)),
-    }
 }

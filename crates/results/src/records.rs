@@ -40,7 +40,8 @@ pub struct Checkpoint {
 }
 
 /// A stored trial as the tables and the report read it; predictions stay on disk.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StoredTrial {
     /// The resolved trial.
     pub trial: Trial,
@@ -192,7 +193,8 @@ pub struct TrunkResult {
 }
 
 /// A stored trunk as the tables and the report read it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StoredTrunk {
     /// How it was made.
     pub trunk: Trunk,

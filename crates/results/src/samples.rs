@@ -64,7 +64,7 @@ pub fn results(plan: Plan, measure: impl Fn(&Trial) -> (f64, f64)) -> Results {
     Results { plan, settings: Vec::new(), trials, broken: Vec::new(), trunks: Vec::new(), environments }
 }
 
-/// A finished trial of ten test images.
+/// A finished trial of as few test images as give the accuracy, ten at least.
 pub fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
     let mut outcome =
         Outcome::started(trial, 2, "2026-01-02T03:04:05Z".to_owned(), "0123456789ab".to_owned());
@@ -117,13 +117,24 @@ pub fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
             seconds: Seconds { wall: wall / epochs as f64, ..Seconds::default() },
         }
     };
-    let prediction = |i: u32| Prediction { example: i, label: i % 3, predicted: i % 2, probability: 0.5 };
+    let (right, images) = counts(accuracy);
+    let predicted = |i: u32| if i < right { i % 3 } else { i % 3 + 1 };
+    let prediction =
+        |i: u32| Prediction { example: i, label: i % 3, predicted: predicted(i), probability: 0.5 };
     TrialResult {
         outcome,
         epochs: (1..=epochs).map(epoch).collect(),
-        predictions: (0..10).map(prediction).collect(),
+        predictions: (0..images).map(prediction).collect(),
         checkpoint: None,
     }
+}
+
+/// Images that are told rightly, and all images, whose ratio is an accuracy of at most four decimals.
+fn counts(accuracy: f64) -> (u32, u32) {
+    let of = |images: u32| (accuracy * f64::from(images)).round() as u32;
+    let fits = |images: &u32| f64::from(of(*images)) / f64::from(*images) == accuracy;
+    let images = [10, 20, 100, 1000].into_iter().find(fits).unwrap_or(10_000);
+    (of(images), images)
 }
 
 /// The same trial, failed.

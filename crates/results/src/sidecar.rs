@@ -188,7 +188,8 @@ mod tests {
         assert_eq!(Sidecar::read(&path).unwrap(), sidecar);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(
-            text.starts_with("{\n  \"format\": 1,\n  \"model\": {\n    \"architecture\": \"resnet18\""),
+            text.starts_with("{\n  \"format\": 1,\n  \"sha256\": \"")
+                && text.contains("\n  \"model\": {\n    \"architecture\": \"resnet18\""),
             "{text}"
         );
         std::fs::write(&path, text.replace("\"format\": 1", "\"format\": 9")).unwrap();

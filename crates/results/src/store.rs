@@ -10,7 +10,10 @@ use frostline_experiment::{Plan, Trial, Trunk};
 
 use super::atomic::{publish_folder, tidy, write_file, write_through};
 use super::records::PlanRecord;
-use crate::{Environment, Status, StoreError, StoredTrunk, TrialResult, TrunkResult, json, read, tables};
+use crate::{
+    Checkpoint, Environment, EpochRecord, Outcome, Status, StoreError, StoredTrunk, TrialResult, TrunkResult,
+    json, ledger, read, tables,
+};
 
 /// What must fit on the disk before a sweep starts: several trials' worth of results.
 const PROBE_BYTES: usize = 4 << 20;
@@ -52,6 +55,9 @@ impl Store {
     /// # Errors
     /// Another process holds it, it cannot be written to, the disk is full, or a stored trial has a newer format.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        if folder.exists() {
+            ledger::check(folder)?;
+        }
         let trials = folder.join("trials");
         fs::create_dir_all(&trials).map_err(|error| StoreError::writing(&trials, error))?;
         let lock = lock(folder)?;
@@ -65,6 +71,7 @@ impl Store {
         let probed = write_through(&probe, &vec![0; PROBE_BYTES]);
         let _ = fs::remove_file(&probe); // whether the probe fitted is what matters
         probed?;
+        ledger::restore(folder)?;
         let (stored, broken) = read::trials(&trials)?;
         let mut states = BTreeMap::new();
         for stored in stored {
@@ -132,12 +139,10 @@ impl Store {
             return Err(StoreError::Finished { id: id.clone() });
         }
         publish_folder(&self.folder.join("trials").join(id), |folder| {
-            let put = |name: &str, bytes: &[u8]| write_through(&folder.join(name), bytes);
-            put("trial.json", &json::to_bytes(folder, "trial", trial)?)?;
-            put("outcome.json", &json::to_bytes(folder, "outcome", &result.outcome)?)?;
-            put("epochs.json", &json::to_bytes(folder, "epochs", &result.epochs)?)?;
-            put("predictions.parquet", &tables::predictions_file(folder, &result.predictions)?)?;
-            result.checkpoint.as_ref().map_or(Ok(()), |checkpoint| put(WEIGHTS, &checkpoint.bytes))
+            let TrialResult { outcome, epochs, predictions, checkpoint } = result;
+            fill(folder, trial, outcome, epochs, &tables::predictions_file(folder, predictions)?)?;
+            let weights = |checkpoint: &Checkpoint| write_through(&folder.join(WEIGHTS), &checkpoint.bytes);
+            checkpoint.as_ref().map_or(Ok(()), weights)
         })?;
         self.states.insert(id.clone(), state_of(&result.outcome.status));
         Ok(())
@@ -180,6 +185,21 @@ impl Store {
             result.pictures.as_ref().map_or(Ok(()), |pictures| put(PICTURES, pictures))
         })
     }
+}
+
+/// Writes what a trial's folder holds, but for weights.
+pub(super) fn fill(
+    folder: &Path,
+    trial: &Trial,
+    outcome: &Outcome,
+    epochs: &[EpochRecord],
+    predictions: &[u8],
+) -> Result<(), StoreError> {
+    let put = |name: &str, bytes: &[u8]| write_through(&folder.join(name), bytes);
+    put("trial.json", &json::to_bytes(folder, "trial", trial)?)?;
+    put("outcome.json", &json::to_bytes(folder, "outcome", outcome)?)?;
+    put("epochs.json", &json::to_bytes(folder, "epochs", &epochs)?)?;
+    put("predictions.parquet", predictions)
 }
 
 fn state_of(status: &Status) -> State {

@@ -2,12 +2,15 @@
 //! one row per trial, epoch and test image, and the trunks' epochs into `pretraining.parquet`. Columns are snake_case, accuracies shares in [0, 1], times seconds.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
 
 use super::json::FORMAT;
-use crate::{EpochRecord, Prediction, Results, Status, StoreError, StoredTrial, StoredTrunk, write_file};
+use crate::{
+    EpochRecord, Outcome, Prediction, Results, Status, StoreError, StoredTrial, StoredTrunk, ledger,
+    write_file,
+};
 
 /// Writes the tables of a results folder, each whole or not at all; that of the pretrainings only where there are some.
 ///
@@ -25,7 +28,66 @@ pub fn gather(folder: &Path, results: &Results) -> Result<(), StoreError> {
         let frame = read(&path)?;
         all = all.and_then(|all| all.vstack(&of_trial(frame, &stored.trial.id)?));
     }
-    write(&folder.join("predictions.parquet"), all)
+    write(&folder.join("predictions.parquet"), all)?;
+    ledger::write(folder, results)
+}
+
+/// The ids of a folder's table of trials; none where there is no table.
+pub(super) fn trial_ids(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let path = folder.join("trials.parquet");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let frame = read(&path)?;
+    let ids = frame.column("trial").and_then(|column| column.str().cloned());
+    let ids = ids.map_err(|error| damaged(&path, &error))?;
+    Ok(ids.iter().flatten().map(str::to_owned).collect())
+}
+
+/// The predictions of all trials of a folder.
+pub(super) struct Predictions {
+    path: PathBuf,
+    all: DataFrame,
+}
+
+impl Predictions {
+    /// Reads `predictions.parquet`.
+    pub(super) fn read(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join("predictions.parquet");
+        let all = read(&path)?;
+        Ok(Self { path, all })
+    }
+
+    /// Those of one trial, as parquet.
+    pub(super) fn of(&self, id: &str) -> Result<Vec<u8>, StoreError> {
+        let chosen = self.all.column("trial").and_then(|column| {
+            let column = column.str()?;
+            let mask: BooleanChunked = column.iter().map(|trial| Some(trial == Some(id))).collect();
+            self.all.filter(&mask)?.drop("trial")
+        });
+        parquet(&self.path, chosen)
+    }
+}
+
+/// Whether the accuracy that is stored of a trial is that of its predictions; a failed trial has none.
+pub(super) fn check_predictions(path: &Path, outcome: &Outcome) -> Result<(), StoreError> {
+    let frame = read(path)?;
+    let counted = frame.column("label").and_then(|labels| {
+        let pairs = labels.u32()?.iter().zip(frame.column("predicted")?.u32()?.iter());
+        Ok(pairs.filter(|(label, predicted)| label.is_some() && label == predicted).count())
+    });
+    let right = counted.map_err(|error| damaged(path, &error))?;
+    let found = (frame.height() > 0).then(|| right as f64 / frame.height() as f64);
+    if found == outcome.test_accuracy {
+        return Ok(());
+    }
+    let share = |accuracy: Option<f64>| accuracy.map_or_else(|| "none".to_owned(), |share| share.to_string());
+    let reason = format!(
+        "its predictions give the test accuracy {}, and {} is written beside them",
+        share(found),
+        share(outcome.test_accuracy)
+    );
+    Err(StoreError::Damaged { path: path.to_owned(), reason })
 }
 
 /// A trial's predictions as parquet, as they are stored beside its outcome.

@@ -191,8 +191,76 @@ fn the_tables_hold_every_trial_epoch_and_prediction() {
     assert_eq!((number("test_accuracy"), number("wall_seconds")), (Some(0.5), Some(1.0)));
     assert_eq!(table.column("test_accuracy").unwrap().null_count(), 1);
     assert_eq!(table.column("trainable_parameters").unwrap().u64().unwrap().get(row), Some(5130));
-    assert_eq!((read("epochs.parquet").height(), read("predictions.parquet").height()), (12, 20));
+    assert_eq!((read("epochs.parquet").height(), read("predictions.parquet").height()), (12, 30));
     let predictions = read("predictions.parquet");
     let labels = predictions.column("label").unwrap().u32().unwrap();
     assert_eq!((0..4).map(|i| labels.get(i).unwrap()).collect::<Vec<_>>(), [0, 1, 2, 0]);
+}
+
+#[test]
+fn a_folder_is_whole_without_its_trials() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(filled(dir.path()));
+    let whole = Results::read(dir.path()).unwrap();
+    gather(dir.path(), &whole).unwrap();
+    let tables = ["trials", "epochs", "predictions"].map(|name| dir.path().join(format!("{name}.parquet")));
+    let before: Vec<Vec<u8>> = tables.iter().map(|path| fs::read(path).unwrap()).collect();
+    // All of them gone, or one.
+    for gone in ["trials".to_owned(), format!("trials/{}", trials()[1].id)] {
+        fs::remove_dir_all(dir.path().join(gone)).unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.state(&trials()[1].id), Some(&State::Finished));
+        assert!(matches!(store.state(&trials()[2].id), Some(State::Failed { .. })));
+        drop(store);
+        let read = Results::read(dir.path()).unwrap();
+        assert_eq!(read, whole);
+        gather(dir.path(), &read).unwrap();
+        let after: Vec<Vec<u8>> = tables.iter().map(|path| fs::read(path).unwrap()).collect();
+        assert!(before == after, "the tables are others now");
+    }
+}
+
+#[test]
+fn a_number_that_was_changed_is_found() {
+    let first = &trials()[0].id;
+    for (file, from, to) in [
+        ("trials/ID/outcome.json", "\"test-accuracy\": 0.75", "\"test-accuracy\": 0.25"),
+        ("trials/ID/epochs.json", "\"epoch\": 1,", "\"epoch\": 2,"),
+        ("trials/ID/trial.json", "\"seed\": 0", "\"seed\": 5"),
+        ("plan.json", "\"seed\": 0", "\"seed\": 5"),
+        ("environment.json", "\"threads\": 2", "\"threads\": 3"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path()).record_environment(&environment()).unwrap();
+        let path = dir.path().join(file.replace("ID", first));
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file}: {text}");
+        fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        let told = match Results::read(dir.path()) {
+            Ok(results) => results.broken[0].reason.clone(),
+            Err(error) => error.to_string(),
+        };
+        let name = file.rsplit('/').next().unwrap();
+        assert!(told.contains(name) && told.contains("was changed since it was written"), "{told}");
+    }
+}
+
+#[test]
+fn an_accuracy_that_its_predictions_do_not_give_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = filled(dir.path());
+    let [first, second, ..] = &trials()[..] else { panic!() };
+    let mut lie = result(first, 0.75, 4.0);
+    lie.outcome.test_accuracy = Some(0.8);
+    store.save(first, &lie, true).unwrap();
+    drop(store);
+    // Whole and with a digest of its own, but of another trial.
+    let of = |id: &str| dir.path().join("trials").join(id).join("predictions.parquet");
+    let broken = Results::read(dir.path()).unwrap().broken;
+    assert!(
+        broken[0].id == first.id && broken[0].reason.contains("give the test accuracy 0.75, and 0.8"),
+        "{broken:?}"
+    );
+    fs::copy(of(&first.id), of(&second.id)).unwrap();
+    assert_eq!(Results::read(dir.path()).unwrap().broken.len(), 2);
 }

@@ -71,17 +71,17 @@ pub enum Ending {
     Done,
     /// The work is done, and some of it failed: trials of a sweep, or images that a model was asked about.
     SomeFailed,
-    /// The user stopped a sweep.
-    Interrupted,
+    /// The user stopped a sweep, with this exit code.
+    Interrupted(u8),
 }
 
 impl Ending {
-    /// 0, 3 or 130.
+    /// 0, 3, or by the signal: 130 after Ctrl-C.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::SomeFailed => 3,
-            Self::Interrupted => 130,
+            Self::Interrupted(code) => code,
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! This crate alone knows the clock, the environment and the terminal; it does no tensor arithmetic.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)] // They panic where nobody can be told; see `terminal::tell`.
+
 pub mod cli;
 pub mod commands;
 pub mod error;
@@ -17,7 +19,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 use error::{Ending, Error};
 use machine::hub_options;
-use terminal::Progress;
+use terminal::{Progress, tell};
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -25,7 +27,7 @@ pub fn main() -> ExitCode {
         Ok((text, ending)) => print(&text, ending),
         Err(error) => {
             let code = error.exit_code();
-            eprintln!("{:?}", miette::Report::new(error));
+            tell(&format!("{:?}", miette::Report::new(error)));
             ExitCode::from(code)
         }
     }
@@ -57,7 +59,7 @@ fn print(text: &str, ending: Ending) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         // A reader such as `head` that has seen enough is no failure.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("cannot print: {error}");
+            tell(&format!("cannot print: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::from(ending.exit_code()),

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use frostline_engine::{
     BatchNormPolicy, EngineError, Event, Keep, Observer, OptimizerKind, Recipe, Schedule, Section, Silent,
-    Strategy,
+    Strategy, classify,
 };
 
 use crate::harness::{Trial, moved, recipe};
@@ -19,6 +19,26 @@ fn fine_tuning_learns_digits_from_few_images() {
     assert_eq!(trained.test.predictions.len(), trial.dataset.test.len());
     let best = trained.epochs.iter().map(|e| e.validation_accuracy.unwrap()).fold(0.0, f64::max);
     assert_eq!(trained.epochs[trained.chosen_epoch - 1].validation_accuracy, Some(best));
+}
+
+/// The loss of the only step is that before its update, after which the weights are far too large.
+#[test]
+fn a_model_that_diverges_in_its_last_step_fails_wherever_it_is_looked_at() {
+    let optimizer = OptimizerKind::Sgd { momentum: 0.0, nesterov: false };
+    let wild = Recipe { batch: 1000, learning_rate: 1e37, optimizer, keep: Keep::Last, ..recipe(1) };
+    let not_finite = |trial: &Trial| {
+        let error = trial.run(&Strategy::Full, &wild, &mut Silent).unwrap_err();
+        assert!(matches!(error, EngineError::OutputsNotFinite { images: 1.., .. }), "{error}");
+        assert!(error.to_string().contains("smaller learning rate"), "{error}");
+    };
+    let mut trial = Trial::new(8);
+    not_finite(&trial);
+    trial.splits.validation.clear(); // Then the test split is the first to show it.
+    not_finite(&trial);
+    let images = &trial.dataset.test;
+    let ranked = classify(&trial.model, images, [0.5; 3], [0.5; 3], 2).unwrap();
+    assert_eq!(ranked.len(), images.len());
+    assert!(ranked.iter().all(Option::is_none));
 }
 
 #[test]

@@ -300,7 +300,7 @@ minutes = 15
             ),
             (
                 "train.epochs=ten",
-                "--set:1:14: `epochs` must be a whole number of at least 1, not the text \"ten\"",
+                "--set:1:14: `epochs` must be a whole number from 1 to 100000, not the text \"ten\"",
             ),
             (
                 "checkpoints=bset",

@@ -109,23 +109,27 @@ fn wrong_values_say_what_was_found_and_what_is_allowed() {
             "[data]\nclasses = [\"cat\", \"a+b\"]",
             "3:19: `a+b` cannot be named in `classes` (names are items of their own; a class that has `+` in its name must be renamed)",
         ),
-        ("epochs = 2", "epochs = 0", "5:10: `epochs` must be a whole number of at least 1, not the number 0"),
+        (
+            "epochs = 2",
+            "epochs = 0",
+            "5:10: `epochs` must be a whole number from 1 to 100000, not the number 0",
+        ),
         (
             "epochs = 2",
             "epochs = \"2\"",
-            "5:10: `epochs` must be a whole number of at least 1, not the text \"2\" (write it without quotes)",
+            "5:10: `epochs` must be a whole number from 1 to 100000, not the text \"2\" (write it without quotes)",
         ),
         (
             "epochs = 2",
             "epochs = 2.5",
-            "5:10: `epochs` must be a whole number of at least 1, not the number 2.5",
+            "5:10: `epochs` must be a whole number from 1 to 100000, not the number 2.5",
         ),
         (
             "epochs = 2",
             "epochs = [1, 2]",
-            "5:10: `epochs` must be a whole number of at least 1, not a list (to compare several, write `epochs` under [grid])",
+            "5:10: `epochs` must be a whole number from 1 to 100000, not a list (to compare several, write `epochs` under [grid])",
         ),
-        ("epochs = 2", "batch = 1", "5:9: `batch` must be a whole number of at least 2, not the number 1"),
+        ("epochs = 2", "batch = 1", "5:9: `batch` must be a whole number from 2 to 65536, not the number 1"),
         (
             "epochs = 2",
             "learning-rate = -1e-3",
@@ -150,7 +154,7 @@ fn wrong_values_say_what_was_found_and_what_is_allowed() {
         (
             "source = \"digits\"",
             "source = \"digits\"\nper-class = 0",
-            "4:13: `per-class` must be a whole number of at least 1, or \"all\", not the number 0",
+            "4:13: `per-class` must be a whole number from 1 to 100000000, or \"all\", not the number 0",
         ),
         (
             "source = \"digits\"",

@@ -96,6 +96,7 @@ pub(crate) fn cell(trial: &Trial) -> Vec<Refusal> {
     };
     let checks = [
         resolution(card, trial),
+        crop(trial),
         classes(trial),
         strategy(card, trial),
         weights(card, trial),
@@ -119,6 +120,17 @@ fn resolution(card: &ModelCard, trial: &Trial) -> Option<Refusal> {
         );
     }
     Some(refusal)
+}
+
+/// A crop that can miss the image altogether.
+fn crop(trial: &Trial) -> Option<Refusal> {
+    let pad = Augment::parse_all(&trial.data.augment).ok()?.crop.filter(|pad| *pad >= trial.resolution)?;
+    let side = trial.resolution;
+    let message = format!(
+        "crop:{pad} on images of {side} pixels cuts out windows that show nothing of them; pad by less than {side}, as by {}",
+        (side / 8).max(1)
+    );
+    Some(Refusal::new(&["augment", "resolution"], &message))
 }
 
 fn classes(trial: &Trial) -> Option<Refusal> {
@@ -221,6 +233,7 @@ mod tests {
     fn what_cannot_be_trained_blames_the_keys_that_make_it_so() {
         for (settings, keys, part) in [
             (vec![("model", "alexnet"), ("resolution", "32")], vec!["model", "resolution"], "63"),
+            (vec![("model", "resnet18"), ("augment", "crop:32")], vec!["augment", "resolution"], "nothing"),
             (vec![("model", "resnet18"), ("strategy", "last-9")], vec!["strategy", "model"], "last-9"),
             (vec![("model", "resnet18"), ("warmup", "10")], vec!["warmup"], "epochs"),
             (

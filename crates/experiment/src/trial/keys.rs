@@ -55,15 +55,15 @@ struct Whole(usize, usize);
 
 impl Whole {
     fn words(self) -> String {
-        match self {
-            Self(least, usize::MAX) => format!("a whole number of at least {least}"),
-            Self(least, most) => format!("a whole number from {least} to {most}"),
-        }
+        let Self(least, most) = self;
+        format!("a whole number from {least} to {most}")
     }
 }
 
-const AT_LEAST_1: Whole = Whole(1, usize::MAX);
-const AT_LEAST_2: Whole = Whole(2, usize::MAX);
+/// More epochs or images are taken for a slip of the finger: at a second an epoch, these last more than a day.
+const EPOCHS: Whole = Whole(1, 100_000);
+const IMAGES: Whole = Whole(1, 100_000_000);
+const BATCH: Whole = Whole(2, 1 << 16);
 
 /// The numbers that a key may hold.
 #[derive(Clone, Copy)]
@@ -159,11 +159,11 @@ static KEYS: &[Key] = &[
     Key { name: "source", section: Data, kind: Kind::Name(field!(data.source)), meaning: "digits, hub:OWNER/NAME[@REV], cifar:PATH, folder:DIR" },
     Key { name: "resolution", section: Data, kind: Kind::Count(field!(resolution), Whole(1, 4096)), meaning: "height and width that images are resized to" },
     Key { name: "validation", section: Data, kind: Kind::Number(field!(data.validation), Range::Share), meaning: "share of the training split set aside for choosing" },
-    Key { name: "per-class", section: Data, kind: Kind::OptionalCount(field!(data.per_class), AT_LEAST_1, "all"), meaning: "training images of each class, for small-data runs" },
+    Key { name: "per-class", section: Data, kind: Kind::OptionalCount(field!(data.per_class), IMAGES, "all"), meaning: "training images of each class, for small-data runs" },
     Key { name: "augment", section: Data, kind: Kind::List(field!(data.augment), "none"), meaning: "flip, crop:PAD" },
     Key { name: "classes", section: Data, kind: Kind::List(field!(data.classes), "all"), meaning: "the classes that are used, by name" },
-    Key { name: "epochs", section: Train, kind: Kind::Count(field!(train.epochs), AT_LEAST_1), meaning: "passes over the training split" },
-    Key { name: "batch", section: Train, kind: Kind::Count(field!(train.batch), AT_LEAST_2), meaning: "images a step" },
+    Key { name: "epochs", section: Train, kind: Kind::Count(field!(train.epochs), EPOCHS), meaning: "passes over the training split" },
+    Key { name: "batch", section: Train, kind: Kind::Count(field!(train.batch), BATCH), meaning: "images a step" },
     Key { name: "optimizer", section: Train, kind: Kind::Choice(field!(train.optimizer), &["sgd", "adam", "adamw"]), meaning: "the rule that updates parameters" },
     Key { name: "learning-rate", section: Train, kind: Kind::Number(field!(train.learning_rate), Range::Positive), meaning: "base learning rate, which the schedule scales" },
     Key { name: "momentum", section: Train, kind: Kind::Number(field!(train.momentum), Range::Share), meaning: "of sgd" },
@@ -172,7 +172,7 @@ static KEYS: &[Key] = &[
     Key { name: "schedule", section: Train, kind: Kind::Choice(field!(train.schedule), &["constant", "cosine", "one-cycle", "step"]), meaning: "course of the learning rate" },
     Key { name: "schedule-over", section: Train, kind: Kind::Choice(field!(train.schedule_over), &["trial", "phase"]), meaning: "what the schedule is laid over: the whole trial, or each phase of the strategy" },
     Key { name: "warmup", section: Train, kind: Kind::Number(field!(train.warmup), Range::NotNegative), meaning: "epochs of linear warm-up; a fraction is allowed" },
-    Key { name: "step-every", section: Train, kind: Kind::Count(field!(train.step_every), AT_LEAST_1), meaning: "epochs between two drops of `step`" },
+    Key { name: "step-every", section: Train, kind: Kind::Count(field!(train.step_every), EPOCHS), meaning: "epochs between two drops of `step`" },
     Key { name: "step-factor", section: Train, kind: Kind::Number(field!(train.step_factor), Range::Factor), meaning: "what a drop of `step` multiplies the rate by" },
     Key { name: "label-smoothing", section: Train, kind: Kind::Number(field!(train.label_smoothing), Range::Share), meaning: "share of the target spread over all classes" },
     Key { name: "clip-norm", section: Train, kind: Kind::OptionalNumber(field!(train.clip_norm), Range::Positive, "none"), meaning: "largest norm of all gradients together" },
@@ -201,7 +201,7 @@ impl Key {
         if let Kind::Choice(_, choices) = &self.kind { choices } else { &[] }
     }
 
-    /// What it may hold, in words: "a whole number of at least 1".
+    /// What it may hold, in words: "a whole number from 1 to 100000".
     pub fn allowed(&self) -> String {
         match &self.kind {
             Kind::Name(_) => "a text".to_owned(),
@@ -309,14 +309,16 @@ mod tests {
     #[test]
     fn what_is_out_of_range_is_refused_with_what_is_allowed() {
         for (name, text, allowed) in [
-            ("epochs", "0", "a whole number of at least 1"),
-            ("batch", "1", "a whole number of at least 2"),
+            ("epochs", "0", "a whole number from 1 to 100000"),
+            ("epochs", "99999999999", "a whole number from 1 to 100000"),
+            ("batch", "99999999999", "a whole number from 2 to 65536"),
+            ("batch", "1", "a whole number from 2 to 65536"),
             ("validation", "1", "a number from 0 to below 1"),
             ("learning-rate", "-0.1", "a number above 0"),
             ("learning-rate", "inf", "a number above 0"),
             ("weight-decay", "NaN", "a number of 0 or more"),
             ("step-factor", "1.5", "a number above 0 and at most 1"),
-            ("per-class", "0", "a whole number of at least 1, or \"all\""),
+            ("per-class", "0", "a whole number from 1 to 100000000, or \"all\""),
             ("optimizer", "lion", "one of sgd, adam, adamw"),
             ("nesterov", "yes", "true or false"),
             ("resolution", "5000", "a whole number from 1 to 4096"),

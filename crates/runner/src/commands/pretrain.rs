@@ -7,7 +7,7 @@ use frostline_results::{Store, write_file};
 use frostline_text::grouped;
 
 use super::planned;
-use super::sweep::{Run, ending};
+use super::sweep::Run;
 use crate::cli::{PlanArgs, PretrainArgs};
 use crate::error::{Ending, Error};
 use crate::terminal::Columns;
@@ -41,7 +41,7 @@ pub fn pretrain(args: &PretrainArgs, hub: HubOptions) -> Result<(String, Ending)
             output.display()
         );
     }
-    Ok((text, ending(&tally)))
+    Ok((text, run.ending(&tally)))
 }
 
 /// The trials that start from the pretraining.

@@ -2,8 +2,6 @@
 //! module opens what it needs, and says at the end how it went and how to go on.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostline_experiment::{Checkpoints, Experiment, Plan};
 use frostline_hub::{Hub, HubOptions};
@@ -15,7 +13,7 @@ use crate::cli::{RunArgs, SweepArgs};
 use crate::error::{Ending, Error};
 use crate::execute::{Settings, Sweep, Tally};
 use crate::machine::environment;
-use crate::terminal::Progress;
+use crate::terminal::{Interrupt, Progress};
 use frostline_text::plural;
 
 /// Trials whose ids a command line still has room for.
@@ -39,7 +37,7 @@ pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Erro
         alone.plan.only.retain(|only| !only.trim_start().starts_with("trial")); // filters of one key add up
         text += &with_checkpoints(&lacking, plan.checkpoints, &again(&alone, &folder));
     }
-    Ok((text, ending(&tally)))
+    Ok((text, run.ending(&tally)))
 }
 
 /// The finished trials of a plan that have kept other weights than it wants, or none.
@@ -74,7 +72,7 @@ fn with_checkpoints(lacking: &[String], policy: Checkpoints, again: &str) -> Str
 pub(super) struct Run {
     pub(super) store: Store,
     progress: Progress,
-    interrupted: Arc<AtomicBool>,
+    interrupt: Interrupt,
     settings: Settings,
 }
 
@@ -92,11 +90,18 @@ impl Run {
         store.record_plan(whole, &experiment.text, set)?;
         let environment = store.record_environment(&environment(threads, "cpu"))?;
         let settings = Settings { environment, threads, force: args.force };
-        Ok(Self { store, progress: Progress::new(), interrupted: on_interrupt()?, settings })
+        let interrupt = Interrupt::watch()
+            .map_err(|error| Error::usage(format!("signals cannot be watched: {error}"), ""))?;
+        Ok(Self { store, progress: Progress::new(), interrupt, settings })
     }
 
     pub(super) fn sweep<'a>(&'a mut self, plan: &'a Plan) -> Sweep<'a> {
-        Sweep::new(plan, &mut self.store, &self.progress, &self.interrupted, self.settings.clone())
+        Sweep::new(plan, &mut self.store, &self.progress, self.interrupt.flag(), self.settings.clone())
+    }
+
+    /// How the command ends.
+    pub(super) fn ending(&self, tally: &Tally) -> Ending {
+        ending(tally, self.interrupt.exit_code())
     }
 }
 
@@ -109,23 +114,9 @@ pub(super) fn install_threads(wanted: Option<usize>) -> Result<usize, Error> {
     Ok(rayon::current_num_threads())
 }
 
-/// A flag that Ctrl-C raises; a second Ctrl-C ends the process at once, which loses the running trial alone.
-fn on_interrupt() -> Result<Arc<AtomicBool>, Error> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&flag);
-    ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping after this step; what has finished is kept (Ctrl-C again stops at once)");
-    })
-    .map_err(|error| Error::usage(format!("Ctrl-C cannot be watched: {error}"), ""))?;
-    Ok(flag)
-}
-
-pub(super) fn ending(tally: &Tally) -> Ending {
+fn ending(tally: &Tally, interrupted: u8) -> Ending {
     match tally {
-        Tally { left: 1.., .. } => Ending::Interrupted,
+        Tally { left: 1.., .. } => Ending::Interrupted(interrupted),
         Tally { failed: 1.., .. } => Ending::SomeFailed,
         _ => Ending::Done,
     }
@@ -228,8 +219,8 @@ mod tests {
     #[test]
     fn how_a_sweep_ends_is_told_by_what_is_left_before_what_failed() {
         let tally = |failed, left| Tally { finished: 1, failed, skipped: 0, left };
-        assert_eq!(ending(&tally(0, 0)), Ending::Done);
-        assert_eq!(ending(&tally(1, 0)), Ending::SomeFailed);
-        assert_eq!(ending(&tally(1, 1)), Ending::Interrupted);
+        assert_eq!(ending(&tally(0, 0), 143), Ending::Done);
+        assert_eq!(ending(&tally(1, 0), 143), Ending::SomeFailed);
+        assert_eq!(ending(&tally(1, 1), 143), Ending::Interrupted(143));
     }
 }

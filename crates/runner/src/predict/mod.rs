@@ -22,6 +22,9 @@ use crate::error::Error;
 /// Bytes of pixels that are decoded at a time.
 const DECODED: usize = 256 << 20;
 
+const NOT_FINITE: &str =
+    "the model's outputs for it are not finite numbers; train it again with a smaller learning rate";
+
 /// What became of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -78,7 +81,10 @@ impl<'a> Predictor<'a> {
             let (mean, std) = (self.sidecar.weights.mean, self.sidecar.weights.std);
             let ranked =
                 if images.is_empty() { Vec::new() } else { classify(&self.model, &images, mean, std, top)? };
-            let guessed = places.into_iter().zip(ranked.iter().map(|ranked| Ok(self.named(ranked))));
+            let guessed = ranked.iter().map(|ranked| {
+                ranked.as_ref().map(|ranked| self.named(ranked)).ok_or_else(|| NOT_FINITE.to_owned())
+            });
+            let guessed = places.into_iter().zip(guessed);
             let broken = broken.into_iter().map(|(place, what)| (place, Err(what)));
             let mut outcomes: Vec<_> = guessed.chain(broken).collect();
             outcomes.sort_by_key(|(place, _)| *place);

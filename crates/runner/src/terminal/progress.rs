@@ -8,6 +8,8 @@ use frostline_experiment::{Trial, Trunk};
 use frostline_results::{Outcome, Status, TrunkOutcome};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::tell;
+
 /// The bars of a sweep, on standard error.
 #[derive(Debug)]
 pub struct Progress {
@@ -38,7 +40,7 @@ impl Progress {
             // A terminal that cannot be written to has nobody who reads it.
             let _ = self.bars.println(line);
         } else {
-            eprintln!("{line}");
+            tell(line);
         }
     }
 
