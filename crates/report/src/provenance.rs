@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use frostline_results::{Environment, Results};
-use frostline_text::{bytes, grouped, plural};
+use frostline_text::{bytes, grouped, plural, quoted};
 
 use super::table::Table;
 use crate::compare::Comparison;
@@ -135,18 +135,13 @@ fn lines(environment: &Environment) -> String {
 /// What to type to get the results and the report again.
 pub(super) fn commands(results: &Results) -> String {
     let name = &results.plan.experiment;
-    let quoted = |setting: &String| {
-        let plain = setting.chars().all(|c| c.is_ascii_alphanumeric() || "=.,:/@_+-".contains(c));
-        if plain {
-            format!(" --set {setting}")
-        } else {
-            format!(" --set '{}'", setting.replace('\'', r"'\''"))
-        }
-    };
-    let settings: String = results.settings.iter().map(quoted).collect();
+    let mut asked = results.asked.clone();
+    let file = asked.file.get_or_insert_with(|| format!("experiments/{name}.toml")).clone();
+    let folder = asked.results.clone().unwrap_or_else(|| format!("results/{name}"));
     format!(
-        "The experiment file is kept as [experiment.toml](experiment.toml). With it as `experiments/{name}.toml`:\n\n\
-         ```sh\nfrostline sweep experiments/{name}.toml{settings}\nfrostline report results/{name}   # this page again, from what is stored\n```\n"
+        "The experiment file is kept as [experiment.toml](experiment.toml). With it as `{file}`:\n\n\
+         ```sh\n{asked}\nfrostline report {}   # this page again, from what is stored\n```\n",
+        quoted(&folder)
     )
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use frostline_results::samples::{claim, environment, failed, plan, result, results};
-use frostline_results::{Results, Store};
+use frostline_results::{Invocation, Results, Store};
 
 use crate::compare::Comparison;
 use crate::write::render;
@@ -20,7 +20,7 @@ fn small() -> Results {
     });
     let last = results.trials.last_mut().unwrap();
     last.outcome = failed(&last.trial, "the loss became NaN in epoch 2, step 17").outcome;
-    results.settings = vec!["data.validation=0.1".to_owned()];
+    results.asked.set = vec!["data.validation=0.1".to_owned()];
     results
 }
 
@@ -44,7 +44,7 @@ fn a_report_is_written_whatever_has_become_of_the_trials() {
     for (name, finished, failures) in done {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path()).unwrap();
-        store.record_plan(&full, "", &[]).unwrap();
+        store.record_plan(&full, "", &Invocation::default()).unwrap();
         store.record_environment(&environment()).unwrap();
         for (index, trial) in full.trials.iter().take(finished + failures).enumerate() {
             let good = result(trial, (10 + index) as f64 / 20.0, 10.0);
@@ -70,7 +70,7 @@ fn reported() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     let plan = plan(&["resnet18"], &["full"], 1);
-    store.record_plan(&plan, "", &[]).unwrap();
+    store.record_plan(&plan, "", &Invocation::default()).unwrap();
     store.record_environment(&environment()).unwrap();
     store.save(&plan.trials[0], &result(&plan.trials[0], 0.5, 10.0), false).unwrap();
     drop(store);

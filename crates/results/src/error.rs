@@ -68,6 +68,19 @@ pub enum StoreError {
         /// The trial's id.
         id: String,
     },
+    /// The folder holds what came of another experiment file of the same name.
+    #[error(
+        "{folder} holds the results of {holds}, which is another experiment than {wanted}; name another folder with --results, \
+         or, where it is the same one in another place, remove {}", folder.join("plan.json").display()
+    )]
+    OtherExperiment {
+        /// The results folder.
+        folder: PathBuf,
+        /// The file that it is of.
+        holds: String,
+        /// The file that was named.
+        wanted: String,
+    },
     /// Tables are there without the trials that they were made from, in a form that is not read back.
     #[error(
         "{folder} holds a report and tables of {count} trials that an earlier version stored, but nothing that the trials can be read \

@@ -1,5 +1,5 @@
 //! A results folder without its `trials/`: what was stored of them stands in `stored.json` and `predictions.parquet` too, of
-//! which [`restore`] makes the folders again. A checkout of a repository that keeps reports has no more than that.
+//! which [`restore`] makes the folders again; [`gather`] writes both. A checkout of a repository that keeps reports has no more than that.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,8 +20,12 @@ struct Ledger {
     trunks: Vec<StoredTrunk>,
 }
 
-/// Writes the file, whole or not at all.
-pub(super) fn write(folder: &Path, results: &Results) -> Result<(), StoreError> {
+/// Writes the tables of a results folder, and what trials can be read back from; each file whole or not at all.
+///
+/// # Errors
+/// A predictions file that is damaged, or a failed write.
+pub fn gather(folder: &Path, results: &Results) -> Result<(), StoreError> {
+    tables::write_all(folder, results)?;
     let path = folder.join(LEDGER);
     let ledger = Ledger { trials: results.trials.clone(), trunks: results.trunks.clone() };
     write_file(&path, &json::to_bytes(&path, "stored", &ledger)?)
@@ -51,24 +55,25 @@ pub(super) fn trunks(folder: &Path, there: &[StoredTrunk]) -> Result<Vec<StoredT
     Ok(trunks)
 }
 
-/// Makes the folders of those trials that have none and that the file knows. Weights are not in it: trials that had kept some
+/// Makes the folders of those trials that have none and that the file knows, and gives their number. Weights are not in it: trials that had kept some
 /// have them no more, and trunks are made again where they are needed.
 ///
 /// # Errors
 /// A damaged file; a failed write.
-pub(super) fn restore(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn restore(folder: &Path) -> Result<usize, StoreError> {
     let trials = folder.join("trials");
     let there: BTreeSet<String> = read::names_in(&trials)?.into_iter().collect();
     let path = folder.join(LEDGER);
     if !path.exists() {
-        return Ok(());
+        return Ok(0);
     }
     let Ledger { trials: stored, .. } = json::read(&path, "stored")?;
     let missing: Vec<&StoredTrial> =
         stored.iter().filter(|stored| !there.contains(&stored.trial.id)).collect();
     if missing.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
+    let count = missing.len();
     let predictions = tables::Predictions::read(folder)?;
     for StoredTrial { trial, outcome, epochs } in missing {
         publish_folder(&trials.join(&trial.id), |at| {
@@ -76,5 +81,5 @@ pub(super) fn restore(folder: &Path) -> Result<(), StoreError> {
             super::store::fill(at, trial, outcome, epochs, &predictions)
         })?;
     }
-    Ok(())
+    Ok(count)
 }

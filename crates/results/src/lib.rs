@@ -6,16 +6,18 @@
 //!   experiment.toml  plan.json  environment.json
 //!   pretrained/<id>/ trunk.json  outcome.json  epochs.json  model.safetensors  reconstructions.png
 //!   trials/<id>/     trial.json  outcome.json  epochs.json  predictions.parquet  model.safetensors
-//!   trials.parquet   epochs.parquet  predictions.parquet
+//!   trials.parquet   epochs.parquet  predictions.parquet  stored.json
 //!   report.md        plots/*.svg
 //! ```
 //!
-//! A trial has its `model.safetensors` where `checkpoints` asks for it. [`find`] finds a trial by its id, and [`Sidecar`]
+//! `trials/` and `pretrained/` can be gone, as from a checkout: trials are read back from `stored.json` and the predictions. A
+//! trial has its `model.safetensors` where `checkpoints` asks for it. [`find`] finds a trial by its id, and [`Sidecar`]
 //! is what goes with its weights when they leave the folder.
 
 mod atomic;
 mod environment;
 mod error;
+mod invocation;
 mod json;
 mod ledger;
 mod lookup;
@@ -32,7 +34,9 @@ mod tests;
 pub use atomic::write_file;
 pub use environment::{Build, Environment};
 pub use error::StoreError;
+pub use invocation::Invocation;
 pub use json::FORMAT;
+pub use ledger::gather;
 pub use lookup::{Found, LookupError, find};
 pub use read::{Broken, Results, trial_weights, trunk_pictures};
 pub use records::{
@@ -42,4 +46,3 @@ pub use records::{
 };
 pub use sidecar::{Lineages, Measured, Sidecar, beside, none_kept};
 pub use store::{State, Store};
-pub use tables::gather;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::store::WEIGHTS;
-use crate::{Environment, StoreError, StoredTrial, read};
+use crate::{Environment, Invocation, StoreError, StoredTrial, read};
 
 /// Trials that an error lists.
 const SHOWN: usize = 8;
@@ -19,6 +19,8 @@ pub struct Found {
     pub stored: StoredTrial,
     /// Where it ran; none where that is not stored.
     pub environment: Option<Environment>,
+    /// How its experiment was asked for.
+    pub asked: Invocation,
 }
 
 /// Why no trial was found, with what to do about it.
@@ -94,7 +96,8 @@ fn find_in(wanted: &str, folder: Option<&Path>, all: &Path) -> Result<Found, Loo
     let stored = read::trial(path)?;
     let experiment = path.ancestors().nth(2).unwrap_or(path);
     let environment = read::environments(experiment)?.remove(&stored.outcome.environment);
-    Ok(Found { folder: path.clone(), stored, environment })
+    let asked = read::asked(experiment);
+    Ok(Found { folder: path.clone(), stored, environment, asked })
 }
 
 /// Edits between what was written and the beginning of an id that is as long.

@@ -9,15 +9,15 @@ use frostline_experiment::Plan;
 
 use super::records::PlanRecord;
 use super::store::{PICTURES, WEIGHTS};
-use crate::{Environment, StoreError, StoredTrial, StoredTrunk, json, ledger, tables};
+use crate::{Environment, Invocation, StoreError, StoredTrial, StoredTrunk, json, ledger, tables};
 
 /// Everything that is stored of an experiment, but for the predictions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Results {
     /// What the experiment wants.
     pub plan: Plan,
-    /// The `--set` of the last sweep, `key=value` each.
-    pub settings: Vec<String>,
+    /// How the last sweep was asked for.
+    pub asked: Invocation,
     /// What is there, in the order of the ids; trials of earlier plans included.
     pub trials: Vec<StoredTrial>,
     /// What is there but cannot be used, in the order of the ids.
@@ -49,12 +49,19 @@ impl Results {
         }
         ledger::check(folder)?;
         let (trials, broken) = trials(&folder.join("trials"))?;
-        let PlanRecord { settings, plan } = json::read(&plan, "sweep")?;
+        let record: PlanRecord = json::read(&plan, "sweep")?;
         let mut trunks = trunks(&folder.join("pretrained"))?;
         trunks.extend(ledger::trunks(folder, &trunks)?);
         trunks.sort_by(|a, b| a.trunk.id.cmp(&b.trunk.id));
-        Ok(Self { plan, settings, trials, broken, trunks, environments: environments(folder)? })
+        let asked = record.asked();
+        Ok(Self { plan: record.plan, asked, trials, broken, trunks, environments: environments(folder)? })
     }
+}
+
+/// How the sweep of a folder was asked for, as far as it tells.
+pub(super) fn asked(folder: &Path) -> Invocation {
+    let record = json::read::<PlanRecord>(&folder.join("plan.json"), "sweep");
+    record.map(|record| record.asked()).unwrap_or_default()
 }
 
 /// The environments that trials ran in, by id; none where the file is not there yet.

@@ -1,6 +1,7 @@
 //! What is stored of a trial: [`TrialResult`], whose [`Outcome`] and [`EpochRecord`]s are JSON and whose predictions
 //! are parquet. Raw values per seed only; whatever is derived from them is derived when reporting.
 
+use crate::Invocation;
 use frostline_experiment::{Checkpoints, Plan, Trial, Trunk};
 use serde::{Deserialize, Serialize};
 
@@ -355,12 +356,33 @@ pub struct FileRecord {
     pub size: u64,
 }
 
-/// What a sweep set out to do.
+/// What a sweep set out to do, and how it was asked to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct PlanRecord {
-    /// `key=value` of every `--set`.
-    pub(super) settings: Vec<String>,
+    /// As [`Invocation::file`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// As [`Invocation::set`].
+    settings: Vec<String>,
+    /// As [`Invocation::only`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    only: Vec<String>,
+    /// As [`Invocation::results`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    results: Option<String>,
     /// All trials of the experiment.
     pub(super) plan: Plan,
+}
+
+impl PlanRecord {
+    pub(super) fn new(plan: &Plan, asked: &Invocation) -> Self {
+        let Invocation { file, set: settings, only, results } = asked.clone();
+        Self { file, settings, only, results, plan: plan.clone() }
+    }
+
+    pub(super) fn asked(&self) -> Invocation {
+        let Self { file, settings: set, only, results, .. } = self.clone();
+        Invocation { file, set, only, results }
+    }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use frostline_experiment::{Axis, Checkpoints, Claim, DataSpec, Plan, TrainSpec, Trial};
 
 use crate::{
-    Build, DataRecord, Environment, EpochRecord, FileRecord, Outcome, Prediction, Results, Seconds, Status,
-    StoredTrial, TrialResult,
+    Build, DataRecord, Environment, EpochRecord, FileRecord, Invocation, Outcome, Prediction, Results,
+    Seconds, Status, StoredTrial, TrialResult,
 };
 
 /// The trials of models x strategies x seeds, seeds outermost.
@@ -61,7 +61,14 @@ pub fn results(plan: Plan, measure: impl Fn(&Trial) -> (f64, f64)) -> Results {
     };
     let trials = plan.trials.iter().map(stored).collect();
     let environments = BTreeMap::from([(environment.id(), environment)]);
-    Results { plan, settings: Vec::new(), trials, broken: Vec::new(), trunks: Vec::new(), environments }
+    Results {
+        plan,
+        asked: Invocation::default(),
+        trials,
+        broken: Vec::new(),
+        trunks: Vec::new(),
+        environments,
+    }
 }
 
 /// A finished trial of as few test images as give the accuracy, ten at least.

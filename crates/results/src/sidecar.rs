@@ -7,8 +7,8 @@ use frostline_experiment::Trial;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CheckpointRecord, DataRecord, Environment, PretrainingRecord, Status, StoreError, StoredTrial,
-    WeightsRecord, json, write_file,
+    CheckpointRecord, DataRecord, Environment, Invocation, PretrainingRecord, Status, StoreError,
+    StoredTrial, WeightsRecord, json, write_file,
 };
 
 /// The key of the JSON file.
@@ -69,14 +69,18 @@ impl Sidecar {
     ///
     /// # Errors
     /// Why there is nothing, and what to do: the trial failed, or has kept no weights.
-    pub fn of(stored: &StoredTrial, environment: Option<&Environment>) -> Result<Self, (String, String)> {
+    pub fn of(
+        stored: &StoredTrial,
+        environment: Option<&Environment>,
+        asked: &Invocation,
+    ) -> Result<Self, (String, String)> {
         let StoredTrial { trial, outcome, .. } = stored;
         if let Status::Failed { reason } = &outcome.status {
             let help = "its settings have to change; another trial of its experiment may have finished";
             return Err((format!("trial {} failed: {reason}", trial.id), help.to_owned()));
         }
         let (Some(weights), Some(data)) = (&outcome.checkpoint, &outcome.data) else {
-            return Err(none_kept(&trial.id));
+            return Err(none_kept(&trial.id, asked));
         };
         Ok(Self {
             architecture: trial.model.clone(),
@@ -111,7 +115,7 @@ impl Sidecar {
         let reason = format!(
             "its SHA-256 is {sha256}, and {} was written down for it; copy or export it again, or {}",
             self.weights.sha256,
-            train_again(&self.trial.id)
+            train_again(&self.trial.id, &Invocation::default())
         );
         Err(StoreError::Damaged { path: weights.to_owned(), reason })
     }
@@ -134,15 +138,13 @@ impl Sidecar {
 }
 
 /// That a trial has no weights, and how it gets some.
-pub fn none_kept(id: &str) -> (String, String) {
-    (format!("trial {id} has kept no weights"), train_again(id))
+pub fn none_kept(id: &str, asked: &Invocation) -> (String, String) {
+    (format!("trial {id} has kept no weights"), train_again(id, asked))
 }
 
 /// How a trial gets weights.
-fn train_again(id: &str) -> String {
-    format!(
-        "train it again with them: `frostline sweep FILE --set checkpoints=best --force --only trial={id}`"
-    )
+fn train_again(id: &str, asked: &Invocation) -> String {
+    format!("train it again with them: `{}`", asked.keeping_weights(id))
 }
 
 /// The sidecar's place: the name of the safetensors file, ending in `.json`.
@@ -176,7 +178,7 @@ mod tests {
     #[test]
     fn it_has_what_use_and_lineage_need_and_survives_its_file() {
         let stored = kept();
-        let sidecar = Sidecar::of(&stored, Some(&environment())).unwrap();
+        let sidecar = Sidecar::of(&stored, Some(&environment()), &Invocation::default()).unwrap();
         assert_eq!((sidecar.classes.len(), sidecar.classes[3].as_str()), (10, "3"));
         assert_eq!((sidecar.resolution, sidecar.weights.std), (32, [0.4, 0.5, 0.6]));
         assert_eq!((sidecar.results.test_accuracy, sidecar.results.chosen_epoch), (Some(0.75), Some(6)));
@@ -198,22 +200,27 @@ mod tests {
 
     #[test]
     fn weights_of_another_hash_are_refused_with_what_to_do() {
-        let sidecar = Sidecar::of(&kept(), None).unwrap();
+        let sidecar = Sidecar::of(&kept(), None, &Invocation::default()).unwrap();
         let path = Path::new("m.safetensors");
         assert!(sidecar.check(path, &"ab".repeat(32)).is_ok());
         let error = sidecar.check(path, &"cd".repeat(32)).unwrap_err().to_string();
         assert!(error.contains("m.safetensors") && error.contains("export it again"), "{error}");
-        assert!(error.contains("--set checkpoints=best --force --only trial="), "{error}");
+        assert!(error.contains("--set checkpoints=best --only trial="), "{error}");
     }
 
     #[test]
     fn a_trial_without_weights_has_none_and_says_what_to_do() {
+        let asked = Invocation { file: Some("x.toml".to_owned()), ..Invocation::default() };
         let trial = plan(&["resnet18"], &["head"], 1).trials.remove(0);
-        let (message, _) = Sidecar::of(&stored(failed(&trial, "the loss became NaN")), None).unwrap_err();
+        let (message, _) =
+            Sidecar::of(&stored(failed(&trial, "the loss became NaN")), None, &asked).unwrap_err();
         assert_eq!(message, format!("trial {} failed: the loss became NaN", trial.id));
-        let (message, help) = Sidecar::of(&stored(result(&trial, 0.5, 1.0)), None).unwrap_err();
+        let (message, help) = Sidecar::of(&stored(result(&trial, 0.5, 1.0)), None, &asked).unwrap_err();
         assert!(message.ends_with("has kept no weights"), "{message}");
-        assert!(help.contains(&format!("--force --only trial={}", trial.id)), "{help}");
+        assert!(
+            help.contains(&format!("x.toml --set checkpoints=best --only trial={} --force", trial.id)),
+            "{help}"
+        );
     }
 
     #[test]

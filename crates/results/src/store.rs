@@ -11,8 +11,8 @@ use frostline_experiment::{Plan, Trial, Trunk};
 use super::atomic::{publish_folder, tidy, write_file, write_through};
 use super::records::PlanRecord;
 use crate::{
-    Checkpoint, Environment, EpochRecord, Outcome, Status, StoreError, StoredTrunk, TrialResult, TrunkResult,
-    json, ledger, read, tables,
+    Checkpoint, Environment, EpochRecord, Invocation, Outcome, Status, StoreError, StoredTrunk, TrialResult,
+    TrunkResult, json, ledger, read, tables,
 };
 
 /// What must fit on the disk before a sweep starts: several trials' worth of results.
@@ -45,6 +45,7 @@ pub(super) const PICTURES: &str = "reconstructions.png";
 pub struct Store {
     folder: PathBuf,
     states: BTreeMap<String, State>,
+    restored: usize,
     _lock: File,
 }
 
@@ -71,7 +72,7 @@ impl Store {
         let probed = write_through(&probe, &vec![0; PROBE_BYTES]);
         let _ = fs::remove_file(&probe); // whether the probe fitted is what matters
         probed?;
-        ledger::restore(folder)?;
+        let restored = ledger::restore(folder)?;
         let (stored, broken) = read::trials(&trials)?;
         let mut states = BTreeMap::new();
         for stored in stored {
@@ -80,12 +81,17 @@ impl Store {
         for broken in broken {
             states.insert(broken.id, State::Broken { reason: broken.reason });
         }
-        Ok(Self { folder: folder.to_owned(), states, _lock: lock })
+        Ok(Self { folder: folder.to_owned(), states, restored, _lock: lock })
     }
 
     /// The results folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// How many trials had no folder and were read back from what stands beside the report.
+    pub fn restored(&self) -> usize {
+        self.restored
     }
 
     /// What this process may still write to the folder's file system, in bytes; none where the system does not tell.
@@ -103,14 +109,22 @@ impl Store {
         self.states.iter().map(|(id, state)| (id.as_str(), state))
     }
 
-    /// Stores the whole plan, the experiment file that it came from, and the `--set` of the command line.
+    /// Stores the whole plan, the text of the experiment file that it came from, and how it was asked for.
     ///
     /// # Errors
-    /// A failed write.
-    pub fn record_plan(&self, plan: &Plan, experiment: &str, settings: &[String]) -> Result<(), StoreError> {
-        write_file(&self.folder.join("experiment.toml"), experiment.as_bytes())?;
-        let path = self.folder.join("plan.json");
-        let record = PlanRecord { settings: settings.to_vec(), plan: plan.clone() };
+    /// The folder holds the results of another file, which only has the same name; a failed write.
+    pub fn record_plan(&self, plan: &Plan, experiment: &str, asked: &Invocation) -> Result<(), StoreError> {
+        let (path, text) = (self.folder.join("plan.json"), self.folder.join("experiment.toml"));
+        let before: Option<PlanRecord> = json::read(&path, "sweep").ok(); // A damaged one is replaced.
+        let (holds, wanted) = (before.and_then(|record| record.asked().file), asked.file.clone());
+        if let (Some(holds), Some(wanted)) = (holds, wanted)
+            && holds != wanted
+            && fs::read_to_string(&text).is_ok_and(|text| text != experiment)
+        {
+            return Err(StoreError::OtherExperiment { folder: self.folder.clone(), holds, wanted });
+        }
+        write_file(&text, experiment.as_bytes())?;
+        let record = PlanRecord::new(plan, asked);
         write_file(&path, &json::to_bytes(&path, "sweep", &record)?)
     }
 

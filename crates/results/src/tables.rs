@@ -1,4 +1,4 @@
-//! The tables: [`gather`] puts all stored trials into `trials.parquet`, `epochs.parquet` and `predictions.parquet`,
+//! The tables: [`write_all`] puts all stored trials into `trials.parquet`, `epochs.parquet` and `predictions.parquet`,
 //! one row per trial, epoch and test image, and the trunks' epochs into `pretraining.parquet`. Columns are snake_case, accuracies shares in [0, 1], times seconds.
 
 use std::fs::File;
@@ -8,15 +8,11 @@ use polars::prelude::*;
 
 use super::json::FORMAT;
 use crate::{
-    EpochRecord, Outcome, Prediction, Results, Status, StoreError, StoredTrial, StoredTrunk, ledger,
-    write_file,
+    EpochRecord, Outcome, Prediction, Results, Status, StoreError, StoredTrial, StoredTrunk, write_file,
 };
 
-/// Writes the tables of a results folder, each whole or not at all; that of the pretrainings only where there are some.
-///
-/// # Errors
-/// A predictions file that is damaged, or a failed write.
-pub fn gather(folder: &Path, results: &Results) -> Result<(), StoreError> {
+/// Writes the tables of a results folder; that of the pretrainings only where there are some.
+pub(super) fn write_all(folder: &Path, results: &Results) -> Result<(), StoreError> {
     write(&folder.join("trials.parquet"), trials(&results.trials))?;
     write(&folder.join("epochs.parquet"), epochs(&results.trials))?;
     if !results.trunks.is_empty() {
@@ -28,8 +24,7 @@ pub fn gather(folder: &Path, results: &Results) -> Result<(), StoreError> {
         let frame = read(&path)?;
         all = all.and_then(|all| all.vstack(&of_trial(frame, &stored.trial.id)?));
     }
-    write(&folder.join("predictions.parquet"), all)?;
-    ledger::write(folder, results)
+    write(&folder.join("predictions.parquet"), all)
 }
 
 /// The ids of a folder's table of trials; none where there is no table.

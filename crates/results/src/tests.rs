@@ -14,12 +14,14 @@ fn trials() -> Vec<Trial> {
     plan(&["resnet18"], &["full", "head"], 2).trials
 }
 
+fn asked() -> Invocation {
+    Invocation { file: Some("a/x.toml".to_owned()), set: vec!["seed=1".to_owned()], ..Invocation::default() }
+}
+
 /// A store with the first two trials finished and the third failed.
 fn filled(folder: &Path) -> Store {
     let mut store = Store::open(folder).unwrap();
-    store
-        .record_plan(&plan(&["resnet18"], &["full", "head"], 2), "question = \"?\"\n", &["seed=1".to_owned()])
-        .unwrap();
+    store.record_plan(&plan(&["resnet18"], &["full", "head"], 2), "question = \"?\"\n", &asked()).unwrap();
     let [first, second, third, _] = &trials()[..] else { panic!() };
     store.save(first, &result(first, 0.75, 4.0), false).unwrap();
     store.save(second, &result(second, 0.5, 1.0), false).unwrap();
@@ -35,7 +37,7 @@ fn what_is_stored_is_read_back_as_it_was() {
     assert_eq!(store.record_environment(&environment()).unwrap(), id);
     let results = Results::read(dir.path()).unwrap();
     assert_eq!(results.plan, plan(&["resnet18"], &["full", "head"], 2));
-    assert_eq!((results.settings, results.trials.len()), (vec!["seed=1".to_owned()], 3));
+    assert_eq!((results.asked, results.trials.len()), (asked(), 3));
     assert_eq!(results.environments[&id], environment());
     let first = &trials()[0];
     let stored = results.trials.iter().find(|stored| stored.trial == *first).unwrap();
@@ -263,4 +265,18 @@ fn an_accuracy_that_its_predictions_do_not_give_is_found() {
     );
     fs::copy(of(&first.id), of(&second.id)).unwrap();
     assert_eq!(Results::read(dir.path()).unwrap().broken.len(), 2);
+}
+
+#[test]
+fn two_files_of_one_name_do_not_share_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let plan = plan(&["resnet18"], &["full"], 1);
+    let other = Invocation { file: Some("b/x.toml".to_owned()), ..asked() };
+    let message = store.record_plan(&plan, "question = \"another\"\n", &other).unwrap_err().to_string();
+    assert!(message.contains("holds the results of a/x.toml") && message.contains("b/x.toml"), "{message}");
+    assert_eq!(Results::read(dir.path()).unwrap().plan.trials.len(), 4);
+    // The same file in another place, and another text under the same name, are the same experiment.
+    store.record_plan(&plan, "question = \"?\"\n", &other).unwrap();
+    store.record_plan(&plan, "question = \"edited\"\n", &other).unwrap();
 }

@@ -123,7 +123,7 @@ fn bad_input_is_refused_before_anything_is_made() {
     let message = refused("epochs = 1", "epochs = 1\nwarmup = 3", &[]);
     assert!(message.contains("x.toml:7:10"), "{message}");
     let message = refused("question", "question", &["--set", "train.batch=1"]);
-    assert!(message.contains("--set:1:13") && message.contains("at least 2"), "{message}");
+    assert!(message.contains("--set:1:13") && message.contains("from 2 to 65536"), "{message}");
     let message = refused("question", "question", &["--only", "model=alexnet"]);
     assert!(message.contains("keeps no trial") && message.contains("trials have resnet18"), "{message}");
 }

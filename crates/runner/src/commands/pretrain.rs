@@ -17,9 +17,9 @@ use crate::terminal::Columns;
 /// # Errors
 /// No trial of the experiment uses the pretraining; everything that is wrong before the training; a failed write.
 pub fn pretrain(args: &PretrainArgs, hub: HubOptions) -> Result<(String, Ending), Error> {
-    let plan = PlanArgs { file: args.file.clone(), set: args.set.clone(), only: args.only.clone() };
-    let (experiment, whole) = planned(&plan)?;
-    let plan = using(&args.name, &whole.only(&plan.only)?)?;
+    let plan_args = PlanArgs { file: args.file.clone(), set: args.set.clone(), only: args.only.clone() };
+    let (experiment, whole) = planned(&plan_args)?;
+    let plan = using(&args.name, &whole.only(&plan_args.only)?)?;
     let trunks = plan.trunks();
     if args.output.is_some() && trunks.len() > 1 {
         let help = "keep one of them, for example with --only seed=0";
@@ -28,7 +28,7 @@ pub fn pretrain(args: &PretrainArgs, hub: HubOptions) -> Result<(String, Ending)
             help,
         ));
     }
-    let mut run = Run::open(&experiment, &whole, &args.set, &args.run)?;
+    let mut run = Run::open(&experiment, &whole, &PlanArgs { only: Vec::new(), ..plan_args }, &args.run)?;
     let tally = run.sweep(&plan).pretrain(&Hub::new(hub)?)?;
     let mut text = table(&run.store, &trunks)?;
     if let (Some(output), [trunk], 0) = (&args.output, trunks.as_slice(), tally.failed + tally.left) {

@@ -6,10 +6,10 @@ use std::path::Path;
 use frostline_experiment::{Checkpoints, Experiment, Plan};
 use frostline_hub::{Hub, HubOptions};
 use frostline_report::{Report, write_report};
-use frostline_results::{Results, Status, Store, trial_weights};
+use frostline_results::{Invocation, Results, Status, Store, trial_weights};
 
 use super::planned;
-use crate::cli::{RunArgs, SweepArgs};
+use crate::cli::{PlanArgs, RunArgs, SweepArgs};
 use crate::error::{Ending, Error};
 use crate::execute::{Settings, Sweep, Tally};
 use crate::machine::environment;
@@ -26,16 +26,16 @@ const MOST_NAMED: usize = 5;
 pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Error> {
     let (experiment, whole) = planned(&args.plan)?;
     let plan = whole.only(&args.plan.only)?;
-    let mut run = Run::open(&experiment, &whole, &args.plan.set, &args.run)?;
+    let mut run = Run::open(&experiment, &whole, &args.plan, &args.run)?;
     let folder = run.store.folder().to_owned();
     let tally = run.sweep(&plan).run(&Hub::new(hub)?)?;
     let report = write_report(&folder)?;
-    let mut text = summary(&tally, &plan, &report, &again(args, &folder));
+    let mut text = summary(&tally, &plan, &report, &again(args));
     let lacking = lacking(&plan, &Results::read(&folder)?, |id| trial_weights(&folder, id).is_some());
     if !lacking.is_empty() {
         let mut alone = args.clone();
         alone.plan.only.retain(|only| !only.trim_start().starts_with("trial")); // filters of one key add up
-        text += &with_checkpoints(&lacking, plan.checkpoints, &again(&alone, &folder));
+        text += &with_checkpoints(&lacking, plan.checkpoints, &again(&alone));
     }
     Ok((text, run.ending(&tally)))
 }
@@ -81,18 +81,26 @@ impl Run {
     pub(super) fn open(
         experiment: &Experiment,
         whole: &Plan,
-        set: &[String],
+        plan: &PlanArgs,
         args: &RunArgs,
     ) -> Result<Self, Error> {
         let folder = args.results.clone().unwrap_or_else(|| Path::new("results").join(&whole.experiment));
-        let store = Store::open(&folder)?;
+        let (store, progress) = (Store::open(&folder)?, Progress::new());
+        if store.restored() > 0 {
+            let count = plural(store.restored(), "trial");
+            progress.say(&format!(
+                "{count} read back from {}/stored.json, as they ran where that was written; --results with another folder runs \
+                 them here",
+                folder.display()
+            ));
+        }
         let threads = install_threads(args.threads)?;
-        store.record_plan(whole, &experiment.text, set)?;
+        store.record_plan(whole, &experiment.text, &asked(plan, args))?;
         let environment = store.record_environment(&environment(threads, "cpu"))?;
         let settings = Settings { environment, threads, force: args.force };
         let interrupt = Interrupt::watch()
             .map_err(|error| Error::usage(format!("signals cannot be watched: {error}"), ""))?;
-        Ok(Self { store, progress: Progress::new(), interrupt, settings })
+        Ok(Self { store, progress, interrupt, settings })
     }
 
     pub(super) fn sweep<'a>(&'a mut self, plan: &'a Plan) -> Sweep<'a> {
@@ -140,27 +148,23 @@ fn summary(tally: &Tally, plan: &Plan, report: &Report, again: &str) -> String {
     text
 }
 
-/// The command that goes on with this sweep.
-fn again(args: &SweepArgs, folder: &Path) -> String {
-    let mut words =
-        vec!["frostline".to_owned(), "sweep".to_owned(), quoted(&args.plan.file.display().to_string())];
-    words.extend(args.plan.set.iter().map(|set| format!("--set {}", quoted(set))));
-    words.extend(args.plan.only.iter().map(|only| format!("--only {}", quoted(only))));
-    let RunArgs { results, threads, offline, .. } = &args.run;
-    words.extend(results.as_ref().map(|_| format!("--results {}", quoted(&folder.display().to_string()))));
-    words.extend(threads.map(|threads| format!("--threads {threads}")));
-    words.extend(offline.then(|| "--offline".to_owned()));
-    words.join(" ")
+/// What a command line asks of a sweep.
+pub(super) fn asked(plan: &PlanArgs, run: &RunArgs) -> Invocation {
+    let text = |path: &Path| path.display().to_string();
+    Invocation {
+        file: Some(text(&plan.file)),
+        set: plan.set.clone(),
+        only: plan.only.clone(),
+        results: run.results.as_deref().map(text),
+    }
 }
 
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+/// The command that goes on with this sweep.
+fn again(args: &SweepArgs) -> String {
+    let mut line = asked(&args.plan, &args.run).to_string();
+    let RunArgs { threads, offline, .. } = &args.run;
+    line += &threads.map_or_else(String::new, |threads| format!(" --threads {threads}"));
+    line + if *offline { " --offline" } else { "" }
 }
 
 #[cfg(test)]
@@ -190,7 +194,7 @@ mod tests {
         ];
         let Command::Sweep(args) = Cli::parse_from(line).command else { panic!() };
         assert_eq!(
-            again(&args, Path::new("r/x")),
+            again(&args),
             "frostline sweep 'my x.toml' --set 'weights[model=alexnet]=none' --only seed=0 --results r/x --threads 2 \
              --offline"
         );
