@@ -21,8 +21,8 @@ pub struct Decoded {
     pub broken: Vec<(usize, String)>,
 }
 
-/// Decodes PNG and JPEG files on the current rayon pool and resizes them to (height, width), as [`crate::open`] does:
-/// RGB without alpha, bilinear with antialiasing.
+/// Decodes image files on the current rayon pool and resizes them to (height, width), as [`crate::open`] does:
+/// RGB without alpha, turned as EXIF says, bilinear with antialiasing.
 ///
 /// # Errors
 /// A side of 0. A file that cannot be read or decoded is no error, but is listed in [`Decoded::broken`].
@@ -46,7 +46,7 @@ pub fn decode_files(paths: &[PathBuf], (height, width): (usize, usize)) -> Resul
     Ok(Decoded { images, places, broken })
 }
 
-/// The `.png`, `.jpg` and `.jpeg` files in a folder and the folders in it, sorted by name folder by folder. Names that begin
+/// The files in a folder that are called as images are, and those in the folders in it, sorted by name folder by folder. Names that begin
 /// with a dot are skipped, and so is everything else. Symbolic links are followed, to each folder once.
 ///
 /// # Errors
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(decoded.images.image(0), set.train.image(0));
         assert_eq!(decoded.images.image(1), set.train.image(3));
         assert_eq!(decoded.images.image(2)[..3], [9, 8, 7]);
-        assert_eq!(decoded.broken[0], (0, "is neither PNG nor JPEG".to_owned()));
+        assert_eq!(decoded.broken[0], (0, "is no PNG, JPEG, WebP, BMP, GIF or TIFF file".to_owned()));
         assert_eq!((decoded.broken[1].0, decoded.broken.len()), (2, 2));
         assert!(decode_files(&[], (6, 8)).unwrap().images.is_empty());
     }

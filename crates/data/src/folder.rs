@@ -4,8 +4,8 @@
 //! - or `DIR/CLASS/FILE` alone. Without test images, every fifth file of each class is a test image.
 //!
 //! Classes and files are sorted by name, byte by byte. Names that begin with a dot are skipped, and so is a file beside the
-//! class folders. In a class folder everything must be a `.png`, `.jpg` or `.jpeg` file: another is an error, so
-//! that no image is left out unnoticed. Symbolic links are followed.
+//! class folders. In a class folder everything must be an image, by what is in it and not by its name: all that is none is
+//! named in one error, so that no image is left out unnoticed. Symbolic links are followed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use frostline_sources::Source;
 
 use crate::dataset::Dataset;
+use crate::decode::EXTENSIONS;
 use crate::gather::{Gatherer, Part};
 use crate::{DataError, decode};
 
@@ -90,20 +91,22 @@ pub(crate) fn open(tree: &Tree, resolution: Option<(usize, usize)>) -> Result<Da
     gatherer.finish(tree.classes.clone())
 }
 
+/// All files of a class folder; whether each is an image is seen when it is decoded.
 fn leaves(class: &Path, label: u32) -> Result<Vec<Leaf>, DataError> {
     let paths = visible(class)?;
-    if let Some(other) = paths.iter().find(|path| !is_image(path)) {
+    if let Some(other) = paths.iter().find(|path| !path.is_file()) {
         return Err(DataError::malformed(
             other.display(),
-            "is in a class folder but is no .png, .jpg or .jpeg file; remove it, or put a dot before its name",
+            "is a folder inside a class folder; put the images right into the folder of their class",
         ));
     }
     Ok(paths.into_iter().map(|path| Leaf { path, label }).collect())
 }
 
+/// Whether a file is called as images are.
 pub(crate) fn is_image(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    path.is_file() && ["png", "jpg", "jpeg"].iter().any(|image| extension == *image)
+    path.is_file() && EXTENSIONS.iter().any(|image| extension == *image)
 }
 
 /// What is in a folder, sorted by name, without what begins with a dot.
@@ -187,19 +190,21 @@ mod tests {
         let folder = folder(&["train/a/1.png", "train/b/1.png", "test/a/1.png"]);
         let message = || load(folder.path()).unwrap_err().to_string();
         let at = |path: &str| folder.path().join(path);
+        fs::rename(at("train/a/1.png"), at("train/a/an image without a name of its own")).unwrap();
+        assert_eq!(load(folder.path()).unwrap().train.len(), 2);
         fs::write(at("train/a/notes.txt"), "x").unwrap();
-        assert!(message().contains("notes.txt: is in a class folder but is no .png"));
-        fs::rename(at("train/a/notes.txt"), at("train/a/notes.png")).unwrap();
         fs::write(at("test/a/cut.png"), &fs::read(at("test/a/1.png")).unwrap()[..40]).unwrap();
         fs::write(at("train/b/2.jpg"), "").unwrap();
         let what = message();
         assert!(
-            what.contains("3 of 6 images in folder:") && what.contains("notes.png: is neither PNG nor JPEG"),
+            what.contains("3 of 6 images in folder:") && what.contains("notes.txt: is no PNG, JPEG, WebP"),
             "{what}"
         );
         assert!(what.contains("2.jpg: is empty") && what.contains("cut.png: broken PNG"), "{what}");
         fs::create_dir(at("test/c")).unwrap();
         assert!(message().contains("is a class without training images"));
+        fs::create_dir(at("train/a/deeper")).unwrap();
+        assert!(message().contains("deeper: is a folder inside a class folder"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::decode::Picture;
 use crate::{DataError, Images, split};
 
 /// How many broken images an error names.
-const NAMED: usize = 5;
+const NAMED: usize = 100;
 /// Pictures decoded at a time; bounds what is held besides the result.
 const CHUNK: usize = 1024;
 

@@ -128,7 +128,7 @@ fn broken_images_and_labels_are_counted_and_named() {
     for part in [
         "train.parquet row 1: broken JPEG",
         "train.parquet row 2: has label 5, which is not one of 2 classes",
-        "train.parquet row 3: is neither PNG nor JPEG",
+        "train.parquet row 3: is no PNG, JPEG, WebP, BMP, GIF or TIFF file",
         "train.parquet row 4: has label -1",
         "test.parquet row 0: broken PNG",
     ] {

@@ -53,7 +53,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let files = image_files(folder)?;
     if files.is_empty() {
         let message = format!("{} has no images in it", folder.display());
-        return Err(Error::usage(message, "images are .png, .jpg and .jpeg files"));
+        return Err(Error::usage(message, "images are PNG, JPEG, WebP, BMP, GIF and TIFF files"));
     }
     Ok(files)
 }
