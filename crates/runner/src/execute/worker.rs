@@ -1,5 +1,5 @@
-//! One worker that does the steps of a schedule from first to last: [`Worker::step`]. What it makes stays with it until
-//! nothing needs it; trials and pretrainings go to the store.
+//! One worker that does the steps of a schedule from first to last: [`Worker::step`]. What it makes stays with it to the
+//! end, but for trained models, which go once they are tested; trials and pretrainings go to the store.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
