@@ -117,7 +117,7 @@ fn classes_without_names_are_numbered_and_every_fifth_image_tests() {
 fn broken_images_and_labels_are_counted_and_named() {
     let mut cut = encoded(7, ImageFormat::Jpeg);
     cut.truncate(cut.len() - 20);
-    let rows = [(png(1), 0), (cut, 1), (png(2), 5), (b"GIF89a".to_vec(), 0), (png(3), -1), (png(4), 1)];
+    let rows = [(png(1), 0), (cut, 1), (png(2), 5), (b"%PDF-1.7".to_vec(), 0), (png(3), -1), (png(4), 1)];
     let names = Some(&["ant", "bee"][..]);
     let files = [
         ("train.parquet", parquet(&rows, names)),

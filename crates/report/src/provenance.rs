@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use frostline_experiment::Trial;
 use frostline_results::{Environment, Results};
 use frostline_text::{bytes, grouped, plural, quoted};
 
@@ -136,6 +137,11 @@ fn lines(environment: &Environment) -> String {
 pub(super) fn commands(results: &Results) -> String {
     let name = &results.plan.experiment;
     let mut asked = results.asked.clone();
+    // The last sweep may have been asked for a part; what is here may be more.
+    let stored = |trial: &Trial| results.trials.iter().any(|stored| stored.trial.id == trial.id);
+    if results.plan.trials.iter().all(stored) {
+        asked.only.clear();
+    }
     let file = asked.file.get_or_insert_with(|| format!("experiments/{name}.toml")).clone();
     let folder = asked.results.clone().unwrap_or_else(|| format!("results/{name}"));
     format!(

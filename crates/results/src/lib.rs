@@ -38,11 +38,11 @@ pub use invocation::Invocation;
 pub use json::FORMAT;
 pub use ledger::gather;
 pub use lookup::{Found, LookupError, find};
-pub use read::{Broken, Results, trial_weights, trunk_pictures};
+pub use read::{trial_weights, trunk_pictures};
 pub use records::{
-    Checkpoint, CheckpointRecord, DataRecord, EpochRecord, FileRecord, Outcome, Prediction,
-    PretrainingRecord, Seconds, Status, StoredTrial, StoredTrunk, TrialResult, TrunkOutcome, TrunkResult,
-    WeightsRecord,
+    Broken, Checkpoint, CheckpointRecord, DataRecord, EpochRecord, FileRecord, Outcome, Prediction,
+    PretrainingRecord, Results, Seconds, Status, StoredTrial, StoredTrunk, TrialResult, TrunkOutcome,
+    TrunkResult, WeightsRecord,
 };
 pub use sidecar::{Lineages, Measured, Sidecar, beside, none_kept};
 pub use store::{State, Store};

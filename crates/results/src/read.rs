@@ -1,4 +1,4 @@
-//! Reading a results folder: [`Results`], which the tables and the report are made from. It takes no lock: every file
+//! Reading a results folder: what is stored as [`Results`], which the tables and the report are made from. It takes no lock: every file
 //! it reads is whole at any time.
 
 use std::collections::BTreeMap;
@@ -9,33 +9,9 @@ use frostline_experiment::Plan;
 
 use super::records::PlanRecord;
 use super::store::{PICTURES, WEIGHTS};
-use crate::{Environment, Invocation, StoreError, StoredTrial, StoredTrunk, json, ledger, tables};
-
-/// Everything that is stored of an experiment, but for the predictions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Results {
-    /// What the experiment wants.
-    pub plan: Plan,
-    /// How the last sweep was asked for.
-    pub asked: Invocation,
-    /// What is there, in the order of the ids; trials of earlier plans included.
-    pub trials: Vec<StoredTrial>,
-    /// What is there but cannot be used, in the order of the ids.
-    pub broken: Vec<Broken>,
-    /// The trunks that are there, in the order of the ids; damaged ones, which a sweep makes again, are left out.
-    pub trunks: Vec<StoredTrunk>,
-    /// Where trials ran, by id.
-    pub environments: BTreeMap<String, Environment>,
-}
-
-/// A trial's folder that is damaged. The next sweep does the trial again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// The folder's name.
-    pub id: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
+use crate::{
+    Broken, Environment, Invocation, Results, StoreError, StoredTrial, StoredTrunk, json, ledger, tables,
+};
 
 impl Results {
     /// Reads the results folder of an experiment.

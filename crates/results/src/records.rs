@@ -1,9 +1,12 @@
 //! What is stored of a trial: [`TrialResult`], whose [`Outcome`] and [`EpochRecord`]s are JSON and whose predictions
 //! are parquet. Raw values per seed only; whatever is derived from them is derived when reporting.
 
-use crate::Invocation;
+use std::collections::BTreeMap;
+
 use frostline_experiment::{Checkpoints, Plan, Trial, Trunk};
 use serde::{Deserialize, Serialize};
+
+use crate::{Environment, Invocation};
 
 /// Everything that a trial leaves behind.
 #[derive(Clone, Debug, PartialEq)]
@@ -354,6 +357,32 @@ pub struct FileRecord {
     pub sha256: String,
     /// In bytes.
     pub size: u64,
+}
+
+/// Everything that is stored of an experiment, but for the predictions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Results {
+    /// What the experiment wants.
+    pub plan: Plan,
+    /// How the last sweep was asked for.
+    pub asked: Invocation,
+    /// What is there, in the order of the ids; trials of earlier plans included.
+    pub trials: Vec<StoredTrial>,
+    /// What is there but cannot be used, in the order of the ids.
+    pub broken: Vec<Broken>,
+    /// The trunks that are there, in the order of the ids; damaged ones, which a sweep makes again, are left out.
+    pub trunks: Vec<StoredTrunk>,
+    /// Where trials ran, by id.
+    pub environments: BTreeMap<String, Environment>,
+}
+
+/// A trial's folder that is damaged. The next sweep does the trial again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The folder's name.
+    pub id: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// What a sweep set out to do, and how it was asked to.

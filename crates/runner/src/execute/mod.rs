@@ -8,9 +8,9 @@ mod attempt;
 mod error;
 mod graph;
 mod keep;
+mod lineage;
 mod model;
 mod pretrain;
-mod records;
 mod schedule;
 #[cfg(test)]
 mod tests;

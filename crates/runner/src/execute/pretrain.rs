@@ -10,8 +10,8 @@ use frostline_results::{
 };
 use frostline_text::sha256;
 
+use super::lineage::{data_record, weights_record};
 use super::model::for_trunk;
-use super::records::{data_record, weights_record};
 use super::witness::Witness;
 
 /// Images in the picture of what an autoencoder gives back.

@@ -8,8 +8,8 @@ use frostline_models::{Model, Resolved};
 use frostline_results::{Checkpoint, Outcome, Prediction, Status};
 
 use super::keep::{Keeper, LastWeights, checkpoint};
+use super::lineage::{data_record, weights_record};
 use super::model::for_trial;
-use super::records::{data_record, weights_record};
 use super::witness::{Log, Witness};
 
 /// A trained model, and what is known of its trial so far.
