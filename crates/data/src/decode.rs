@@ -107,7 +107,7 @@ fn jpeg_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 2;
     loop {
         // To the next marker: 0xff and a byte that is neither a fill byte nor a stuffed zero.
-        while !(*bytes.get(at)? == 0xff && !matches!(*bytes.get(at + 1)?, 0x00 | 0xff)) {
+        while *bytes.get(at)? != 0xff || matches!(*bytes.get(at + 1)?, 0x00 | 0xff) {
             at += 1;
         }
         match bytes[at + 1] {

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use frostline_experiment::Plan;
-
 use super::records::PlanRecord;
 use super::store::{PICTURES, WEIGHTS};
 use crate::{
