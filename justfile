@@ -38,10 +38,11 @@ strategies *ARGS:
 test *ARGS:
     cargo test --workspace {{ARGS}}
 
-# Formatting, clippy and, where cargo-deny is installed, licences and advisories
+# Formatting, clippy, the documentation and, where cargo-deny is installed, licences and advisories
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
     if command -v cargo-deny >/dev/null; then cargo deny check; fi
 
 # What continuous integration runs

@@ -1,7 +1,7 @@
 //! Training: optimizers, freezing, the loop over epochs, and evaluation.
 //!
 //! [`train`] takes a [`Task`] (model, data, [`Recipe`], [`Strategy`]) and an [`Objective`] (the labels, or what a pretraining
-//! learns); [`test`] opens the test split, and [`classify`] puts a trained model to use. What happens on the way is told
+//! learns); [`test()`] opens the test split, and [`classify`] puts a trained model to use. What happens on the way is told
 //! to an [`Observer`]; this crate neither prints, nor reads a clock, nor knows where results live.
 
 mod audit;

@@ -21,6 +21,7 @@ mod invocation;
 mod json;
 mod ledger;
 mod lookup;
+mod pretrained;
 mod read;
 mod records;
 #[cfg(any(test, feature = "samples"))]
@@ -38,11 +39,11 @@ pub use invocation::Invocation;
 pub use json::FORMAT;
 pub use ledger::gather;
 pub use lookup::{Found, LookupError, find};
+pub use pretrained::{StoredTrunk, TrunkOutcome, TrunkResult};
 pub use read::{trial_weights, trunk_pictures};
 pub use records::{
     Broken, Checkpoint, CheckpointRecord, DataRecord, EpochRecord, FileRecord, Outcome, Prediction,
-    PretrainingRecord, Results, Seconds, Status, StoredTrial, StoredTrunk, TrialResult, TrunkOutcome,
-    TrunkResult, WeightsRecord,
+    PretrainingRecord, Results, Seconds, Status, StoredTrial, TrialResult, WeightsRecord,
 };
 pub use sidecar::{Lineages, Measured, Sidecar, beside, none_kept};
 pub use store::{State, Store};

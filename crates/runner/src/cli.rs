@@ -193,8 +193,8 @@ pub struct ModelsArgs {
 /// A look at a data source.
 #[derive(Args, Clone, Debug)]
 pub struct DataArgs {
-    /// digits, hub:OWNER/NAME[@REV], cifar:DIR-OR-TAR.GZ or folder:DIR
-    #[arg(value_name = "SOURCE")]
+    /// Where the images come from.
+    #[arg(value_name = "SOURCE", help = "digits, hub:OWNER/NAME[@REV], cifar:DIR-OR-TAR.GZ or folder:DIR")]
     pub source: String,
     /// Writes a picture of some images of each class
     #[arg(long, value_name = "FILE.png")]

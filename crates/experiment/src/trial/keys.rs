@@ -237,7 +237,7 @@ impl Key {
         }
     }
 
-    /// Gives a trial the value that `text` spells. Names are not looked up here; see [`crate::file`].
+    /// Gives a trial the value that `text` spells. Names are not looked up here; that is done where the file is read.
     ///
     /// # Errors
     /// Where the text is not a value that this key may hold: what is allowed, in words.

@@ -34,7 +34,7 @@ impl Expansion {
 /// Each strategy on each model, phase by phase.
 ///
 /// # Errors
-/// A strategy that does not fit, which [`crate::plan::expand`] would have found.
+/// A strategy that does not fit, which [`frostline_experiment::expand`] would have found.
 pub fn explain(plan: &Plan) -> Result<String, Error> {
     let mut text = String::new();
     for expansion in expansions(plan)? {

@@ -1,5 +1,5 @@
-//! The sweep: [`Sweep`] lays a plan out as a [graph](graph), [schedules](schedule) what of it is not stored, and has a
-//! [worker](worker) do that step by step.
+//! The sweep: [`Sweep`] lays a plan out as a graph (`graph.rs`), schedules what of it is not stored (`schedule.rs`), and has
+//! a worker do that step by step (`worker.rs`).
 //!
 //! Nothing is trained before every data set and every weight file is here and verified. A trial that fails is stored
 //! as failed and the sweep goes on; a result that cannot be stored ends the sweep, with all earlier ones kept.

@@ -1,4 +1,4 @@
-//! What a user sees in a terminal: [`Progress`] while something runs, [`Columns`] of text when it is done; and what
+//! What a user sees in a terminal: [`Progress`] while something runs, `Columns` of text when it is done; and what
 //! they say of it, [`Interrupt`].
 
 mod columns;

@@ -1,5 +1,5 @@
 //! The language that models are described in: an [`Architecture`] is an ordered list of stages of [`Layer`]s with a table of
-//! parameters and norms, which a [`Builder`] writes. Nothing here knows a family.
+//! parameters and norms, which a `Builder` writes. Nothing here knows a family.
 
 mod architecture;
 mod builder;
