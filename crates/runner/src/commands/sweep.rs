@@ -96,7 +96,7 @@ impl Run {
         }
         let threads = install_threads(args.threads)?;
         store.record_plan(whole, &experiment.text, &asked(plan, args))?;
-        let environment = store.record_environment(&environment(threads, "cpu"))?;
+        let environment = environment(threads, "cpu");
         let settings = Settings { environment, threads, force: args.force };
         let interrupt = Interrupt::watch()
             .map_err(|error| Error::usage(format!("signals cannot be watched: {error}"), ""))?;

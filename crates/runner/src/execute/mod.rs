@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicBool;
 
 use frostline_experiment::Plan;
 use frostline_hub::Hub;
-use frostline_results::{Status, Store};
+use frostline_results::{Environment, Status, Store};
 
 pub use error::SweepError;
 use graph::Graph;
@@ -56,8 +56,8 @@ pub struct Sweep<'a> {
 /// What a sweep runs with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The id of the environment, a key of `environment.json`.
-    pub environment: String,
+    /// Where it runs; stored where anything does.
+    pub environment: Environment,
     /// Threads that compute.
     pub threads: usize,
     /// Whether finished trials are redone.
@@ -101,6 +101,9 @@ impl<'a> Sweep<'a> {
         };
         let mut tally = Tally { skipped, left: wanted, ..Tally::default() };
         self.progress.sweep_begins(wanted, skipped);
+        if wanted > 0 {
+            self.store.record_environment(&self.settings.environment)?;
+        }
         let mut worker = Worker {
             graph: &graph,
             due: &due,

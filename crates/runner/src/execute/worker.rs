@@ -187,7 +187,7 @@ impl Worker<'_> {
             weights: None,
             threads: self.settings.threads,
             started_at: timestamp(),
-            environment: self.settings.environment.clone(),
+            environment: self.settings.environment.id(),
         };
         let mut log = Log::begin();
         let mut witness = Witness { progress: self.progress, interrupted: self.interrupted, log: &mut log };
@@ -218,7 +218,7 @@ impl Worker<'_> {
         }
         let Train { trial, data, start, .. } = &self.graph.trials[id];
         let Settings { threads, environment, .. } = self.settings;
-        let mut outcome = Outcome::started(trial, *threads, timestamp(), environment.clone());
+        let mut outcome = Outcome::started(trial, *threads, timestamp(), environment.id());
         let weights = match start {
             Start::Drawn(_) => None,
             Start::Fetched(weights) => self.made.weights.get(*weights),

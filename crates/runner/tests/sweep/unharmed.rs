@@ -18,8 +18,9 @@ fn trials_are_read_back_where_their_folders_are_gone() {
         ["trials.parquet", "epochs.parquet", "predictions.parquet"].map(read)
     };
     let whole = tables();
+    let environments = fs::read(folder.path().join("results/x/environment.json")).unwrap();
     fs::remove_dir_all(trials(folder.path())).unwrap();
-    let one = sweep(folder.path(), &["--only", "strategy=full", "--only", "seed=0"]);
+    let one = sweep(folder.path(), &["--only", "strategy=full", "--only", "seed=0", "--threads", "1"]);
     assert!(text(&one.stdout).contains("trials: 1 stored before"), "{}", text(&one.stdout));
     assert!(
         text(&one.stderr).contains("4 trials read back from results/x/stored.json"),
@@ -27,6 +28,8 @@ fn trials_are_read_back_where_their_folders_are_gone() {
         text(&one.stderr)
     );
     assert!(whole == tables(), "the tables are others now");
+    let after = fs::read(folder.path().join("results/x/environment.json")).unwrap();
+    assert!(after == environments, "nothing ran in another environment");
     assert_eq!(stored(folder.path()).into_keys().collect::<Vec<_>>(), before);
     for (id, measured) in before.iter().zip(measured) {
         assert_eq!(numbers(folder.path(), id), measured, "{id}");
