@@ -45,7 +45,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path, key: &str) -> Result<T, Sto
     if let Some(stated) = parts.get("sha256")
         && stated.get().trim_matches('"') != sha256(content.as_bytes())
     {
-        return Err(damaged("it was changed since it was written, as its SHA-256 tells".to_owned()));
+        return Err(damaged("it was changed since it was written, as its SHA-256 tells; bring back a copy, or have it written anew".to_owned()));
     }
     serde_json::from_str(content).map_err(|error| damaged(error.to_string()))
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 /// How many digits tell one thing from any other of its kind.
-pub const DIGEST_OF_ID: usize = 12;
+const DIGITS_OF_ID: usize = 12;
 
 /// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
@@ -20,10 +20,10 @@ pub fn sha256(content: &[u8]) -> String {
     hex(&Sha256::digest(content))
 }
 
-/// The first [`DIGEST_OF_ID`] digits of the SHA-256 of a text: the id of what the text describes.
+/// The first twelve digits of the SHA-256 of a text: the id of what the text describes.
 pub fn id(text: &str) -> String {
     let mut digest = sha256(text.as_bytes());
-    digest.truncate(DIGEST_OF_ID);
+    digest.truncate(DIGITS_OF_ID);
     digest
 }
 
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn digests_are_sha_256() {
         assert_eq!(sha256(b"abc"), ABC);
-        assert_eq!(id("abc"), ABC[..DIGEST_OF_ID]);
+        assert_eq!(id("abc"), ABC[..DIGITS_OF_ID]);
         let path = std::env::temp_dir().join(format!("frostline-digest-{}", std::process::id()));
         std::fs::write(&path, b"abc").unwrap();
         assert_eq!(digest_of_file(&path).unwrap(), (ABC.to_owned(), 3));

@@ -5,6 +5,6 @@ mod digest;
 mod numbers;
 mod shell;
 
-pub use digest::{DIGEST_OF_ID, digest_of_file, hex, id, sha256};
+pub use digest::{digest_of_file, hex, id, sha256};
 pub use numbers::{bytes, count, decimals, duration, grouped, plural, rate, short, with_deviation};
 pub use shell::quoted;
