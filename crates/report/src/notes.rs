@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use frostline_experiment::keys::{Key, keys};
 use frostline_experiment::{Trial, strategy_of};
 use frostline_recipe::Strategy;
-use frostline_results::Results;
+use frostline_results::{Inputs, Results, Superseded};
 use frostline_text::plural;
 use frostline_zoo::{ModelCard, card};
 
 use super::arms::sampling_note;
+use super::provenance::short;
 use crate::compare::Comparison;
 
 /// Warnings, the weightiest first; each is a sentence or two.
@@ -73,6 +74,8 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
             used.len()
         ));
     }
+    notes.extend(mixed_inputs(comparison));
+    notes.extend(superseded(results));
     if !comparison.outside.is_empty() {
         notes.push(format!(
             "{} stored here belong to no cell of the present plan. They are in the tables, and not in this report.",
@@ -80,6 +83,59 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
         ));
     }
     notes
+}
+
+/// That trials of one source were not made of the same images, nor trials of one file of weights of the same weights. A sweep
+/// puts such trials aside, so this is for folders that something else has put together.
+fn mixed_inputs(comparison: &Comparison<'_>) -> Vec<String> {
+    let mut used: BTreeMap<(&str, String), BTreeMap<String, Vec<&str>>> = BTreeMap::new();
+    for (_, run) in comparison.runs() {
+        let Some(outcome) = run.finished() else { continue };
+        let Inputs { data, weights } = Inputs::of(outcome);
+        let Trial { id, data: spec, model, weights: source, seed, .. } = run.trial;
+        let images = format!("images of `{}` {}", spec.source, spec.classes.join(", "));
+        let file = format!("weights `{source}` of {model}");
+        let pretrained = outcome.pretraining.is_some().then(|| format!(", seed {seed}")).unwrap_or_default();
+        for (what, name, digest) in [("images", images, data), ("weights", file + &pretrained, weights)] {
+            if let Some(digest) = digest {
+                used.entry((what, name)).or_default().entry(digest).or_default().push(id);
+            }
+        }
+    }
+    let mixed = used.into_iter().filter(|(_, by_digest)| by_digest.len() > 1);
+    let note = |((_, name), by_digest): ((&str, String), BTreeMap<String, Vec<&str>>)| {
+        let groups =
+            by_digest.iter().map(|(digest, ids)| format!("{} had `{}`", ids.join(", "), short(digest)));
+        format!(
+            "Not all trials had the same {}: {}. Their accuracies do not compare; run the sweep again.",
+            name.trim(),
+            groups.collect::<Vec<_>>().join("; ")
+        )
+    };
+    mixed.map(note).collect()
+}
+
+/// What was made of other images or weights than the last sweep found.
+fn superseded(results: &Results) -> Option<String> {
+    let Superseded { trials, trunks } = &results.superseded;
+    let mut parts = Vec::new();
+    if !trials.is_empty() {
+        parts.push(plural(trials.len(), "trial"));
+    }
+    if !trunks.is_empty() {
+        parts.push(plural(trunks.len(), "pretraining"));
+    }
+    let mut ids: Vec<&str> = trials.iter().map(|stored| stored.trial.id.as_str()).collect();
+    ids.dedup();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "{} of earlier sweeps had other images or weights than the last sweep found. They are kept in `superseded/`, and not in this \
+             report{}{}.",
+            parts.join(" and "),
+            if ids.is_empty() { "" } else { ": " },
+            ids.join(", ")
+        )
+    })
 }
 
 /// Settings that are no axis and yet are not the same in all trials: an `[[override]]` made them differ.

@@ -152,7 +152,7 @@ pub(super) fn commands(results: &Results) -> String {
 }
 
 /// The first 12 digits of a hash, which tell it from any other.
-fn short(hash: &str) -> String {
+pub(super) fn short(hash: &str) -> String {
     let hex = hash.len() > 12 && hash.chars().all(|c| c.is_ascii_hexdigit());
     if hex { hash[..12].to_owned() } else { hash.to_owned() }
 }

@@ -64,6 +64,13 @@ pub(super) fn publish_folder(
     published.and_then(|()| remove_folder(&old))
 }
 
+/// Gives a whole folder another place on the same disk.
+pub(super) fn move_folder(from: &Path, to: &Path) -> Result<(), StoreError> {
+    rename(from, to)?;
+    sync_folder(parent(from))?;
+    sync_folder(parent(to))
+}
+
 /// Brings a folder of published folders and files to rest after a process was killed: replacements that were whole
 /// are completed, anything unfinished is removed.
 pub(super) fn tidy(folder: &Path) -> Result<(), StoreError> {
@@ -117,7 +124,8 @@ fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::rename(from, to).map_err(|error| StoreError::writing(to, error))
 }
 
-fn remove_folder(path: &Path) -> Result<(), StoreError> {
+/// Removes a folder with all that is in it, where it is there.
+pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::writing(path, error)),
         _ => Ok(()),

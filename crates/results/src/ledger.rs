@@ -2,12 +2,16 @@
 //! which [`restore`] makes the folders again; [`gather`] writes both. A checkout of a repository that keeps reports has no more than that.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::atomic::publish_folder;
-use super::{Results, StoreError, StoredTrial, StoredTrunk, json, read, tables, write_file};
+use super::inputs::FOLDER;
+use super::{
+    Inputs, Results, StoreError, StoredTrial, StoredTrunk, Superseded, json, read, tables, write_file,
+};
 
 /// The file's name.
 const LEDGER: &str = "stored.json";
@@ -18,6 +22,8 @@ const LEDGER: &str = "stored.json";
 struct Ledger {
     trials: Vec<StoredTrial>,
     trunks: Vec<StoredTrunk>,
+    #[serde(default, skip_serializing_if = "Superseded::is_empty")]
+    superseded: Superseded,
 }
 
 /// Writes the tables of a results folder, and what trials can be read back from; each file whole or not at all.
@@ -27,7 +33,8 @@ struct Ledger {
 pub fn gather(folder: &Path, results: &Results) -> Result<(), StoreError> {
     tables::write_all(folder, results)?;
     let path = folder.join(LEDGER);
-    let ledger = Ledger { trials: results.trials.clone(), trunks: results.trunks.clone() };
+    let Results { trials, trunks, superseded, .. } = results.clone();
+    let ledger = Ledger { trials, trunks, superseded };
     write_file(&path, &json::to_bytes(&path, "stored", &ledger)?)
 }
 
@@ -55,31 +62,53 @@ pub(super) fn trunks(folder: &Path, there: &[StoredTrunk]) -> Result<Vec<StoredT
     Ok(trunks)
 }
 
-/// Makes the folders of those trials that have none and that the file knows, and gives their number. Weights are not in it: trials that had kept some
+/// The trunks that were put aside and have no folder.
+pub(super) fn superseded_trunks(
+    folder: &Path,
+    there: &[StoredTrunk],
+) -> Result<Vec<StoredTrunk>, StoreError> {
+    let path = folder.join(LEDGER);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let Ledger { superseded: Superseded { mut trunks, .. }, .. } = json::read(&path, "stored")?;
+    trunks.retain(|stored| !there.contains(stored));
+    Ok(trunks)
+}
+
+/// Makes the folders of those trials that have none and that the file knows, and gives their number, but for those that were put aside. Weights are not in it: trials that had kept some
 /// have them no more, and trunks are made again where they are needed.
 ///
 /// # Errors
 /// A damaged file; a failed write.
 pub(super) fn restore(folder: &Path) -> Result<usize, StoreError> {
-    let trials = folder.join("trials");
+    let (trials, aside) = (folder.join("trials"), folder.join(FOLDER).join("trials"));
     let there: BTreeSet<String> = read::names_in(&trials)?.into_iter().collect();
     let path = folder.join(LEDGER);
     if !path.exists() {
         return Ok(0);
     }
-    let Ledger { trials: stored, .. } = json::read(&path, "stored")?;
-    let missing: Vec<&StoredTrial> =
-        stored.iter().filter(|stored| !there.contains(&stored.trial.id)).collect();
-    if missing.is_empty() {
+    let Ledger { trials: stored, superseded, .. } = json::read(&path, "stored")?;
+    let put_aside: BTreeSet<String> = read::names_in(&aside)?.into_iter().collect();
+    let name_aside = |stored: &StoredTrial| Inputs::of(&stored.outcome).name(&stored.trial.id);
+    let missing: Vec<(PathBuf, String, &StoredTrial)> = stored
+        .iter()
+        .filter(|stored| !there.contains(&stored.trial.id) && !put_aside.contains(&name_aside(stored)))
+        .map(|stored| (trials.join(&stored.trial.id), stored.trial.id.clone(), stored))
+        .collect();
+    let count = missing.len();
+    let gone = superseded.trials.iter().map(|stored| (name_aside(stored), stored));
+    let gone = gone.filter(|(name, _)| !put_aside.contains(name));
+    let all: Vec<(PathBuf, String, &StoredTrial)> =
+        missing.into_iter().chain(gone.map(|(name, stored)| (aside.join(&name), name, stored))).collect();
+    if all.is_empty() {
         return Ok(0);
     }
-    let count = missing.len();
     let predictions = tables::Predictions::read(folder)?;
-    for StoredTrial { trial, outcome, epochs } in missing {
-        publish_folder(&trials.join(&trial.id), |at| {
-            let predictions = predictions.of(&trial.id)?;
-            super::store::fill(at, trial, outcome, epochs, &predictions)
-        })?;
+    for (place, name, StoredTrial { trial, outcome, epochs }) in all {
+        let parent = place.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).map_err(|error| StoreError::writing(parent, error))?;
+        publish_folder(&place, |at| super::store::fill(at, trial, outcome, epochs, &predictions.of(&name)?))?;
     }
     Ok(count)
 }

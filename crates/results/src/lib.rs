@@ -6,6 +6,7 @@
 //!   experiment.toml  plan.json  environment.json
 //!   pretrained/<id>/ trunk.json  outcome.json  epochs.json  model.safetensors  reconstructions.png
 //!   trials/<id>/     trial.json  outcome.json  epochs.json  predictions.parquet  model.safetensors
+//!   superseded/      trials/ and pretrained/ of other images or weights than the last sweep found
 //!   trials.parquet   epochs.parquet  predictions.parquet  stored.json
 //!   report.md        plots/*.svg
 //! ```
@@ -17,6 +18,7 @@
 mod atomic;
 mod environment;
 mod error;
+mod inputs;
 mod invocation;
 mod json;
 mod ledger;
@@ -28,6 +30,7 @@ mod records;
 pub mod samples;
 mod sidecar;
 mod store;
+mod superseded;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -35,6 +38,7 @@ mod tests;
 pub use atomic::write_file;
 pub use environment::{Build, Environment};
 pub use error::StoreError;
+pub use inputs::Inputs;
 pub use invocation::Invocation;
 pub use json::FORMAT;
 pub use ledger::gather;
@@ -43,7 +47,7 @@ pub use pretrained::{StoredTrunk, TrunkOutcome, TrunkResult};
 pub use read::{trial_weights, trunk_pictures};
 pub use records::{
     Broken, Checkpoint, CheckpointRecord, DataRecord, EpochRecord, FileRecord, Outcome, Prediction,
-    PretrainingRecord, Results, Seconds, Status, StoredTrial, TrialResult, WeightsRecord,
+    PretrainingRecord, Results, Seconds, Status, StoredTrial, Superseded, TrialResult, WeightsRecord,
 };
 pub use sidecar::{Lineages, Measured, Sidecar, beside, none_kept};
 pub use store::{State, Store};

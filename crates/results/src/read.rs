@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::inputs::FOLDER;
 use super::records::PlanRecord;
 use super::store::{PICTURES, WEIGHTS};
 use crate::{
-    Broken, Environment, Invocation, Results, StoreError, StoredTrial, StoredTrunk, json, ledger, tables,
+    Broken, Environment, Invocation, Results, StoreError, StoredTrial, StoredTrunk, Superseded, json, ledger,
+    tables,
 };
 
 impl Results {
@@ -27,8 +29,9 @@ impl Results {
         let mut trunks = trunks(&folder.join("pretrained"))?;
         trunks.extend(ledger::trunks(folder, &trunks)?);
         trunks.sort_by(|a, b| a.trunk.id.cmp(&b.trunk.id));
-        let asked = record.asked();
-        Ok(Self { plan: record.plan, asked, trials, broken, trunks, environments: environments(folder)? })
+        let (plan, asked) = (record.plan.clone(), record.asked());
+        let environments = environments(folder)?;
+        Ok(Self { plan, asked, trials, broken, trunks, superseded: superseded(folder)?, environments })
     }
 }
 
@@ -84,20 +87,25 @@ pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
 }
 
 pub(super) fn trial(folder: &Path) -> Result<StoredTrial, StoreError> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    named_trial(folder, &name)
+}
+
+/// What is in a trial's folder, whatever the folder is called.
+pub(super) fn named_trial(folder: &Path, id: &str) -> Result<StoredTrial, StoreError> {
     let stored = StoredTrial {
         trial: json::read(&folder.join("trial.json"), "trial")?,
         outcome: json::read(&folder.join("outcome.json"), "outcome")?,
         epochs: json::read(&folder.join("epochs.json"), "epochs")?,
     };
-    belongs(folder, "trial", [&stored.trial.id, &stored.outcome.trial])?;
+    belongs(folder, "trial", id, [&stored.trial.id, &stored.outcome.trial])?;
     tables::check_predictions(&folder.join("predictions.parquet"), &stored.outcome)?;
     Ok(stored)
 }
 
-/// A folder has the name of what is in it.
-fn belongs(folder: &Path, what: &str, ids: [&String; 2]) -> Result<(), StoreError> {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    match ids.into_iter().find(|id| **id != name) {
+/// A folder holds what it should.
+fn belongs(folder: &Path, what: &str, wanted: &str, ids: [&String; 2]) -> Result<(), StoreError> {
+    match ids.into_iter().find(|id| **id != wanted) {
         Some(id) => {
             let reason = format!("it belongs to {what} {id}");
             Err(StoreError::Damaged { path: folder.to_owned(), reason })
@@ -120,12 +128,33 @@ fn trunks(folder: &Path) -> Result<Vec<StoredTrunk>, StoreError> {
 
 /// What is in a trunk's folder, but for the weights.
 pub(super) fn trunk(folder: &Path) -> Result<StoredTrunk, StoreError> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    named_trunk(folder, &name)
+}
+
+/// What was put aside; what is damaged of it is left out.
+fn superseded(folder: &Path) -> Result<Superseded, StoreError> {
+    let at = |kind: &str| folders_in(&folder.join(FOLDER).join(kind));
+    let trials = at("trials")?.into_iter().filter_map(|path| named_trial(&path, &id_in(&path)).ok());
+    let trunks = at("pretrained")?.into_iter().filter_map(|path| named_trunk(&path, &id_in(&path)).ok());
+    let (trials, mut trunks) = (trials.collect(), trunks.collect::<Vec<_>>());
+    trunks.extend(ledger::superseded_trunks(folder, &trunks)?);
+    Ok(Superseded { trials, trunks })
+}
+
+/// The id in the name of what was put aside.
+fn id_in(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('-').next().unwrap_or_default().to_owned()
+}
+
+fn named_trunk(folder: &Path, id: &str) -> Result<StoredTrunk, StoreError> {
     let stored = StoredTrunk {
         trunk: json::read(&folder.join("trunk.json"), "trunk")?,
         outcome: json::read(&folder.join("outcome.json"), "outcome")?,
         epochs: json::read(&folder.join("epochs.json"), "epochs")?,
     };
-    belongs(folder, "trunk", [&stored.trunk.id, &stored.outcome.trunk])?;
+    belongs(folder, "trunk", id, [&stored.trunk.id, &stored.outcome.trunk])?;
     Ok(stored)
 }
 

@@ -319,8 +319,27 @@ pub struct Results {
     pub broken: Vec<Broken>,
     /// The trunks that are there, in the order of the ids; damaged ones, which a sweep makes again, are left out.
     pub trunks: Vec<StoredTrunk>,
+    /// What was made of other images or weights than the last sweep found, and is in no table.
+    pub superseded: Superseded,
     /// Where trials ran, by id.
     pub environments: BTreeMap<String, Environment>,
+}
+
+/// Trials and trunks that were made of other inputs than the last sweep found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Superseded {
+    /// In the order of their names.
+    pub trials: Vec<StoredTrial>,
+    /// In the order of their names.
+    pub trunks: Vec<StoredTrunk>,
+}
+
+impl Superseded {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.trials.is_empty() && self.trunks.is_empty()
+    }
 }
 
 /// A trial's folder that is damaged. The next sweep does the trial again.

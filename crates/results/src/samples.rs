@@ -7,7 +7,7 @@ use frostline_experiment::{Axis, Checkpoints, Claim, DataSpec, Plan, TrainSpec, 
 
 use crate::{
     Build, DataRecord, Environment, EpochRecord, FileRecord, Invocation, Outcome, Prediction, Results,
-    Seconds, Status, StoredTrial, TrialResult,
+    Seconds, Status, StoredTrial, Superseded, TrialResult,
 };
 
 /// The trials of models x strategies x seeds, seeds outermost.
@@ -67,6 +67,7 @@ pub fn results(plan: Plan, measure: impl Fn(&Trial) -> (f64, f64)) -> Results {
         trials,
         broken: Vec::new(),
         trunks: Vec::new(),
+        superseded: Superseded::default(),
         environments,
     }
 }

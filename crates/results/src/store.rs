@@ -109,6 +109,16 @@ impl Store {
         self.states.iter().map(|(id, state)| (id.as_str(), state))
     }
 
+    /// What is stored under this id stands elsewhere from now on.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.states.remove(id);
+    }
+
+    /// A trial's folder has come back.
+    pub(super) fn remember(&mut self, id: &str, status: &Status) {
+        self.states.insert(id.to_owned(), state_of(status));
+    }
+
     /// Stores the whole plan, the text of the experiment file that it came from, and how it was asked for.
     ///
     /// # Errors
@@ -179,6 +189,15 @@ impl Store {
             Err(error @ StoreError::Newer { .. }) => Err(error),
             Err(_) => Ok(None),
         }
+    }
+
+    /// As [`Store::trunk`], and where its folder is gone, as from a checkout, what `stored.json` says of it.
+    ///
+    /// # Errors
+    /// It is of a newer format; `stored.json` is damaged.
+    pub fn recorded_trunk(&self, id: &str) -> Result<Option<StoredTrunk>, StoreError> {
+        let gone = || Ok(ledger::trunks(&self.folder, &[])?.into_iter().find(|stored| stored.trunk.id == id));
+        self.trunk(id)?.map_or_else(gone, |stored| Ok(Some(stored)))
     }
 
     /// Stores what a pretraining came to, in place of what was there; that is kept until the new one is whole.

@@ -8,7 +8,8 @@ use polars::prelude::*;
 
 use super::json::FORMAT;
 use crate::{
-    EpochRecord, Outcome, Prediction, Results, Status, StoreError, StoredTrial, StoredTrunk, write_file,
+    EpochRecord, Inputs, Outcome, Prediction, Results, Status, StoreError, StoredTrial, StoredTrunk,
+    write_file,
 };
 
 /// Writes the tables of a results folder; that of the pretrainings only where there are some.
@@ -19,10 +20,12 @@ pub(super) fn write_all(folder: &Path, results: &Results) -> Result<(), StoreErr
         write(&folder.join("pretraining.parquet"), pretraining(&results.trunks))?;
     }
     let mut all = predictions(&[]).and_then(|none| of_trial(none, ""));
-    for stored in &results.trials {
-        let path = folder.join("trials").join(&stored.trial.id).join("predictions.parquet");
-        let frame = read(&path)?;
-        all = all.and_then(|all| all.vstack(&of_trial(frame, &stored.trial.id)?));
+    let aside = |stored: &StoredTrial| Inputs::of(&stored.outcome).name(&stored.trial.id);
+    let current = results.trials.iter().map(|stored| ("trials", stored.trial.id.clone()));
+    let superseded = results.superseded.trials.iter().map(|stored| ("superseded/trials", aside(stored)));
+    for (place, name) in current.chain(superseded) {
+        let frame = read(&folder.join(place).join(&name).join("predictions.parquet"))?;
+        all = all.and_then(|all| all.vstack(&of_trial(frame, &name)?));
     }
     write(&folder.join("predictions.parquet"), all)
 }

@@ -280,3 +280,57 @@ fn two_files_of_one_name_do_not_share_a_folder() {
     store.record_plan(&plan, "question = \"?\"\n", &other).unwrap();
     store.record_plan(&plan, "question = \"edited\"\n", &other).unwrap();
 }
+
+/// A result on other images.
+fn on(digest: &str, trial: &Trial, accuracy: f64) -> TrialResult {
+    let mut result = result(trial, accuracy, 1.0);
+    result.outcome.data.as_mut().unwrap().digest = digest.repeat(32);
+    result
+}
+
+#[test]
+fn what_was_made_of_other_images_is_kept_apart_and_comes_back_with_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = &trials()[0];
+    let inputs = |digest: &str| Inputs { data: Some(digest.repeat(32)), weights: None };
+    let mut store = filled(dir.path());
+    assert_eq!(store.inputs(&first.id), Some(inputs("d1")));
+    assert_eq!(inputs("d1").difference(&Inputs::default()), None, "what is not known is not another");
+    assert_eq!(
+        inputs("d1").difference(&inputs("e2")).as_deref(),
+        Some("other images (d1d1d1d1 then, e2e2e2e2 now)")
+    );
+    let place = store.supersede(&first.id).unwrap();
+    assert!(place.starts_with(&format!("superseded/trials/{}-", first.id)), "{place}");
+    assert_eq!((store.state(&first.id), store.inputs(&first.id)), (None, None));
+    assert!(!store.recall(&first.id, &inputs("e2")).unwrap(), "it was made of others");
+    store.save(first, &on("e2", first, 0.25), false).unwrap();
+    assert!(!store.recall(&first.id, &inputs("d1")).unwrap(), "its place is taken");
+
+    // Both are in the tables' folder, one in the tables; neither is lost with the folders, nor does one come twice.
+    let accuracies = || {
+        let results = Results::read(dir.path()).unwrap();
+        let of = |trials: &[StoredTrial]| {
+            let first = trials.iter().filter(|stored| stored.trial.id == first.id);
+            first.map(|stored| stored.outcome.test_accuracy.unwrap()).collect::<Vec<_>>()
+        };
+        (of(&results.trials), of(&results.superseded.trials))
+    };
+    assert_eq!(accuracies(), (vec![0.25], vec![0.75]));
+    gather(dir.path(), &Results::read(dir.path()).unwrap()).unwrap();
+    drop(store);
+    fs::remove_dir_all(dir.path().join("trials")).unwrap();
+    fs::remove_dir_all(dir.path().join("superseded")).unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    assert_eq!((accuracies(), store.restored()), ((vec![0.25], vec![0.75]), 3));
+    store.supersede(&first.id).unwrap();
+    assert!(store.recall(&first.id, &inputs("d1")).unwrap());
+    assert_eq!(accuracies(), (vec![0.75], vec![0.25]));
+    drop(store);
+    assert_eq!(
+        Store::open(dir.path()).unwrap().restored(),
+        0,
+        "what is put aside is not read back once more"
+    );
+    assert_eq!(accuracies(), (vec![0.75], vec![0.25]));
+}

@@ -29,7 +29,7 @@ pub fn pretrain(args: &PretrainArgs, hub: HubOptions) -> Result<(String, Ending)
         ));
     }
     let mut run = Run::open(&experiment, &whole, &PlanArgs { only: Vec::new(), ..plan_args }, &args.run)?;
-    let tally = run.sweep(&plan).pretrain(&Hub::new(hub)?)?;
+    let tally = run.sweep(&whole, &plan).pretrain(&Hub::new(hub)?)?;
     let mut text = table(&run.store, &trunks)?;
     if let (Some(output), [trunk], 0) = (&args.output, trunks.as_slice(), tally.failed + tally.left) {
         let weights = run.store.trunk_weights(&trunk.id);

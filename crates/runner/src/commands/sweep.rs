@@ -28,7 +28,7 @@ pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Erro
     let plan = whole.only(&args.plan.only)?;
     let mut run = Run::open(&experiment, &whole, &args.plan, &args.run)?;
     let folder = run.store.folder().to_owned();
-    let tally = run.sweep(&plan).run(&Hub::new(hub)?)?;
+    let tally = run.sweep(&whole, &plan).run(&Hub::new(hub)?)?;
     let report = write_report(&folder)?;
     let mut text = summary(&tally, &plan, &report, &again(args));
     let lacking = lacking(&plan, &Results::read(&folder)?, |id| trial_weights(&folder, id).is_some());
@@ -103,8 +103,8 @@ impl Run {
         Ok(Self { store, progress, interrupt, settings })
     }
 
-    pub(super) fn sweep<'a>(&'a mut self, plan: &'a Plan) -> Sweep<'a> {
-        Sweep::new(plan, &mut self.store, &self.progress, self.interrupt.flag(), self.settings.clone())
+    pub(super) fn sweep<'a>(&'a mut self, whole: &'a Plan, plan: &'a Plan) -> Sweep<'a> {
+        Sweep::new(whole, plan, &mut self.store, &self.progress, self.interrupt.flag(), self.settings.clone())
     }
 
     /// How the command ends.

@@ -1,10 +1,11 @@
 //! The sweep: [`Sweep`] lays a plan out as a graph (`graph.rs`), schedules what of it is not stored (`schedule.rs`), and has
-//! a worker do that step by step (`worker.rs`).
+//! a worker do that step by step (`worker.rs`). Before, what is stored is compared with what it is made of now (`compare.rs`).
 //!
 //! Nothing is trained before every data set and every weight file is here and verified. A trial that fails is stored
 //! as failed and the sweep goes on; a result that cannot be stored ends the sweep, with all earlier ones kept.
 
 mod attempt;
+mod compare;
 mod error;
 mod graph;
 mod keep;
@@ -21,11 +22,12 @@ mod worker;
 use std::sync::atomic::AtomicBool;
 
 use frostline_experiment::Plan;
-use frostline_hub::Hub;
+use frostline_hub::{Hub, HubOptions};
 use frostline_results::{Environment, Status, Store};
 
+use compare::compare;
 pub use error::SweepError;
-use graph::Graph;
+use graph::{Graph, Id, Train};
 use schedule::{Goal, Schedule, Step};
 use worker::{Done, Products, Worker};
 
@@ -46,6 +48,7 @@ pub struct Tally {
 
 /// A sweep of a plan into a store.
 pub struct Sweep<'a> {
+    whole: &'a Plan,
     plan: &'a Plan,
     store: &'a mut Store,
     progress: &'a Progress,
@@ -65,18 +68,21 @@ pub struct Settings {
 }
 
 impl<'a> Sweep<'a> {
-    /// A sweep of `plan` into `store`. It stops at the next step after `interrupted` becomes true.
+    /// A sweep of `plan`, some trials or all of the `whole`, into `store`. It stops at the next step after `interrupted`
+    /// becomes true.
     pub fn new(
+        whole: &'a Plan,
         plan: &'a Plan,
         store: &'a mut Store,
         progress: &'a Progress,
         interrupted: &'a AtomicBool,
         settings: Settings,
     ) -> Self {
-        Self { plan, store, progress, interrupted, settings }
+        Self { whole, plan, store, progress, interrupted, settings }
     }
 
-    /// Fetches and verifies what the trials need, then trains those that are not stored yet.
+    /// Fetches and verifies what the trials need, puts aside what is stored and was made of other images or weights, then trains
+    /// those that are not stored.
     ///
     /// # Errors
     /// [`SweepError`], before the first trial for everything but a failed write.
@@ -93,29 +99,39 @@ impl<'a> Sweep<'a> {
     }
 
     fn reach(self, goal: Goal, hub: &Hub) -> Result<Tally, SweepError> {
-        let graph = Graph::of(self.plan)?;
-        let Schedule { steps, due, skipped } = Schedule::of(&graph, self.store, goal, self.settings.force);
-        let wanted = match goal {
-            Goal::Trials => due.len(),
-            Goal::Pretrainings => graph.trunks.ids().count(),
-        };
-        let mut tally = Tally { skipped, left: wanted, ..Tally::default() };
-        self.progress.sweep_begins(wanted, skipped);
-        if wanted > 0 {
-            self.store.record_environment(&self.settings.environment)?;
-        }
+        let graph = Graph::of(self.whole)?;
+        let is_asked =
+            |id: &Id<Train>| self.plan.trials.iter().any(|trial| trial.id == graph.trials[*id].trial.id);
+        let asked: Vec<Id<Train>> = graph.trials.ids().filter(is_asked).collect();
+        let cache = Hub::new(HubOptions { offline: true, ..hub.options().clone() });
+        let cache = cache.map_err(frostline_data::DataError::from)?;
         let mut worker = Worker {
             graph: &graph,
-            due: &due,
+            due: Vec::new(),
             goal,
             checkpoints: self.plan.checkpoints,
             store: self.store,
             hub,
+            cache: &cache,
+            only_here: false,
             progress: self.progress,
             interrupted: self.interrupted,
             settings: &self.settings,
             made: Products::of(&graph),
         };
+        compare(&mut worker, &asked)?;
+        let force = worker.settings.force;
+        let Schedule { steps, due, skipped } = Schedule::of(&graph, &asked, worker.store, goal, force);
+        let wanted = match goal {
+            Goal::Trials => due.len(),
+            Goal::Pretrainings => steps.iter().filter(|step| matches!(step, Step::Pretrain(_))).count(),
+        };
+        let mut tally = Tally { skipped, left: wanted, ..Tally::default() };
+        worker.progress.sweep_begins(wanted, skipped);
+        if wanted > 0 {
+            worker.store.record_environment(&worker.settings.environment)?;
+        }
+        worker.due = due;
         for step in steps {
             match worker.step(step)? {
                 Done::Interrupted => break,

@@ -69,11 +69,18 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// What is left to do for a goal; everything, by `force`.
-    pub(super) fn of(graph: &Graph, stored: &dyn Inventory, goal: Goal, force: bool) -> Self {
-        let (mut schedule, all) = (Self::default(), graph.trials.ids());
+    /// Of the trials that are asked for, that is.
+    pub(super) fn of(
+        graph: &Graph,
+        asked: &[Id<Train>],
+        stored: &dyn Inventory,
+        goal: Goal,
+        force: bool,
+    ) -> Self {
+        let mut schedule = Self::default();
         let is_due = |id: &Id<Train>| goal == Goal::Pretrainings || is_due(graph, *id, stored, force);
-        schedule.due = all.filter(is_due).collect();
-        schedule.skipped = graph.trials.ids().count() - schedule.due.len();
+        schedule.due = asked.iter().copied().filter(is_due).collect();
+        schedule.skipped = asked.len() - schedule.due.len();
         for id in schedule.due.clone() {
             schedule.fetch(graph, id);
         }
@@ -94,6 +101,15 @@ impl Schedule {
             }
         }
         schedule
+    }
+
+    /// What a trial is made of, fetched and decoded.
+    pub(super) fn inputs(graph: &Graph, id: Id<Train>) -> Vec<Step> {
+        let mut schedule = Self::default();
+        schedule.fetch(graph, id);
+        schedule.decode(graph, id);
+        schedule.steps.retain(|step| !matches!(step, Step::Check(_)));
+        schedule.steps
     }
 
     fn fetch(&mut self, graph: &Graph, id: Id<Train>) {

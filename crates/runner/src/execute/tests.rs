@@ -6,7 +6,7 @@ use std::path::Path;
 use frostline_experiment::{Experiment, Plan, Trial, Trunk, expand};
 use frostline_results::State;
 
-use super::graph::{Graph, Prefix, Start};
+use super::graph::{Graph, Id, Prefix, Start, Train};
 use super::model::for_trial;
 use super::schedule::{Goal, Inventory, Schedule, Step};
 
@@ -47,6 +47,11 @@ impl Inventory for Stored {
     fn has_trunk(&self, trunk: &Trunk) -> bool {
         self.trunks.contains(&trunk.id)
     }
+}
+
+/// All trials of a graph.
+fn all(graph: &Graph) -> Vec<Id<Train>> {
+    graph.trials.ids().collect()
 }
 
 /// The steps that make the inputs of a step.
@@ -98,7 +103,7 @@ fn inputs_come_first_whatever_is_stored() {
         let trials = finished.map(|(_, trial)| (trial.id.clone(), State::Finished)).collect();
         let stored = Stored { trials, trunks: Vec::new() };
         for (goal, force) in [(Goal::Trials, false), (Goal::Trials, true), (Goal::Pretrainings, false)] {
-            let Schedule { steps, due, skipped } = Schedule::of(&graph, &stored, goal, force);
+            let Schedule { steps, due, skipped } = Schedule::of(&graph, &all(&graph), &stored, goal, force);
             assert_eq!(due.len() + skipped, plan.trials.len());
             for (place, step) in steps.iter().enumerate() {
                 assert!(!steps[..place].contains(step), "{step:?} is done twice");
@@ -127,12 +132,12 @@ fn only_what_is_due_is_scheduled_with_what_it_needs() {
     };
     let drawn = plan.trials.iter().find(|trial| trial.weights == "none").unwrap();
     let stored = Stored { trials: all_but(&drawn.id), trunks: Vec::new() };
-    let steps = Schedule::of(&graph, &stored, Goal::Trials, false).steps;
+    let steps = Schedule::of(&graph, &all(&graph), &stored, Goal::Trials, false).steps;
     let kinds: Vec<String> = steps.iter().map(|step| format!("{step:?}")).collect();
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.split('(').next().unwrap()).collect();
     assert_eq!(kinds, ["FetchImages", "Decode", "Check", "CheckRoom", "Train", "Evaluate"]);
     let nothing = Stored { trials: all_but(""), trunks: Vec::new() };
-    assert!(Schedule::of(&graph, &nothing, Goal::Trials, false).steps.is_empty());
+    assert!(Schedule::of(&graph, &all(&graph), &nothing, Goal::Trials, false).steps.is_empty());
 }
 
 #[test]
@@ -148,7 +153,7 @@ fn a_failed_trial_is_tried_again_only_where_it_was_its_pretraining_that_failed_a
     ] {
         stored.trunks = trunks;
         stored.trials.insert(pretrained.id.clone(), State::Failed { reason: reason.to_owned() });
-        let schedule = Schedule::of(&graph, &stored, Goal::Trials, false);
+        let schedule = Schedule::of(&graph, &all(&graph), &stored, Goal::Trials, false);
         let is_due = schedule.due.iter().any(|id| graph.trials[*id].trial.id == pretrained.id);
         assert_eq!(is_due, due, "{reason}");
     }

@@ -37,11 +37,16 @@ pub(super) enum Done {
 /// What does a sweep's steps, and what it has made.
 pub(super) struct Worker<'a> {
     pub(super) graph: &'a Graph,
-    pub(super) due: &'a [Id<Train>],
+    /// The trials that are to be run; known once what is stored is compared.
+    pub(super) due: Vec<Id<Train>>,
     pub(super) goal: Goal,
     pub(super) checkpoints: Checkpoints,
     pub(super) store: &'a mut Store,
     pub(super) hub: &'a Hub,
+    /// The same without the network.
+    pub(super) cache: &'a Hub,
+    /// Whether files are looked for on this machine alone.
+    pub(super) only_here: bool,
     pub(super) progress: &'a Progress,
     pub(super) interrupted: &'a AtomicBool,
     pub(super) settings: &'a Settings,
@@ -51,8 +56,8 @@ pub(super) struct Worker<'a> {
 /// What has been made, by kind of node.
 pub(super) struct Products {
     images: Made<FetchImages>,
-    weights: Made<FetchWeights>,
-    data: Made<Decode>,
+    pub(super) weights: Made<FetchWeights>,
+    pub(super) data: Made<Decode>,
     trunks: Made<Pretrain>,
     trials: Made<Train>,
 }
@@ -77,6 +82,7 @@ impl Worker<'_> {
     /// What ends the sweep: something that is missing or broken, or a failed write. A training that fails is stored as such.
     pub(super) fn step(&mut self, step: Step) -> Result<Done, SweepError> {
         match step {
+            step if self.is_made(step) => Ok(Done::Made),
             Step::FetchImages(id) => self.fetch_images(id),
             Step::FetchWeights(id) => self.fetch_weights(id),
             Step::Decode(id) => self.decode(id),
@@ -88,9 +94,23 @@ impl Worker<'_> {
         }
     }
 
+    fn hub(&self) -> &Hub {
+        if self.only_here { self.cache } else { self.hub }
+    }
+
+    /// Whether a step would make again what is there.
+    pub(super) fn is_made(&self, step: Step) -> bool {
+        match step {
+            Step::FetchImages(id) => self.made.images.get(id).is_some(),
+            Step::FetchWeights(id) => self.made.weights.get(id).is_some(),
+            Step::Decode(id) => self.made.data.get(id).is_some(),
+            _ => false,
+        }
+    }
+
     fn fetch_images(&mut self, id: Id<FetchImages>) -> Result<Done, SweepError> {
         let source: Source = self.graph.images[id].source.parse().map_err(frostline_data::DataError::from)?;
-        self.made.images.put(id, frostline_data::prepare(&source, self.hub, self.progress)?);
+        self.made.images.put(id, frostline_data::prepare(&source, self.hub(), self.progress)?);
         Ok(Done::Made)
     }
 
@@ -100,7 +120,7 @@ impl Worker<'_> {
         let source: WeightsSource =
             weights.parse().map_err(|error| failed(frostline_models::ModelError::Weights(error)))?;
         let card = card(model).map_err(|unknown| failed(unknown.into()))?;
-        let resolved = frostline_models::resolve(card, &source, self.hub, self.progress).map_err(failed)?;
+        let resolved = frostline_models::resolve(card, &source, self.hub(), self.progress).map_err(failed)?;
         if let Some(resolved) = resolved {
             self.made.weights.put(id, resolved);
         }
