@@ -16,7 +16,8 @@ use tar::{Archive, EntryType};
 use crate::DataError;
 use crate::dataset::{Dataset, FileLineage};
 use crate::decode::Picture;
-use crate::gather::{Gatherer, Part};
+use crate::duplicates::Part;
+use crate::gather::Gatherer;
 
 const FOLDER: &str = "cifar-10-batches-bin";
 const BATCHES: [(&str, Part); 6] = [
@@ -96,7 +97,7 @@ fn open_shape(path: &Path, resolution: Option<(usize, usize)>, shape: Shape) -> 
         }
         vec![lineage]
     };
-    let mut dataset = gatherer.finish(CLASSES.map(String::from).to_vec())?;
+    let mut dataset = gatherer.finish(CLASSES.map(String::from).to_vec(), Vec::new())?;
     dataset.files = files;
     Ok(dataset)
 }

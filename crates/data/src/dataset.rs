@@ -1,8 +1,11 @@
 //! A whole data set in memory: [`Dataset`], with what a report says of it. It is made by [`crate::open`].
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::duplicates::{Duplicates, Part};
 use crate::{DataError, Images};
 
 /// Training and test images of one resolution, with where they came from.
@@ -12,8 +15,11 @@ pub struct Dataset {
     pub source: String,
     /// Class names; a label is an index into them.
     pub classes: Vec<String>,
-    /// Training images; a validation split is taken from these, see [`crate::split`].
+    /// Training images, and behind them the validation images that the source has of its own. How they are split says
+    /// [`crate::split`].
     pub train: Images,
+    /// How many of them, at the end, are the source's own validation images.
+    pub validation: usize,
     /// Test images.
     pub test: Images,
     /// Sizes of the images before they were resized.
@@ -26,6 +32,25 @@ pub struct Dataset {
     pub files: Vec<FileLineage>,
     /// The licence, where it is known.
     pub licence: Option<String>,
+    /// What was taken as what.
+    pub taken: Vec<Taken>,
+    /// The pictures that occur more than once.
+    pub duplicates: Duplicates,
+}
+
+/// What of a source was taken as what, where it could have been otherwise: `test images`, `every fifth of each class`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// What it is in the data set.
+    pub what: String,
+    /// What it is in the source.
+    pub from: String,
+}
+
+impl Taken {
+    pub(crate) fn new(what: &str, from: impl ToString) -> Self {
+        Self { what: what.to_owned(), from: from.to_string() }
+    }
 }
 
 /// The least and the greatest native size, each as (height, width), taken side by side.
@@ -55,8 +80,10 @@ pub struct FileLineage {
 pub struct ClassCount {
     /// The class's name.
     pub name: String,
-    /// Training images.
+    /// Training images, without the source's own validation images.
     pub train: usize,
+    /// The source's own validation images.
+    pub validation: usize,
     /// Test images.
     pub test: usize,
 }
@@ -64,10 +91,14 @@ pub struct ClassCount {
 impl Dataset {
     /// Images per class and split, in the order of the labels.
     pub fn class_counts(&self) -> Vec<ClassCount> {
-        let counts = |images: &Images| images.counts(self.classes.len());
-        let pairs = counts(&self.train).into_iter().zip(counts(&self.test));
-        let row = |(name, (train, test)): (&String, _)| ClassCount { name: name.clone(), train, test };
-        self.classes.iter().zip(pairs).map(row).collect()
+        let mut counts: Vec<ClassCount> = self.classes.iter().cloned().map(ClassCount::none).collect();
+        let own = self.train.len() - self.validation;
+        for (index, &label) in self.train.labels().iter().enumerate() {
+            let count = &mut counts[label as usize];
+            *(if index < own { &mut count.train } else { &mut count.validation }) += 1;
+        }
+        self.test.labels().iter().for_each(|&label| counts[label as usize].test += 1);
+        counts
     }
 
     /// The images of some classes alone, labelled in the order of `names`.
@@ -87,17 +118,61 @@ impl Dataset {
                 )));
             }
         }
-        let chosen = |images: &Images| {
-            let label = |i: u32| labels.get(images.labels()[i as usize] as usize).copied().flatten();
-            let (indices, labels): (Vec<u32>, Vec<u32>) =
-                (0..images.len() as u32).filter_map(|i| Some((i, label(i)?))).unzip();
-            images.select(&indices).labelled(labels)
-        };
         let mut hasher = Sha256::new_with_prefix(&self.digest);
         names.iter().for_each(|name| hasher.update(format!("\n{name}")));
         let digest = frostline_text::hex(&hasher.finalize());
-        let (train, test) = (chosen(&self.train), chosen(&self.test));
-        Ok(Self { classes: names.to_vec(), train, test, digest, ..self.clone() })
+        let label_of = |label: u32| labels.get(label as usize).copied().flatten();
+        Ok(Self { classes: names.to_vec(), digest, ..self.of_labels(label_of, |_, _| true) })
+    }
+
+    /// One image of each picture: that of the test split where there is one, else of the validation split; none of a picture that
+    /// stands under more than one label.
+    ///
+    /// # Errors
+    /// [`DataError::Classes`] where nothing is left to train on or to test.
+    pub fn without_duplicates(&self) -> Result<Self, DataError> {
+        let gone: BTreeSet<(bool, u32)> = self.duplicates.surplus().into_iter().collect();
+        if gone.is_empty() {
+            return Ok(self.clone());
+        }
+        let mut kept = self.of_labels(Some, |is_test, index| !gone.contains(&(is_test, index)));
+        if kept.train.len() == kept.validation || kept.test.is_empty() {
+            let what =
+                "holds nothing but duplicates in a split; look at its files, or set duplicates = \"keep\"";
+            return Err(DataError::Classes { set: self.source.clone(), what: what.to_owned() });
+        }
+        kept.digest = frostline_text::sha256(format!("{}\nduplicates dropped", self.digest).as_bytes());
+        Ok(kept)
+    }
+
+    /// The images whose label becomes another, or the same, and that `keeps` keeps: it is asked with whether an image is in the
+    /// test split, and where.
+    fn of_labels(&self, label: impl Fn(u32) -> Option<u32>, keeps: impl Fn(bool, u32) -> bool) -> Self {
+        let chosen = |images: &Images, is_test: bool| -> (Vec<u32>, Vec<u32>) {
+            let all = images.labels().iter().enumerate().filter(|(index, _)| keeps(is_test, *index as u32));
+            all.filter_map(|(index, &old)| Some((index as u32, label(old)?))).unzip()
+        };
+        let ((train, train_labels), (test, test_labels)) =
+            (chosen(&self.train, false), chosen(&self.test, true));
+        let own = (self.train.len() - self.validation) as u32;
+        let duplicates = self.duplicates.kept(|copy| {
+            let indices = if copy.part == Part::Test { &test } else { &train };
+            let place = indices.binary_search(&copy.index).ok()?;
+            Some((label(copy.label)?, place as u32))
+        });
+        Self {
+            validation: train.iter().filter(|index| **index >= own).count(),
+            train: self.train.select(&train).labelled(train_labels),
+            test: self.test.select(&test).labelled(test_labels),
+            duplicates,
+            ..self.clone()
+        }
+    }
+}
+
+impl ClassCount {
+    fn none(name: String) -> Self {
+        Self { name, train: 0, validation: 0, test: 0 }
     }
 }
 

@@ -10,7 +10,8 @@ use frostline_sources::Source;
 use crate::DataError;
 use crate::dataset::{Dataset, FileLineage};
 use crate::decode::Picture;
-use crate::gather::{Gatherer, Part};
+use crate::duplicates::Part;
+use crate::gather::Gatherer;
 
 const PACKED: &[u8] = include_bytes!("../assets/digits/digits.zlib");
 const IMAGES: usize = 1797;
@@ -27,9 +28,10 @@ pub(crate) fn open(resolution: Option<(usize, usize)>) -> Result<Dataset, DataEr
         let grey = levels.iter().map(|&level| ((u32::from(level) * 255 + 8) / 16) as u8);
         Ok((Picture::from_grey(SIDE, SIDE, grey), u32::from(**label)))
     };
+    let numbered: Vec<(usize, (&u8, &[u8]))> = items.into_iter().enumerate().collect();
     let mut gatherer = Gatherer::new(Source::Digits.to_string(), resolution);
-    gatherer.add(Part::Train, &items, read, |_| "embedded digit".to_owned());
-    let mut dataset = gatherer.finish((0..10).map(|digit| digit.to_string()).collect())?;
+    gatherer.add(Part::Train, &numbered, |(_, item)| read(item), |(number, _)| format!("digit {number}"));
+    let mut dataset = gatherer.finish((0..10).map(|digit| digit.to_string()).collect(), Vec::new())?;
     let (name, sha256) = ("digits.zlib".to_owned(), frostline_text::sha256(PACKED));
     dataset.files.push(FileLineage { name, revision: None, sha256, size: PACKED.len() as u64 });
     dataset.licence = Some(LICENCE.to_owned());

@@ -15,6 +15,14 @@ pub enum DataError {
         /// What is wrong, and what to do.
         what: String,
     },
+    /// Pictures that occur more than once, where they are an error.
+    #[error("{set}: {what}; remove them, or set duplicates = \"drop\" or \"keep\"")]
+    Duplicates {
+        /// The source's string.
+        set: String,
+        /// Which, by kind.
+        what: String,
+    },
     /// A source string that names no kind of source, or misses a part.
     #[error(transparent)]
     Source(#[from] SourceError),

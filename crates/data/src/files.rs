@@ -109,7 +109,9 @@ mod tests {
         }
         let hub = frostline_hub::Hub::new(frostline_hub::HubOptions::standard(at("hub"))).unwrap();
         let source = crate::Source::Folder(folder.path().to_owned());
-        let prepared = crate::prepare(&source, &hub, &frostline_hub::Silent).unwrap();
+        let prepared =
+            crate::prepare(&source, &frostline_sources::Reading::default(), &hub, &frostline_hub::Silent)
+                .unwrap();
         let set = crate::open(&prepared, Some((6, 8))).unwrap();
 
         RgbaImage::from_pixel(4, 4, Rgba([9, 8, 7, 0])).save(at("alpha.png")).unwrap();

@@ -1,20 +1,25 @@
 //! The source `folder:DIR`: a sub-folder for each class.
 //!
-//! - `DIR/train/CLASS/FILE` with `DIR/test/CLASS/FILE`, or with `DIR/val` or `DIR/validation` where there is no `test`;
+//! - `DIR/train/CLASS/FILE` with `DIR/test/CLASS/FILE`, `DIR/val/CLASS/FILE`, or both; the folders may have other usual names,
+//!   or those of `splits`. Where there is no test split, the validation split is that.
 //! - or `DIR/CLASS/FILE` alone. Without test images, every fifth file of each class is a test image.
 //!
 //! Classes and files are sorted by name, byte by byte. Names that begin with a dot are skipped, and so is a file beside the
-//! class folders. In a class folder everything must be an image, by what is in it and not by its name: all that is none is
-//! named in one error, so that no image is left out unnoticed. Symbolic links are followed.
+//! class folders that is not called as images are. In a class folder everything must be an image, by what is in it and not by its
+//! name: all that is none is named in one error, so that no image is left out unnoticed. Symbolic links are followed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use frostline_sources::Source;
+use frostline_sources::{Source, SplitNames};
+use frostline_text::plural;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Taken};
 use crate::decode::EXTENSIONS;
-use crate::gather::{Gatherer, Part};
+use crate::duplicates::Part;
+use crate::gather::Gatherer;
+use crate::roles::Wanted;
 use crate::{DataError, decode};
 
 /// The files of an image folder.
@@ -22,8 +27,8 @@ use crate::{DataError, decode};
 pub(crate) struct Tree {
     root: PathBuf,
     classes: Vec<String>,
-    train: Vec<Leaf>,
-    test: Vec<Leaf>,
+    splits: Vec<(Part, Vec<Leaf>)>,
+    taken: Vec<Taken>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,50 +38,141 @@ struct Leaf {
 }
 
 /// Lists classes and files; opens none.
-pub(crate) fn scan(root: &Path) -> Result<Tree, DataError> {
-    let folders = visible(root)?.into_iter().filter(|path| path.is_dir()).collect::<Vec<_>>();
-    let named = |name: &str| folders.iter().find(|path| path.file_name().is_some_and(|n| n == name));
-    let top = named("train");
-    let held_out = top.and_then(|_| ["test", "val", "validation"].into_iter().find_map(named));
-    let classes = match top {
-        Some(train) => visible(train)?.into_iter().filter(|path| path.is_dir()).collect(),
-        None => folders.clone(),
+pub(crate) fn scan(root: &Path, names: Option<&SplitNames>) -> Result<Tree, DataError> {
+    let folders = folders_in(root)?;
+    let splits = split_folders(root, &folders, Wanted(names))?;
+    let mut taken = Vec::new();
+    let sets = if splits.is_empty() {
+        taken.push(Taken::new("training images", "one folder for each class"));
+        vec![(Part::Train, vec![root.to_owned()])]
+    } else {
+        let unused: Vec<String> = folders
+            .iter()
+            .filter(|path| splits.iter().all(|(_, folders)| !folders.contains(path)))
+            .map(|path| format!("{}/", name_of(path)))
+            .collect();
+        taken.extend(splits.iter().map(|(part, folders)| took(*part, folders)));
+        if !unused.is_empty() {
+            taken.push(Taken::new("not used", unused.join(", ")));
+        }
+        splits
     };
-    let names: Vec<String> = classes.iter().map(|path| name_of(path)).collect();
-    if names.is_empty() {
-        let place = top.map_or(root, |path| path.as_path());
-        return Err(DataError::malformed(
-            place.display(),
-            "has no class folders; put each class's images in a folder",
-        ));
+    let mut classes = BTreeSet::new();
+    for folder in sets.iter().filter(|(part, _)| *part == Part::Train).flat_map(|(_, folders)| folders) {
+        classes.extend(class_folders(folder)?.iter().map(|path| name_of(path)));
     }
-    let (mut train, mut test) = (Vec::new(), Vec::new());
-    for (label, class) in classes.iter().enumerate() {
-        let leaves = leaves(class, label as u32)?;
-        if leaves.is_empty() {
-            return Err(DataError::malformed(
-                class.display(),
-                "holds no images; add some or remove the folder",
+    let classes: Vec<String> = classes.into_iter().collect();
+    let mut splits = Vec::new();
+    for (part, folders) in sets {
+        let mut all = Vec::new();
+        for folder in folders {
+            all.extend(split_leaves(&folder, &classes)?);
+        }
+        splits.push((part, all));
+    }
+    Ok(Tree { root: root.to_owned(), classes, splits, taken })
+}
+
+fn took(part: Part, folders: &[PathBuf]) -> Taken {
+    let from: Vec<String> = folders.iter().map(|path| format!("{}/", name_of(path))).collect();
+    Taken::new(&format!("{} images", part.words()), from.join(", "))
+}
+
+/// The folders of each split, the training split first; none where the folders are classes.
+fn split_folders(
+    root: &Path,
+    folders: &[PathBuf],
+    wanted: Wanted<'_>,
+) -> Result<Vec<(Part, Vec<PathBuf>)>, DataError> {
+    let malformed = |what: String| Err(DataError::malformed(root.display(), what));
+    let of = |part: Part| -> Vec<PathBuf> {
+        folders.iter().filter(|path| wanted.part(&name_of(path)) == Some(part)).cloned().collect()
+    };
+    let there = || folders.iter().map(|path| name_of(path)).collect::<Vec<_>>().join(", ");
+    if let Some(splits) = wanted.0 {
+        let missing = splits
+            .roles()
+            .into_iter()
+            .flat_map(|(_, names)| names)
+            .find(|name| folders.iter().all(|path| name_of(path) != **name));
+        if let Some(name) = missing {
+            return malformed(format!(
+                "has no folder `{name}`, which splits names; its folders are {}",
+                there()
             ));
         }
-        train.extend(leaves);
     }
-    for class in held_out.map(|path| visible(path)).transpose()?.unwrap_or_default() {
-        if !class.is_dir() {
-            continue;
+    let train = of(Part::Train);
+    if train.is_empty() {
+        return if !folders.is_empty() && folders.iter().all(|path| wanted.part(&name_of(path)).is_some()) {
+            malformed(format!(
+                "has {} and no `train`; add it, or name what is trained on with splits",
+                there()
+            ))
+        } else {
+            Ok(Vec::new())
+        };
+    }
+    let has_test = !of(Part::Test).is_empty();
+    let mut splits = vec![(Part::Train, train)];
+    for part in [Part::Validation, Part::Test] {
+        let folders = of(part);
+        if !folders.is_empty() {
+            splits.push((wanted.settle(part, has_test), folders));
         }
-        let Some(label) = names.iter().position(|name| *name == name_of(&class)) else {
+    }
+    for (part, folders) in splits.iter().filter(|(_, folders)| wanted.0.is_none() && folders.len() > 1) {
+        let names: Vec<String> = folders.iter().map(|path| name_of(path)).collect();
+        let what = format!(
+            "has {}, which are all names of a {} split; say which is meant with splits",
+            names.join(" and "),
+            part.words()
+        );
+        return malformed(what);
+    }
+    Ok(splits)
+}
+
+/// The class folders of a split, or of a whole set.
+fn class_folders(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let malformed = |what: String| Err(DataError::malformed(folder.display(), what));
+    let images = visible(folder)?.into_iter().filter(|path| is_image(path)).collect::<Vec<_>>();
+    let classes = folders_in(folder)?;
+    let lie = if images.len() == 1 { "lies" } else { "lie" };
+    match (classes.is_empty(), images.first()) {
+        (true, None) => malformed("has no class folders; put each class's images in a folder".to_owned()),
+        (true, Some(_)) => malformed(format!(
+            "has no class folders, and {} that {lie} right in it; put each class's images in a folder of its own",
+            plural(images.len(), "image")
+        )),
+        (false, Some(first)) => malformed(format!(
+            "has class folders and, beside them, {} ({}, …), of no class; move each into the folder of its class, or away",
+            plural(images.len(), "image"),
+            name_of(first)
+        )),
+        (false, None) => Ok(classes),
+    }
+}
+
+/// All files of a split with their labels.
+fn split_leaves(folder: &Path, classes: &[String]) -> Result<Vec<Leaf>, DataError> {
+    let folders = class_folders(folder)?;
+    if folders.iter().all(|class| holds_folders_alone(class)) {
+        let what = format!(
+            "holds folders of folders ({0}/…), where images should be; if {0} is the set, name the source folder:{1}",
+            name_of(&folders[0]),
+            folders[0].display()
+        );
+        return Err(DataError::malformed(folder.display(), what));
+    }
+    let mut all = Vec::new();
+    for class in folders {
+        let Some(label) = classes.iter().position(|name| *name == name_of(&class)) else {
             return Err(DataError::malformed(class.display(), "is a class without training images"));
         };
-        test.extend(leaves(&class, label as u32)?);
+        all.extend(leaves(&class, label as u32)?);
     }
-    if let (Some(held_out), true) = (held_out, test.is_empty()) {
-        return Err(DataError::malformed(
-            held_out.display(),
-            "holds no images; add some or remove the folder",
-        ));
-    }
-    Ok(Tree { root: root.to_owned(), classes: names, train, test })
+    Ok(all)
 }
 
 pub(crate) fn open(tree: &Tree, resolution: Option<(usize, usize)>) -> Result<Dataset, DataError> {
@@ -85,22 +181,36 @@ pub(crate) fn open(tree: &Tree, resolution: Option<(usize, usize)>) -> Result<Da
         let bytes = fs::read(&leaf.path).map_err(|error| error.to_string())?;
         Ok((decode::decode(&bytes)?, leaf.label))
     };
-    for (part, leaves) in [(Part::Train, &tree.train), (Part::Test, &tree.test)] {
-        gatherer.add(part, leaves, read, |leaf| leaf.path.display().to_string());
+    let name = |leaf: &Leaf| leaf.path.strip_prefix(&tree.root).unwrap_or(&leaf.path).display().to_string();
+    for (part, leaves) in &tree.splits {
+        gatherer.add(*part, leaves, read, name);
     }
-    gatherer.finish(tree.classes.clone())
+    gatherer.finish(tree.classes.clone(), tree.taken.clone())
 }
 
 /// All files of a class folder; whether each is an image is seen when it is decoded.
 fn leaves(class: &Path, label: u32) -> Result<Vec<Leaf>, DataError> {
+    let malformed = |path: &Path, what: &str| Err(DataError::malformed(path.display(), what));
     let paths = visible(class)?;
+    if paths.is_empty() {
+        return malformed(class, "holds no images; add some or remove the folder");
+    }
     if let Some(other) = paths.iter().find(|path| !path.is_file()) {
-        return Err(DataError::malformed(
-            other.display(),
+        return malformed(
+            other,
             "is a folder inside a class folder; put the images right into the folder of their class",
-        ));
+        );
     }
     Ok(paths.into_iter().map(|path| Leaf { path, label }).collect())
+}
+
+/// Whether a folder has folders in it and no files.
+fn holds_folders_alone(folder: &Path) -> bool {
+    visible(folder).is_ok_and(|paths| !paths.is_empty() && paths.iter().all(|path| path.is_dir()))
+}
+
+fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    Ok(visible(folder)?.into_iter().filter(|path| path.is_dir()).collect())
 }
 
 /// Whether a file is called as images are.
@@ -128,102 +238,4 @@ fn name_of(path: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use image::{Rgb, RgbImage};
-
-    use super::*;
-
-    /// Writes a PNG of 2x3 for each path; its first pixel's red is the position in the list.
-    fn folder(paths: &[&str]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (position, path) in paths.iter().enumerate() {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let image = RgbImage::from_fn(3, 2, |x, y| Rgb([position as u8, x as u8, y as u8]));
-            image.save_with_format(path, image::ImageFormat::Png).unwrap();
-        }
-        folder
-    }
-
-    fn load(folder: &Path) -> Result<Dataset, DataError> {
-        open(&scan(folder)?, None)
-    }
-
-    fn reds(images: &crate::Images) -> Vec<(u8, u32)> {
-        (0..images.len()).map(|i| (images.image(i)[0], images.labels()[i])).collect()
-    }
-
-    #[test]
-    fn train_and_test_folders_are_the_splits() {
-        let folder =
-            folder(&["train/b/2.png", "train/b/1.PNG", "train/a/x.png", "test/b/z.png", "val/a/y.png"]);
-        let data = load(folder.path()).unwrap();
-        assert_eq!((&data.classes[..], data.train.width()), (&["a".to_owned(), "b".to_owned()][..], 3));
-        assert_eq!(reds(&data.train), [(2, 0), (1, 1), (0, 1)]);
-        assert_eq!(reds(&data.test), [(3, 1)]);
-        fs::remove_dir_all(folder.path().join("test")).unwrap();
-        assert_eq!(reds(&load(folder.path()).unwrap().test), [(4, 0)]);
-    }
-
-    #[test]
-    fn without_test_images_every_fifth_is_one_and_hidden_names_are_skipped() {
-        let names: Vec<String> = (0..11).map(|i| format!("class/{i:02}.png")).collect();
-        let folder = folder(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        fs::create_dir(folder.path().join(".cache")).unwrap();
-        fs::write(folder.path().join("class/.DS_Store"), "x").unwrap();
-        fs::write(folder.path().join("README.md"), "x").unwrap();
-        let data = load(folder.path()).unwrap();
-        assert_eq!(data.classes, ["class"]);
-        assert_eq!(reds(&data.test), [(4, 0), (9, 0)]);
-        assert_eq!(data.train.len(), 9);
-        fs::create_dir(folder.path().join("empty")).unwrap();
-        assert!(
-            load(folder.path())
-                .unwrap_err()
-                .to_string()
-                .ends_with("empty: holds no images; add some or remove the folder")
-        );
-    }
-
-    #[test]
-    fn what_is_no_image_is_named() {
-        let folder = folder(&["train/a/1.png", "train/b/1.png", "test/a/1.png"]);
-        let message = || load(folder.path()).unwrap_err().to_string();
-        let at = |path: &str| folder.path().join(path);
-        fs::rename(at("train/a/1.png"), at("train/a/an image without a name of its own")).unwrap();
-        assert_eq!(load(folder.path()).unwrap().train.len(), 2);
-        fs::write(at("train/a/notes.txt"), "x").unwrap();
-        fs::write(at("test/a/cut.png"), &fs::read(at("test/a/1.png")).unwrap()[..40]).unwrap();
-        fs::write(at("train/b/2.jpg"), "").unwrap();
-        let what = message();
-        assert!(
-            what.contains("3 of 6 images in folder:") && what.contains("notes.txt: is no PNG, JPEG, WebP"),
-            "{what}"
-        );
-        assert!(what.contains("2.jpg: is empty") && what.contains("cut.png: broken PNG"), "{what}");
-        fs::create_dir(at("test/c")).unwrap();
-        assert!(message().contains("is a class without training images"));
-        fs::create_dir(at("train/a/deeper")).unwrap();
-        assert!(message().contains("deeper: is a folder inside a class folder"));
-    }
-
-    #[test]
-    fn empty_and_missing_folders_are_errors() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(load(folder.path()).unwrap_err().to_string().contains("has no class folders"));
-        fs::create_dir_all(folder.path().join("train")).unwrap();
-        assert!(load(folder.path()).unwrap_err().to_string().contains("train: has no class folders"));
-        assert!(load(&folder.path().join("none")).unwrap_err().to_string().contains("none: "));
-    }
-
-    #[test]
-    fn mixed_sizes_need_a_resolution() {
-        let folder = folder(&["train/a/1.png", "train/b/1.png", "test/a/1.png"]);
-        RgbImage::new(5, 1).save(folder.path().join("train/b/2.png")).unwrap();
-        let tree = scan(folder.path()).unwrap();
-        let message = open(&tree, None).unwrap_err().to_string();
-        assert!(message.contains("differ in size, from 1x3 to 2x5 (height x width)"), "{message}");
-        let data = open(&tree, Some((4, 6))).unwrap();
-        assert_eq!((data.train.height(), data.train.width(), data.native.largest), (4, 6, (2, 5)));
-    }
-}
+mod tests;

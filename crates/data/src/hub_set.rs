@@ -2,20 +2,22 @@
 //!
 //! Which file belongs to which split is read from its path, as the Hub does: the file's name up to the first of `-_.`
 //! (`train-00000-of-00001.parquet`), else the nearest folder of such a name (`plain_text/train/0000.parquet`). The folders
-//! that name neither a split nor `data` are the configuration. Only `train` and `test` are used; where there is
-//! no `test`, `validation` (or `valid`, `val`, `dev`) is the test split, and where that is missing too, every fifth
-//! training image of each class. A set with several configurations needs one named, unless one is the root or `default`.
+//! that name neither a split nor `data` are the configuration. Used are `train`, `validation` (or `valid`, `val`, `dev`) and
+//! `test`, or what `splits` names; where there is no `test`, `validation` is the test split, and where that is missing too, every
+//! fifth training image of each class. A set with several configurations needs one named, unless one is the root or `default`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostline_hub::{Expected, Fetched, Hub, HubFile, Progress, RepoKind};
-use frostline_sources::Source;
+use frostline_sources::{Reading, Source};
 
 use crate::DataError;
-use crate::dataset::{Dataset, FileLineage};
+use crate::dataset::{Dataset, FileLineage, Taken};
 use crate::decode::decode;
-use crate::gather::{Gatherer, Part};
-use crate::table::{Row, Table};
+use crate::duplicates::Part;
+use crate::gather::Gatherer;
+use crate::roles::Wanted;
+use crate::table::{Label, Row, Table};
 
 /// A set of which revision and files are known for good.
 struct Pin {
@@ -50,6 +52,8 @@ const UNNAMED_CLASSES: i64 = 1 << 16;
 #[derive(Clone, Debug)]
 pub(crate) struct HubSet {
     source: Source,
+    reading: Reading,
+    taken: Vec<Taken>,
     files: Vec<(Part, Fetched)>,
 }
 
@@ -58,6 +62,7 @@ pub(crate) fn prepare(
     repo: &str,
     config: Option<&str>,
     revision: Option<&str>,
+    reading: &Reading,
     hub: &Hub,
     progress: &dyn Progress,
 ) -> Result<HubSet, DataError> {
@@ -65,6 +70,7 @@ pub(crate) fn prepare(
         pin.repo == repo
             && revision.is_none_or(|r| r == pin.revision)
             && config.is_none_or(|c| c == pin.config)
+            && reading.splits.is_none()
     });
     let source = Source::Hub {
         repo: repo.to_owned(),
@@ -82,7 +88,8 @@ pub(crate) fn prepare(
         None => {
             let listing = hub.list(RepoKind::Dataset, repo, revision)?;
             let paths: Vec<&str> = listing.files.iter().map(|file| file.path.as_str()).collect();
-            let chosen = choose_files(&paths, config).map_err(|what| DataError::malformed(&source, what))?;
+            let chosen = choose_files(&paths, config, Wanted(reading.splits.as_ref()))
+                .map_err(|what| DataError::malformed(&source, what))?;
             let file = |(part, path): (Part, &str)| (part, path.to_owned(), listing.commit.clone(), None);
             chosen.into_iter().map(file).collect()
         }
@@ -93,47 +100,110 @@ pub(crate) fn prepare(
         let file = HubFile { kind, repo, revision: Some(revision), path, expected };
         files.push((part, hub.fetch(&file, progress)?));
     }
-    Ok(HubSet { source, files })
+    let taken = [Part::Train, Part::Validation, Part::Test].into_iter().filter_map(|part| {
+        let of_part = files.iter().filter(|(other, _)| *other == part);
+        let names: Vec<&str> = of_part.map(|(_, fetched): &(Part, Fetched)| fetched.file.as_str()).collect();
+        let from = match names.as_slice() {
+            [] => return None,
+            [one] => (*one).to_owned(),
+            [first, ..] => format!("{} files from {first} on", names.len()),
+        };
+        Some(Taken::new(&format!("{} images", part.words()), from))
+    });
+    let (taken, reading) = (taken.collect(), reading.clone());
+    Ok(HubSet { source, reading, taken, files })
 }
 
 pub(crate) fn open(set: &HubSet, resolution: Option<(usize, usize)>) -> Result<Dataset, DataError> {
     let mut gatherer = Gatherer::new(set.source.to_string(), resolution);
-    let mut names: Option<Vec<String>> = None;
-    for (position, (part, fetched)) in set.files.iter().enumerate() {
-        let place = format!("{} of {}", fetched.file, set.source);
-        let malformed = |what: String| DataError::malformed(&place, what);
-        let table = Table::open(&fetched.path).map_err(malformed)?;
-        if position == 0 {
-            names.clone_from(&table.names);
-        } else if names != table.names {
-            return Err(malformed("has other class names than the first file".to_owned()));
-        }
-        let classes = names.as_ref().map(Vec::len);
+    let tables = tables(set)?;
+    let classes = class_names(set, &tables)?;
+    for ((part, fetched), table) in set.files.iter().zip(&tables) {
+        let malformed = |what: String| DataError::malformed(place(set, fetched), what);
         let file = fetched.file.rsplit('/').next().unwrap_or(&fetched.file);
         let add = |rows: &[Row<'_>]| {
             gatherer.add(
                 *part,
                 rows,
-                |row| read_row(row, classes),
+                |row| read_row(row, classes.as_deref()),
                 |row| format!("{file} row {}", row.index),
             );
         };
         table.for_each_group(add).map_err(malformed)?;
     }
     let numbered = || (0..gatherer.labels_seen()).map(|class| class.to_string()).collect();
-    let classes = names.unwrap_or_else(numbered);
-    let mut dataset = gatherer.finish(classes)?;
+    let classes = classes.unwrap_or_else(numbered);
+    let mut taken = set.taken.clone();
+    if let Some(table) = tables.first() {
+        taken.push(Taken::new("image column", &table.image));
+        taken.push(Taken::new("label column", &table.label));
+    }
+    let mut dataset = gatherer.finish(classes, taken)?;
     dataset.files = set.files.iter().map(|(_, fetched)| lineage(fetched)).collect();
     Ok(dataset)
 }
 
-fn read_row(row: &Row<'_>, classes: Option<usize>) -> Result<(crate::decode::Picture, u32), String> {
-    let limit = classes.map_or(UNNAMED_CLASSES, |classes| classes as i64);
+fn place(set: &HubSet, fetched: &Fetched) -> String {
+    format!("{} of {}", fetched.file, set.source)
+}
+
+/// The files of a set, which have the same columns and class names.
+fn tables(set: &HubSet) -> Result<Vec<Table>, DataError> {
+    let mut tables: Vec<Table> = Vec::new();
+    for (_, fetched) in &set.files {
+        let malformed = |what: String| DataError::malformed(place(set, fetched), what);
+        let table = Table::open(&fetched.path, &set.reading).map_err(malformed)?;
+        if let Some(first) = tables.first() {
+            if first.names != table.names {
+                return Err(malformed("has other class names than the first file".to_owned()));
+            }
+            if (&first.image, &first.label) != (&table.image, &table.label) {
+                return Err(malformed(format!(
+                    "would be read by the columns {} and {}, and the first file by {} and {}; name them with image-column and \
+                     label-column",
+                    table.image, table.label, first.image, first.label
+                )));
+            }
+        }
+        tables.push(table);
+    }
+    Ok(tables)
+}
+
+/// The classes that a set names: in its metadata, or by the words that stand as labels, sorted byte by byte. Those are the
+/// training split's: a word that only another split has is no class.
+fn class_names(set: &HubSet, tables: &[Table]) -> Result<Option<Vec<String>>, DataError> {
+    if let Some(names) = tables.first().and_then(|table| table.names.clone()) {
+        return Ok(Some(names));
+    }
+    let mut words = BTreeSet::new();
+    for ((_, fetched), table) in set.files.iter().zip(tables).filter(|((part, _), _)| *part == Part::Train) {
+        let found = table.words().map_err(|what| DataError::malformed(place(set, fetched), what))?;
+        words.extend(found);
+        if words.len() > UNNAMED_CLASSES as usize {
+            let what = format!(
+                "has more than {UNNAMED_CLASSES} words in the column {}; name another with label-column",
+                table.label
+            );
+            return Err(DataError::malformed(place(set, fetched), what));
+        }
+    }
+    Ok((!words.is_empty()).then(|| words.into_iter().collect()))
+}
+
+fn read_row(row: &Row<'_>, classes: Option<&[String]>) -> Result<(crate::decode::Picture, u32), String> {
+    let limit = classes.map_or(UNNAMED_CLASSES, |classes| classes.len() as i64);
     let label = match row.label {
-        None => return Err("has no label".to_owned()),
-        Some(label) if (0..limit).contains(&label) => label as u32,
-        Some(-1) => return Err("has label -1, as splits without known labels do".to_owned()),
-        Some(label) => return Err(format!("has label {label}, which is not one of {limit} classes")),
+        Label::None => return Err("has no label".to_owned()),
+        Label::Number(label) if (0..limit).contains(&label) => label as u32,
+        Label::Number(-1) => return Err("has label -1, as splits without known labels do".to_owned()),
+        Label::Number(label) => {
+            return Err(format!("has label {label}, which is not one of {limit} classes"));
+        }
+        Label::Word(word) => classes
+            .and_then(|classes| classes.binary_search_by(|class| class.as_str().cmp(word)).ok())
+            .ok_or_else(|| format!("has label `{word}`, which no training image has"))?
+            as u32,
     };
     let bytes = row.bytes.ok_or("has no image bytes in the file")?;
     Ok((decode(bytes)?, label))
@@ -149,26 +219,44 @@ fn lineage(fetched: &Fetched) -> FileLineage {
 }
 
 /// The parquet files of one configuration with their splits, training first, each split sorted by path.
-fn choose_files<'a>(paths: &[&'a str], config: Option<&str>) -> Result<Vec<(Part, &'a str)>, String> {
-    let mut configs: BTreeMap<String, BTreeMap<&'static str, BTreeSet<&'a str>>> = BTreeMap::new();
+fn choose_files<'a>(
+    paths: &[&'a str],
+    config: Option<&str>,
+    wanted: Wanted<'_>,
+) -> Result<Vec<(Part, &'a str)>, String> {
+    let mut configs: BTreeMap<String, BTreeMap<Part, BTreeSet<&'a str>>> = BTreeMap::new();
+    let mut others = BTreeSet::new();
     for path in paths.iter().filter(|path| path.ends_with(".parquet")) {
-        if let Some((config, split)) = place_of(path) {
-            configs.entry(config).or_default().entry(split).or_default().insert(path);
+        match place_of(path, wanted) {
+            Some((config, split)) => {
+                configs.entry(config).or_default().entry(split).or_default().insert(path);
+            }
+            None => {
+                others.insert(*path);
+            }
         }
     }
-    configs.retain(|_, splits| splits.contains_key("train"));
+    configs.retain(|_, splits| splits.contains_key(&Part::Train));
     let all = configs
         .keys()
         .map(|name| if name.is_empty() { "(root)" } else { name })
         .collect::<Vec<_>>()
         .join(", ");
     let splits = match config {
-        _ if configs.is_empty() => {
+        _ if configs.is_empty() && others.is_empty() => {
             return Err(
                 "has no parquet files of a train split; for some sets the Hub keeps a converted copy: \
                         try @refs/convert/parquet"
                     .to_owned(),
             );
+        }
+        _ if configs.is_empty() => {
+            let shown: Vec<&str> = others.iter().take(5).copied().collect();
+            return Err(format!(
+                "has no parquet files of a split to train on; it has {}{}: name the splits with splits",
+                shown.join(", "),
+                if others.len() > shown.len() { ", …" } else { "" }
+            ));
         }
         Some(config) => {
             configs.get(config).ok_or_else(|| format!("has no configuration `{config}`; it has {all}"))?
@@ -178,39 +266,45 @@ fn choose_files<'a>(paths: &[&'a str], config: Option<&str>) -> Result<Vec<(Part
             format!("has several configurations, {all}: name one as in hub:OWNER/NAME/CONFIG")
         })?,
     };
-    let test = splits.get("test").or_else(|| splits.get("validation"));
-    let files = |part, set: Option<&BTreeSet<&'a str>>| -> Vec<(Part, &'a str)> {
-        set.into_iter().flatten().map(|path| (part, *path)).collect()
-    };
-    Ok([files(Part::Train, splits.get("train")), files(Part::Test, test)].concat())
+    if let Some(named) = wanted.0 {
+        let parts = [Part::Train, Part::Validation, Part::Test];
+        let empty = parts
+            .into_iter()
+            .zip(named.roles())
+            .find(|(part, (_, names))| !names.is_empty() && !splits.contains_key(part));
+        if let Some((_, (role, names))) = empty {
+            return Err(format!(
+                "has no parquet files of the split {}, which splits names for {role}",
+                names.join("+")
+            ));
+        }
+    }
+    let has_test = splits.contains_key(&Part::Test);
+    let files = splits
+        .iter()
+        .flat_map(|(part, paths)| paths.iter().map(move |path| (wanted.settle(*part, has_test), *path)));
+    Ok(files.collect())
 }
 
 /// Configuration and split of a file, or none if its path names no split.
-fn place_of(path: &str) -> Option<(String, &'static str)> {
+fn place_of(path: &str, wanted: Wanted<'_>) -> Option<(String, Part)> {
     let mut folders: Vec<&str> = path.split('/').collect();
     let file = folders.pop()?;
     let word = file.split(['-', '_', '.']).next().unwrap_or_default();
-    let split = split_of(word).or_else(|| folders.iter().rev().find_map(|folder| split_of(folder)))?;
+    let split = wanted.part(word).or_else(|| folders.iter().rev().find_map(|folder| wanted.part(folder)))?;
     let config: Vec<&str> =
-        folders.into_iter().filter(|folder| *folder != "data" && split_of(folder).is_none()).collect();
+        folders.into_iter().filter(|folder| *folder != "data" && wanted.part(folder).is_none()).collect();
     Some((config.join("/"), split))
-}
-
-fn split_of(word: &str) -> Option<&'static str> {
-    match word.to_ascii_lowercase().as_str() {
-        "train" | "training" => Some("train"),
-        "test" | "testing" => Some("test"),
-        "validation" | "valid" | "val" | "dev" => Some("validation"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use frostline_sources::SplitNames;
+
     use super::*;
 
     fn chosen(paths: &[&str], config: Option<&str>) -> Result<String, String> {
-        let files = choose_files(paths, config)?;
+        let files = choose_files(paths, config, Wanted(None))?;
         Ok(files.iter().map(|(part, path)| format!("{part:?}={path}")).collect::<Vec<_>>().join(" "))
     }
 
@@ -236,6 +330,19 @@ mod tests {
             chosen(&converted, None).unwrap(),
             "Train=plain_text/train/0000.parquet Test=plain_text/test/0000.parquet"
         );
+        let all = ["train.parquet", "dev.parquet", "test.parquet"];
+        let whole = "Train=train.parquet Validation=dev.parquet Test=test.parquet";
+        assert_eq!(chosen(&all, None).unwrap(), whole);
+        let own: SplitNames = "train=train+extra,test=unseen".parse().unwrap();
+        let named =
+            |paths: &[&str]| choose_files(paths, None, Wanted(Some(&own))).map(|files| format!("{files:?}"));
+        let svhn = ["x/train-0.parquet", "x/extra-0.parquet", "x/unseen-0.parquet", "x/test-0.parquet"];
+        let expected =
+            r#"[(Train, "x/extra-0.parquet"), (Train, "x/train-0.parquet"), (Test, "x/unseen-0.parquet")]"#;
+        assert_eq!(named(&svhn).unwrap(), expected);
+        assert!(named(&svhn[..2]).unwrap_err().contains("of the split unseen, which splits names for test"));
+        let message = chosen(&["part-a.parquet"], None).unwrap_err();
+        assert!(message.contains("it has part-a.parquet: name the splits with splits"), "{message}");
         let held_out = ["train.parquet", "valid.parquet"];
         assert_eq!(chosen(&held_out, None).unwrap(), "Train=train.parquet Test=valid.parquet");
         assert_eq!(chosen(&["data/train-0.parquet"], None).unwrap(), "Train=data/train-0.parquet");

@@ -6,9 +6,11 @@
 
 mod augment;
 mod cifar;
+mod columns;
 mod dataset;
 mod decode;
 mod digits;
+mod duplicates;
 mod error;
 mod files;
 mod folder;
@@ -18,6 +20,7 @@ mod images;
 mod loader;
 mod normalise;
 mod prepare;
+mod roles;
 mod rows;
 mod sheet;
 mod split;
@@ -26,9 +29,10 @@ mod windows;
 
 pub use augment::Placement;
 pub use dataset::{ClassCount, Dataset, FileLineage, NativeSizes};
+pub use duplicates::Duplicates;
 pub use error::DataError;
 pub use files::{Decoded, decode_files, image_files};
-pub use frostline_sources::{Augment, Source};
+pub use frostline_sources::{Augment, OnDuplicates, Reading, Source};
 pub use images::Images;
 pub use loader::{Batch, Epoch, Loader, LoaderOptions};
 pub use prepare::{Prepared, open, prepare};

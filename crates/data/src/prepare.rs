@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use frostline_hub::{Hub, Progress};
-use frostline_sources::Source;
+use frostline_sources::{Reading, Source};
 
 use crate::dataset::Dataset;
 use crate::{DataError, cifar, digits, folder, hub_set};
@@ -21,22 +21,32 @@ enum Ready {
     Folder(folder::Tree),
 }
 
-/// Downloads and verifies what `source` needs, or lists and checks what is on disk. Decodes nothing. Only `hub:` sources
-/// use `hub`.
+/// Downloads and verifies what `source` needs, or lists and checks what is on disk, by what `reading` says of its splits.
+/// Decodes nothing. Only `hub:` sources use `hub`.
 ///
 /// # Errors
 /// A download fails or is not what was expected; a file or folder is missing, or laid out otherwise than its source says.
-pub fn prepare(source: &Source, hub: &Hub, progress: &dyn Progress) -> Result<Prepared, DataError> {
+pub fn prepare(
+    source: &Source,
+    reading: &Reading,
+    hub: &Hub,
+    progress: &dyn Progress,
+) -> Result<Prepared, DataError> {
     let ready = match source {
         Source::Digits => Ready::Digits,
-        Source::Hub { repo, config, revision } => {
-            Ready::Hub(hub_set::prepare(repo, config.as_deref(), revision.as_deref(), hub, progress)?)
-        }
+        Source::Hub { repo, config, revision } => Ready::Hub(hub_set::prepare(
+            repo,
+            config.as_deref(),
+            revision.as_deref(),
+            reading,
+            hub,
+            progress,
+        )?),
         Source::Cifar(path) => {
             cifar::check(path)?;
             Ready::Cifar(path.clone())
         }
-        Source::Folder(path) => Ready::Folder(folder::scan(path)?),
+        Source::Folder(path) => Ready::Folder(folder::scan(path, reading.splits.as_ref())?),
     };
     Ok(Prepared(ready))
 }

@@ -13,7 +13,8 @@ pub struct Splits {
     pub validation: Vec<u32>,
 }
 
-/// Splits the training images of each class by themselves.
+/// Splits the training images of each class by themselves. Where the source has validation images of its own, those validate,
+/// all of them, unless `validation` is 0; else a share of the training images does.
 ///
 /// With `per_class = Some(n)` each class first keeps `n` images, drawn by the seed; a smaller `n` keeps a subset of what a
 /// larger one keeps. Then of the `m` images of a class, `m * validation` rounded to the nearest, but at least one and at
@@ -35,8 +36,14 @@ pub fn split(
         return fail("per-class = 0 keeps no image: give at least 1, or leave it out".to_owned());
     }
     let streams = Streams::new(seed);
+    let own = (dataset.train.len() - dataset.validation) as u32;
+    let share_of_training = if dataset.validation > 0 { 0.0 } else { validation };
     let mut splits = Splits { train: Vec::new(), validation: Vec::new() };
+    if validation > 0.0 {
+        splits.validation.extend(own..dataset.train.len() as u32);
+    }
     for (class, mut kept) in by_class(&dataset.train, dataset.classes.len()).into_iter().enumerate() {
+        kept.retain(|index| *index < own);
         let name = &dataset.classes[class];
         if let Some(wanted) = per_class {
             if kept.len() < wanted {
@@ -50,16 +57,16 @@ pub fn split(
             kept.truncate(wanted);
             kept.sort_unstable();
         }
-        if validation > 0.0 && kept.len() == 1 {
+        if share_of_training > 0.0 && kept.len() == 1 {
             return fail(format!(
                 "class `{name}` of {} has one training image, too few for a validation split: \
                  use more images a class, or validation = 0",
                 dataset.source
             ));
         }
-        if validation > 0.0 && !kept.is_empty() {
+        if share_of_training > 0.0 && !kept.is_empty() {
             streams.draws(Purpose::Split, class as u64, 0).shuffle(&mut kept);
-            let share = (kept.len() as f64 * validation).round() as usize;
+            let share = (kept.len() as f64 * share_of_training).round() as usize;
             splits.validation.extend(kept.drain(..share.clamp(1, kept.len() - 1)));
         }
         splits.train.extend(kept);
@@ -122,7 +129,20 @@ mod tests {
         let classes = ["ant", "bee", "cat"].map(String::from).to_vec();
         let (source, digest) = ("folder:zoo".to_owned(), String::new());
         let (train, test) = (images.clone(), images);
-        Dataset { source, classes, train, test, native, digest, files: Vec::new(), licence: None }
+        let (files, taken, duplicates) = Default::default();
+        Dataset {
+            source,
+            classes,
+            train,
+            validation: 0,
+            test,
+            native,
+            digest,
+            files,
+            licence: None,
+            taken,
+            duplicates,
+        }
     }
 
     fn uneven(n: u32) -> Dataset {

@@ -1,22 +1,23 @@
-//! One parquet file of an image-classification set: [`Table`] finds its columns and reads a row group at a time.
-//!
-//! Column types are those of Hugging Face `datasets`: an image is `struct<bytes: binary, path: utf8>` (or `binary`, if the
-//! metadata calls it an image), a label an integer. The file's `huggingface` metadata tells classes by name.
-//! Where several columns fit, the image is `image`, `img` or the first; the label is `fine_label` (CIFAR-100 has two),
-//! `label`, `labels` or the first, and a label with class names goes before one without.
+//! One parquet file of an image-classification set: [`Table`] knows its columns (`columns.rs` finds them) and reads a row group
+//! at a time.
 
 use polars::prelude::*;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use frostline_sources::Reading;
+
+use crate::columns::{choose, class_names};
+
 /// A parquet file with known columns.
 pub(crate) struct Table {
     path: PathBuf,
-    image: String,
-    label: String,
-    /// Class names, where the metadata has them.
+    pub(crate) image: String,
+    pub(crate) label: String,
+    /// Class names, where the metadata has them, or the label is true or false.
     pub(crate) names: Option<Vec<String>>,
     /// Rows of each row group.
     groups: Vec<usize>,
@@ -27,12 +28,22 @@ pub(crate) struct Row<'a> {
     /// Position in the file, from 0.
     pub(crate) index: usize,
     pub(crate) bytes: Option<&'a [u8]>,
-    pub(crate) label: Option<i64>,
+    pub(crate) label: Label<'a>,
+}
+
+/// What stands in the column of labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Label<'a> {
+    None,
+    /// The number of a class; of true and false, 1 and 0.
+    Number(i64),
+    /// The name of a class.
+    Word(&'a str),
 }
 
 impl Table {
     /// Reads schema and metadata. The error says what is wrong with the file.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+    pub(crate) fn open(path: &Path, reading: &Reading) -> Result<Self, String> {
         guarded(|| {
             let mut reader = reader(path)?;
             let schema = reader.schema().map_err(damaged)?;
@@ -46,8 +57,11 @@ impl Table {
             let groups = metadata.row_groups.iter().map(|group| group.num_rows()).collect();
             let fields: Vec<(&str, &ArrowDataType)> =
                 schema.iter().map(|(name, field)| (name.as_str(), field.dtype())).collect();
-            let (image, label) = choose_columns(&fields, features)?;
-            let names = class_names(&features[&label]);
+            let (image, label) = choose(&fields, features, reading)?;
+            let truth =
+                fields.iter().any(|(name, dtype)| *name == label && **dtype == ArrowDataType::Boolean);
+            let truth = truth.then(|| ["false", "true"].map(str::to_owned).to_vec());
+            let names = class_names(&features[&label]).or(truth);
             Ok(Self { path: path.to_owned(), image, label, names, groups })
         })
     }
@@ -66,10 +80,8 @@ impl Table {
                 _ => images.as_materialized_series().clone(),
             };
             let bytes = images.binary().map_err(failed)?;
-            let labels =
-                frame.column(&self.label).and_then(|column| column.cast(&DataType::Int64)).map_err(failed)?;
-            let labels = labels.i64().map_err(failed)?;
-            let pairs = bytes.iter().zip(labels.iter()).enumerate();
+            let labels = frame.column(&self.label).and_then(Labels::of).map_err(failed)?;
+            let pairs = bytes.iter().zip(labels.all()).enumerate();
             let rows: Vec<Row<'_>> =
                 pairs.map(|(row, (bytes, label))| Row { index: start + row, bytes, label }).collect();
             visit(&rows);
@@ -78,8 +90,25 @@ impl Table {
         Ok(())
     }
 
+    /// The words that stand as labels, if they are words.
+    pub(crate) fn words(&self) -> Result<BTreeSet<String>, String> {
+        let (mut words, mut start) = (BTreeSet::new(), 0);
+        for &rows in &self.groups {
+            let frame = guarded(|| self.read_columns(start, rows, vec![self.label.clone()]))?;
+            let labels = frame.column(&self.label).and_then(Labels::of);
+            let labels = labels.map_err(|error| format!("column types changed within the file: {error}"))?;
+            let Labels::Words(found) = labels else { return Ok(words) };
+            words.extend(found.iter().flatten().map(str::to_owned));
+            start += rows;
+        }
+        Ok(words)
+    }
+
     fn read_group(&self, start: usize, rows: usize) -> Result<DataFrame, String> {
-        let columns = vec![self.image.clone(), self.label.clone()];
+        self.read_columns(start, rows, vec![self.image.clone(), self.label.clone()])
+    }
+
+    fn read_columns(&self, start: usize, rows: usize, columns: Vec<String>) -> Result<DataFrame, String> {
         let frame = reader(&self.path)?
             .with_columns(Some(columns))
             .with_slice(Some((start, rows)))
@@ -112,53 +141,28 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
         .unwrap_or_else(|_| Err("is damaged: the parquet reader gave up on it; get it anew".to_owned()))
 }
 
-/// Names of the image column and the label column.
-fn choose_columns(fields: &[(&str, &ArrowDataType)], features: &Value) -> Result<(String, String), String> {
-    let typed = |name: &str| features[name]["_type"].as_str().unwrap_or_default().to_owned();
-    let is_image = |name: &str, dtype: &ArrowDataType| match dtype {
-        ArrowDataType::Struct(inner) => {
-            inner.iter().any(|field| field.name == "bytes" && is_binary(field.dtype()))
+/// The column of labels of one row group.
+enum Labels {
+    Numbers(Int64Chunked),
+    Words(StringChunked),
+}
+
+impl Labels {
+    fn of(column: &Column) -> PolarsResult<Self> {
+        match column.dtype() {
+            DataType::String => Ok(Self::Words(column.str()?.clone())),
+            DataType::Categorical(..) | DataType::Enum(..) => {
+                Ok(Self::Words(column.cast(&DataType::String)?.str()?.clone()))
+            }
+            _ => Ok(Self::Numbers(column.cast(&DataType::Int64)?.i64()?.clone())),
         }
-        binary => is_binary(binary) && typed(name) == "Image",
-    };
-    let images: Vec<&str> =
-        fields.iter().filter(|(name, dtype)| is_image(name, dtype)).map(|(name, _)| *name).collect();
-    let labels: Vec<&str> =
-        fields.iter().filter(|(_, dtype)| is_integer(dtype)).map(|(name, _)| *name).collect();
-    let classed: Vec<&str> = labels.iter().copied().filter(|name| typed(name) == "ClassLabel").collect();
-    let labels = if classed.is_empty() { labels } else { classed };
-    let choose = |found: &[&str], preferred: &[&str]| {
-        let known = preferred.iter().find(|name| found.contains(name)).or(found.first());
-        known.map(|name| (*name).to_owned())
-    };
-    let missing = |kind: &str| {
-        let columns: Vec<String> = fields.iter().map(|(name, dtype)| format!("{name}: {dtype:?}")).collect();
-        format!("has no {kind} column; its columns are {}", columns.join(", "))
-    };
-    let image = choose(&images, &["image", "img"]).ok_or_else(|| missing("image (struct<bytes, path>)"))?;
-    let label =
-        choose(&labels, &["fine_label", "label", "labels"]).ok_or_else(|| missing("integer label"))?;
-    Ok((image, label))
-}
+    }
 
-fn is_binary(dtype: &ArrowDataType) -> bool {
-    matches!(dtype, ArrowDataType::Binary | ArrowDataType::LargeBinary | ArrowDataType::BinaryView)
-}
-
-fn is_integer(dtype: &ArrowDataType) -> bool {
-    use ArrowDataType::{Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
-    matches!(dtype, Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64)
-}
-
-/// The names of a `ClassLabel` feature: a list, or in old files an object from number to name.
-fn class_names(feature: &Value) -> Option<Vec<String>> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    match &feature["names"] {
-        Value::Array(names) => names.iter().map(text).collect(),
-        Value::Object(names) => {
-            (0..names.len()).map(|class| names.get(&class.to_string()).and_then(text)).collect()
+    fn all(&self) -> Box<dyn Iterator<Item = Label<'_>> + '_> {
+        match self {
+            Self::Numbers(numbers) => Box::new(numbers.iter().map(|n| n.map_or(Label::None, Label::Number))),
+            Self::Words(words) => Box::new(words.iter().map(|word| word.map_or(Label::None, Label::Word))),
         }
-        _ => None,
     }
 }
 
@@ -166,48 +170,6 @@ fn class_names(feature: &Value) -> Option<Vec<String>> {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    fn image() -> ArrowDataType {
-        let field = |name: &str, dtype| ArrowField::new(name.into(), dtype, true);
-        ArrowDataType::Struct(vec![field("bytes", ArrowDataType::Binary), field("path", ArrowDataType::Utf8)])
-    }
-
-    fn chosen(fields: &[(&str, ArrowDataType)], features: Value) -> Result<(String, String), String> {
-        let fields: Vec<_> = fields.iter().map(|(name, dtype)| (*name, dtype)).collect();
-        choose_columns(&fields, &features)
-    }
-
-    #[test]
-    fn columns_are_found_by_type_then_by_name() {
-        let (int, text) = (ArrowDataType::Int64, ArrowDataType::Utf8);
-        let names = |image: &str, label: &str| Ok((image.to_owned(), label.to_owned()));
-        let plain = [("img", image()), ("label", int.clone())];
-        assert_eq!(chosen(&plain, Value::Null), names("img", "label"));
-        let cifar100 = [("img", image()), ("coarse_label", int.clone()), ("fine_label", int.clone())];
-        let classes = json!({"coarse_label": {"_type": "ClassLabel"}, "fine_label": {"_type": "ClassLabel"}});
-        assert_eq!(chosen(&cifar100, classes), names("img", "fine_label"));
-        let numbered =
-            [("id", int.clone()), ("scan", image()), ("kind", int.clone()), ("note", text.clone())];
-        assert_eq!(chosen(&numbered, json!({"kind": {"_type": "ClassLabel"}})), names("scan", "kind"));
-        let raw = [("image", ArrowDataType::LargeBinary), ("labels", int.clone())];
-        assert_eq!(chosen(&raw, json!({"image": {"_type": "Image"}})), names("image", "labels"));
-        assert!(chosen(&raw, Value::Null).unwrap_err().contains("no image (struct<bytes, path>) column"));
-        let unlabelled = [("image", image()), ("label", text)];
-        let message = chosen(&unlabelled, Value::Null).unwrap_err();
-        assert!(
-            message.starts_with("has no integer label column; its columns are image: Struct"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn class_names_come_in_two_forms() {
-        let names = Some(vec!["ant".to_owned(), "bee".to_owned()]);
-        assert_eq!(class_names(&json!({"names": ["ant", "bee"]})), names);
-        assert_eq!(class_names(&json!({"names": {"1": "bee", "0": "ant"}})), names);
-        assert_eq!(class_names(&json!({"num_classes": 2})), None);
-        assert_eq!(class_names(&Value::Null), None);
-    }
 
     /// A file with 7 rows in several row groups.
     fn file() -> (tempfile::TempDir, PathBuf) {
@@ -235,18 +197,23 @@ mod tests {
     #[test]
     fn rows_come_group_by_group_with_their_gaps() {
         let (_folder, path) = file();
-        let table = Table::open(&path).unwrap();
+        fn kept(label: Label<'_>) -> Label<'static> {
+            if let Label::Number(number) = label { Label::Number(number) } else { Label::None }
+        }
+        let table = Table::open(&path, &Reading::default()).unwrap();
         assert_eq!(table.names.as_deref(), Some(&["a", "b", "c"].map(String::from)[..]));
         let (mut rows, mut groups) = (Vec::new(), 0);
         let visit = |group: &[Row<'_>]| {
             groups += 1;
-            rows.extend(group.iter().map(|row| (row.index, row.bytes.map(|b| (b[0], b.len())), row.label)));
+            rows.extend(
+                group.iter().map(|row| (row.index, row.bytes.map(|b| (b[0], b.len())), kept(row.label))),
+            );
         };
         table.for_each_group(visit).unwrap();
         assert!(groups > 1);
-        assert_eq!(rows[2], (2, Some((2, 42)), None));
-        assert_eq!(rows[4], (4, None, Some(0)));
-        assert_eq!((rows.len(), rows[6]), (7, (6, Some((6, 46)), Some(-1))));
+        assert_eq!(rows[2], (2, Some((2, 42)), Label::None));
+        assert_eq!(rows[4], (4, None, Label::Number(0)));
+        assert_eq!((rows.len(), rows[6]), (7, (6, Some((6, 46)), Label::Number(-1))));
     }
 
     #[test]
@@ -256,7 +223,7 @@ mod tests {
         let damaged = folder.path().join("damaged.parquet");
         let read = |bytes: &[u8]| {
             std::fs::write(&damaged, bytes).unwrap();
-            Table::open(&damaged).and_then(|table| table.for_each_group(|_| {}))
+            Table::open(&damaged, &Reading::default()).and_then(|table| table.for_each_group(|_| {}))
         };
         assert!(read(&whole).is_ok());
         for length in (0..whole.len()).step_by(7) {

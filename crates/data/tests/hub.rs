@@ -1,6 +1,6 @@
 //! Sets in parquet from a Hub on loopback: what is read, and what is refused in which words.
 
-use frostline_data::{DataError, Dataset, Prepared, Source, open, prepare};
+use frostline_data::{DataError, Dataset, Prepared, Reading, Source, open, prepare};
 use frostline_hub::loopback::{Fault, LoopbackHub, Times};
 use frostline_hub::{Hub, HubError, RepoKind, Silent};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
@@ -50,7 +50,7 @@ fn hub(files: &[(&str, Vec<u8>)]) -> (LoopbackHub, Hub, tempfile::TempDir) {
 }
 
 fn prepared(hub: &Hub) -> Result<Prepared, DataError> {
-    prepare(&format!("hub:{REPO}").parse::<Source>().unwrap(), hub, &Silent)
+    prepare(&format!("hub:{REPO}").parse::<Source>().unwrap(), &Reading::default(), hub, &Silent)
 }
 
 fn load(files: &[(&str, Vec<u8>)]) -> Result<Dataset, DataError> {
@@ -174,7 +174,7 @@ fn a_hub_that_fails_is_the_hubs_error() {
         other => panic!("{other:?}"),
     };
     assert!(error.to_string().contains(REPO), "{error}");
-    assert!(prepare(&Source::Digits, &hub, &Silent).is_ok());
+    assert!(prepare(&Source::Digits, &Reading::default(), &hub, &Silent).is_ok());
 }
 
 #[test]
@@ -186,6 +186,87 @@ fn the_pinned_set_is_refused_if_its_bytes_are_others() {
         server.add_file(RepoKind::Dataset, "uoft-cs/cifar10", &path, parquet(&[(png(1), 0)], None));
     }
     let hub = Hub::new(server.options(folder.path())).unwrap().with_patience(LoopbackHub::patience());
-    let error = prepare(&"hub:uoft-cs/cifar10".parse().unwrap(), &hub, &Silent).unwrap_err();
+    let error =
+        prepare(&"hub:uoft-cs/cifar10".parse().unwrap(), &Reading::default(), &hub, &Silent).unwrap_err();
     assert!(matches!(error, DataError::Hub(_)), "{error}");
+}
+
+/// A file with columns `width`, `image` and one of labels, without metadata.
+fn table(column: &str, labels: Series, reds: &[u8]) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> = reds.iter().map(|red| png(*red)).collect();
+    let rows = reds.len();
+    let columns = [Series::new("bytes".into(), bytes), Series::new("path".into(), vec![None::<&str>; rows])];
+    let image = StructChunked::from_series("image".into(), rows, columns.iter()).unwrap();
+    let width = Series::new("width".into(), reds.iter().map(|red| 100 + i64::from(*red)).collect::<Vec<_>>());
+    let labels = labels.with_name(column.into());
+    let mut frame =
+        DataFrame::new(rows, vec![width.into(), image.into_series().into(), labels.into()]).unwrap();
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
+    bytes
+}
+
+fn taken(data: &Dataset) -> Vec<String> {
+    data.taken.iter().map(|taken| format!("{}: {}", taken.what, taken.from)).collect()
+}
+
+#[test]
+fn labels_are_words_truths_or_numbers_and_widths_are_none() {
+    let words = |words: &[&str]| Series::new("".into(), words);
+    let files = [
+        ("train.parquet", table("category", words(&["ox", "cow", "ox"]), &[1, 2, 3])),
+        ("test.parquet", table("category", words(&["cow"]), &[4])),
+    ];
+    let data = load(&files).unwrap();
+    assert_eq!(data.classes, ["cow", "ox"]);
+    assert_eq!((reds(&data.train), reds(&data.test)), (vec![(1, 1), (2, 0), (3, 1)], vec![(4, 0)]));
+    let expected = [
+        "training images: train.parquet",
+        "test images: test.parquet",
+        "image column: image",
+        "label column: category",
+    ];
+    assert_eq!(taken(&data), expected);
+    let unknown = [files[0].clone(), ("test.parquet", table("category", words(&["hen"]), &[4]))];
+    let what = message(&unknown);
+    assert!(what.contains("test.parquet row 0: has label `hen`, which no training image has"), "{what}");
+    let truth = |truth: &[bool]| Series::new("".into(), truth);
+    let files = [
+        ("train.parquet", table("is_ox", truth(&[true, false, true]), &[1, 2, 3])),
+        ("test.parquet", table("is_ox", truth(&[false]), &[4])),
+    ];
+    let unclear = message(&files);
+    assert!(unclear.contains("could have its labels in width or is_ox"), "{unclear}");
+    let named = |column: &str| {
+        let (_server, hub, _folder) = hub(&files);
+        let reading = Reading { label_column: Some(column.to_owned()), ..Reading::default() };
+        open(&prepare(&format!("hub:{REPO}").parse::<Source>().unwrap(), &reading, &hub, &Silent)?, None)
+    };
+    let data = named("is_ox").unwrap();
+    assert_eq!(
+        (data.classes.clone(), reds(&data.train)),
+        (vec!["false".to_owned(), "true".to_owned()], vec![(1, 1), (2, 0), (3, 1)])
+    );
+    assert_eq!(named("width").unwrap().classes.len(), 105, "if it is asked for");
+    assert!(
+        named("size").unwrap_err().to_string().contains("has no column `size`, which label-column names")
+    );
+}
+
+#[test]
+fn a_validation_split_validates_where_there_is_a_test_split_too() {
+    let names = Some(&["ant", "bee"][..]);
+    let of = |from: u8, count: u8| {
+        let rows: Vec<(Vec<u8>, i64)> =
+            (from..from + count).map(|red| (png(red), i64::from(red % 2))).collect();
+        parquet(&rows, names)
+    };
+    let files = [("train.parquet", of(0, 6)), ("validation.parquet", of(10, 4)), ("test.parquet", of(20, 2))];
+    let data = load(&files).unwrap();
+    assert_eq!((data.train.len(), data.validation, data.test.len()), (10, 4, 2));
+    let splits = frostline_data::split(&data, 0.5, Some(1), 3).unwrap();
+    assert_eq!((splits.train.len(), splits.validation), (2, vec![6, 7, 8, 9]));
+    let without = load(&[files[0].clone(), files[2].clone()]).unwrap();
+    assert_ne!(without.digest, data.digest, "the validation images are covered");
+    assert_eq!(taken(&data)[1], "validation images: validation.parquet");
 }

@@ -1,8 +1,8 @@
 //! The experiment: one question in one file, and what follows from it before anything runs.
 //!
 //! [`Experiment::read`] reads the file and points at all that is wrong in it; [`expand`] lays out its [`Trial`]s, each with
-//! the id that its numbers depend on, as a [`Plan`]. [`recipe_of`] and [`strategy_of`] say what a trial's words mean. Nothing
-//! here opens a data set, builds a model or knows where results live.
+//! the id that its numbers depend on, as a [`Plan`]. [`recipe_of`], [`strategy_of`] and [`reading_of`] say what a trial's words
+//! mean. Nothing here opens a data set, builds a model or knows where results live.
 
 mod checkpoints;
 mod file;
@@ -13,7 +13,7 @@ mod trial;
 
 pub use checkpoints::{Checkpoints, Footprint};
 pub use file::{Experiment, Problem, Problems, did_you_mean};
-pub use meaning::{recipe_of, strategy_of};
+pub use meaning::{reading_of, recipe_of, strategy_of};
 pub use plan::{Axis, Claim, Plan, SelectError, expand};
 pub use refusal::METHODS;
 pub use trial::{

@@ -1,9 +1,11 @@
-//! From an experiment's words to what they mean: [`recipe_of`] and [`strategy_of`]. They are called when a plan is made, so
+//! From an experiment's words to what they mean: [`recipe_of`], [`strategy_of`] and [`reading_of`]. They are called when a plan is made, so
 //! that a word that is not taken is an error before anything runs, and again when the trial runs.
 
 use frostline_recipe::{BatchNormPolicy, Keep, OptimizerKind, Recipe, Schedule, ScheduleOver, Strategy};
 
-use crate::trial::{TrainSpec, Trial};
+use frostline_sources::{OnDuplicates, Reading};
+
+use crate::trial::{DataSpec, TrainSpec, Trial};
 
 /// The recipe that `spec` words.
 ///
@@ -53,6 +55,20 @@ pub fn strategy_of(trial: &Trial) -> Result<Strategy, String> {
     let phases =
         phases.iter().map(|words| words.spec().map_err(|(key, problem)| format!("{key}: {problem}")));
     Ok(Strategy::Own { name: trial.strategy.clone(), phases: phases.collect::<Result<_, _>>()? })
+}
+
+/// How a trial's source is read, and what is done with pictures that occur twice.
+///
+/// # Errors
+/// The key whose value is not taken, and what is.
+pub fn reading_of(spec: &DataSpec) -> Result<(Reading, OnDuplicates), String> {
+    let splits = spec.splits.as_deref().map(str::parse).transpose();
+    let reading = Reading {
+        image_column: spec.image_column.clone(),
+        label_column: spec.label_column.clone(),
+        splits: splits.map_err(|error: frostline_sources::SplitsError| error.to_string())?,
+    };
+    Ok((reading, spec.duplicates.parse()?))
 }
 
 #[cfg(test)]

@@ -197,7 +197,7 @@ fn keeps_statistics(trial: &Trial) -> bool {
 /// The settings that all trials share, as `key value`, in the order of the experiment file's reference.
 pub(super) fn shared_settings(trials: &[Trial]) -> Vec<String> {
     let Some(first) = trials.first() else { return Vec::new() };
-    let used = |key: &&Key| trials.iter().any(|trial| trial.uses(key.name));
+    let used = |key: &&Key| trials.iter().any(|trial| trial.shows(key.name));
     let shared = keys()
         .iter()
         .filter(used)

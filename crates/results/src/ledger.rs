@@ -98,7 +98,11 @@ pub(super) fn restore(folder: &Path) -> Result<usize, StoreError> {
         .collect();
     let count = missing.len();
     let gone = superseded.trials.iter().map(|stored| (name_aside(stored), stored));
-    let gone = gone.filter(|(name, _)| !put_aside.contains(name));
+    let taken_back = |name: &str, stored: &StoredTrial| {
+        let current = read::trial(&trials.join(&stored.trial.id));
+        current.is_ok_and(|current| name_aside(&current) == name)
+    };
+    let gone = gone.filter(|(name, stored)| !put_aside.contains(name) && !taken_back(name, stored));
     let all: Vec<(PathBuf, String, &StoredTrial)> =
         missing.into_iter().chain(gone.map(|(name, stored)| (aside.join(&name), name, stored))).collect();
     if all.is_empty() {

@@ -290,6 +290,12 @@ pub struct DataRecord {
     pub licence: Option<String>,
     /// What was read.
     pub files: Vec<FileRecord>,
+    /// What of the source was taken as what, each as (in the data set, in the source).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<(String, String)>,
+    /// Pictures that occur more than once, each kind in a sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duplicates: Vec<String>,
 }
 
 /// One file of a data source.

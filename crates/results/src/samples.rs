@@ -110,6 +110,8 @@ pub fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
         test: 360,
         licence: Some("CC BY 4.0".to_owned()),
         files: vec![file],
+        taken: Vec::new(),
+        duplicates: Vec::new(),
     });
     let epoch = |epoch: usize| {
         let approach = 1.0 - 0.6 * (-(epoch as f64) * 0.7).exp();

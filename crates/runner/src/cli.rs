@@ -199,6 +199,15 @@ pub struct DataArgs {
     /// Writes a picture of some images of each class
     #[arg(long, value_name = "FILE.png")]
     pub sheet: Option<PathBuf>,
+    /// What the splits are called: train=NAME,validation=NAME,test=NAME [default: the usual names]
+    #[arg(long, value_name = "NAMES")]
+    pub splits: Option<String>,
+    /// The column of images in a table [default: by type and name]
+    #[arg(long, value_name = "COLUMN")]
+    pub image_column: Option<String>,
+    /// The column of labels in a table [default: by feature and name]
+    #[arg(long, value_name = "COLUMN")]
+    pub label_column: Option<String>,
     /// Resizes to squares of this side first [default: as they are, where all have one size]
     #[arg(long, value_name = "PIXELS")]
     pub resolution: Option<usize>,

@@ -105,7 +105,10 @@ impl Error {
             | Self::File { .. }
             | Self::Data(DataError::Source(_) | DataError::Augmentation(_))
             | Self::Model(ModelError::Zoo(_))
-            | Self::Sweep(SweepError::Setting { .. } | SweepError::Data(DataError::Classes { .. })) => 2,
+            | Self::Sweep(
+                SweepError::Setting { .. }
+                | SweepError::Data(DataError::Classes { .. } | DataError::Duplicates { .. }),
+            ) => 2,
             Self::Data(_)
             | Self::Model(_)
             | Self::Hub(_)

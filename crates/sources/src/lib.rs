@@ -1,8 +1,11 @@
-//! What an experiment names of images: where they come from ([`Source`]) and how they are changed while a model trains
-//! ([`Augment`]). Words alone: nothing here opens a file or draws a number.
+//! What an experiment names of images: where they come from ([`Source`]), how they are read where that leaves a choice
+//! ([`Reading`], [`OnDuplicates`]), and how they are changed while a model trains ([`Augment`]). Words alone: nothing here opens a
+//! file or draws a number.
 
 mod augment;
+mod reading;
 mod source;
 
 pub use augment::{Augment, AugmentError};
+pub use reading::{OnDuplicates, Reading, SplitNames, SplitsError};
 pub use source::{Source, SourceError};

@@ -1,6 +1,6 @@
 //! A trial on the embedded digits that tests can look into.
 
-use frostline_data::{Augment, Dataset, Source, Splits};
+use frostline_data::{Augment, Dataset, Reading, Source, Splits};
 use frostline_engine::{
     EngineError, EpochReport, Evaluation, Objective, Observer, Optimizer, Phase, Recipe, Strategy, Task,
     Trained, test, train,
@@ -15,7 +15,8 @@ const SIDE: usize = 16;
 fn digits(side: usize) -> Dataset {
     let cache = std::env::temp_dir();
     let hub = Hub::new(HubOptions { offline: true, ..HubOptions::standard(cache) }).unwrap();
-    let prepared = frostline_data::prepare(&Source::Digits, &hub, &frostline_hub::Silent).unwrap();
+    let prepared =
+        frostline_data::prepare(&Source::Digits, &Reading::default(), &hub, &frostline_hub::Silent).unwrap();
     frostline_data::open(&prepared, Some((side, side))).unwrap()
 }
 

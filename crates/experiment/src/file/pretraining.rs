@@ -29,7 +29,9 @@ impl PretrainingEntry {
         let has = |name: &str| self.settings.iter().any(|setting| setting.key.name == name);
         let mut data = cell.data.clone();
         if has("source") {
-            data.classes.clear(); // Those of another source have other names.
+            // What is said of the trials' images is not true of others.
+            let DataSpec { source, validation, per_class, augment, .. } = data;
+            data = DataSpec { source, validation, per_class, augment, ..DataSpec::default() };
         }
         let train = TrainSpec { keep: "last".to_owned(), ..TrainSpec::default() };
         let (model, resolution) = (cell.model.clone(), cell.resolution);
@@ -41,7 +43,7 @@ impl PretrainingEntry {
                 .expect("the experiment holds values that were read with the same key");
         }
         let Trial { mut data, train, .. } = scratch.sealed();
-        if (&data.source, &data.classes) != (&cell.data.source, &cell.data.classes) {
+        if !data.same_images(&cell.data) {
             let defaults = DataSpec::default();
             data.validation = if has("validation") { data.validation } else { defaults.validation };
             data.per_class = if has("per-class") { data.per_class } else { defaults.per_class };

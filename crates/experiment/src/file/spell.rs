@@ -3,7 +3,7 @@
 
 use super::problem::Problem;
 use super::suggest::{did_you_mean, nearest};
-use super::tree::{Node, Value};
+use super::tree::{Name, Node, Value};
 use crate::refusal;
 use crate::trial::Trial;
 use crate::trial::keys::{Form, Key};
@@ -31,7 +31,12 @@ pub(crate) fn spell(key: &'static Key, node: &Node) -> Result<String, Problem> {
 /// The text of a value of the right kind.
 fn raw(form: Form, node: &Node) -> Option<String> {
     match (form, &node.value) {
-        (Form::Text | Form::Texts, Value::Text(text)) => Some(text.clone()),
+        (Form::Text | Form::TextOr(_) | Form::Texts, Value::Text(text)) => Some(text.clone()),
+        (Form::TextOr(_), Value::Table(entries)) => {
+            let part = |(name, node): &(Name, Node)| Some(format!("{}={}", name.text, plain(node)?));
+            let parts: Option<Vec<String>> = entries.iter().map(part).collect();
+            parts.map(|parts| parts.join(","))
+        }
         (Form::Texts, Value::List(items)) => {
             let items: Option<Vec<&str>> = items.iter().map(plain).collect();
             items.map(|items| items.join("+"))
@@ -60,7 +65,9 @@ fn plain(node: &Node) -> Option<&str> {
 
 fn refused(key: &'static Key, node: &Node) -> Problem {
     let problem = Problem::new(format!("`{}` must be {}, not {}", key.name, key.allowed(), node.found()));
-    let fitting = |text: &str| key.form() != Form::Text && key.set(&mut Trial::default(), text).is_ok();
+    let fitting = |text: &str| {
+        !matches!(key.form(), Form::Text | Form::TextOr(_)) && key.set(&mut Trial::default(), text).is_ok()
+    };
     let help = match &node.value {
         Value::Text(text) if !key.choices().is_empty() => {
             did_you_mean(text, key.choices().iter().copied(), "")

@@ -6,7 +6,7 @@ mod pretraining;
 pub use pretraining::METHODS;
 
 use frostline_recipe::{Keep, Parts, Strategy, StrategyError};
-use frostline_sources::{Augment, Source};
+use frostline_sources::{Augment, Source, SplitNames};
 use frostline_zoo::{ModelCard, WeightsSource, card};
 
 use crate::meaning::{recipe_of, strategy_of};
@@ -60,6 +60,7 @@ pub(crate) fn canonical(name: &'static str, text: &str) -> Result<String, Refusa
             Err(error) => Err(Refusal::new(&[name], &error)),
         },
         "source" => respelt::<Source>(name, text),
+        "splits" if text != "usual" => respelt::<SplitNames>(name, text),
         "augment" => {
             let items: Vec<&str> = text.split('+').filter(|item| *item != "none").collect();
             Augment::parse_all(&items)
@@ -98,6 +99,7 @@ pub(crate) fn cell(trial: &Trial) -> Vec<Refusal> {
         resolution(card, trial),
         crop(trial),
         classes(trial),
+        reading(trial),
         strategy(card, trial),
         weights(card, trial),
         pretraining::pretraining(trial),
@@ -142,6 +144,21 @@ fn classes(trial: &Trial) -> Option<Refusal> {
         }
     };
     Some(Refusal::new(&["classes"], &message))
+}
+
+/// Columns and splits of sources that have none.
+fn reading(trial: &Trial) -> Option<Refusal> {
+    let source: Source = trial.data.source.parse().ok()?;
+    let (is_table, is_folder) = (matches!(source, Source::Hub { .. }), matches!(source, Source::Folder(_)));
+    let data = &trial.data;
+    let given = [
+        ("image-column", data.image_column.is_some(), is_table, "hub:"),
+        ("label-column", data.label_column.is_some(), is_table, "hub:"),
+        ("splits", data.splits.is_some(), is_table || is_folder, "hub: or folder:"),
+    ];
+    let (key, .., kinds) = given.into_iter().find(|(_, given, fits, _)| *given && !fits)?;
+    let message = format!("{key} is for sources that begin with {kinds}, and {source} is none; remove it");
+    Some(Refusal::new(&[key, "source"], &message))
 }
 
 fn strategy(card: &ModelCard, trial: &Trial) -> Option<Refusal> {
@@ -205,6 +222,8 @@ mod tests {
             ("augment", "flip+crop:4"),
             ("augment", "none"),
             ("augment", "crop:1"),
+            ("splits", "train=a+b,test=c"),
+            ("splits", "usual"),
             ("optimizer", "anything"),
         ] {
             assert_eq!(canonical(key, text).as_deref(), Ok(text));
@@ -235,6 +254,16 @@ mod tests {
             (vec![("model", "alexnet"), ("resolution", "32")], vec!["model", "resolution"], "63"),
             (vec![("model", "resnet18"), ("augment", "crop:32")], vec!["augment", "resolution"], "nothing"),
             (vec![("model", "resnet18"), ("strategy", "last-9")], vec!["strategy", "model"], "last-9"),
+            (
+                vec![("model", "resnet18"), ("source", "digits"), ("label-column", "label")],
+                vec!["label-column", "source"],
+                "hub:",
+            ),
+            (
+                vec![("model", "resnet18"), ("source", "cifar:x"), ("splits", "train=a")],
+                vec!["splits", "source"],
+                "folder:",
+            ),
             (vec![("model", "resnet18"), ("warmup", "10")], vec!["warmup"], "epochs"),
             (
                 vec![("model", "resnet18"), ("optimizer", "sgd"), ("momentum", "0"), ("nesterov", "true")],

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use frostline_sources::OnDuplicates;
+
 use super::Trial;
 
 /// Where an experiment file gives a key its one value. Any key may be an axis of `[grid]` instead.
@@ -39,6 +41,7 @@ macro_rules! field {
 /// What a key may hold.
 enum Kind {
     Name(Field<String>),
+    OptionalName(Field<Option<String>>, &'static str),
     Choice(Field<String>, &'static [&'static str]),
     List(Field<Vec<String>>, &'static str),
     Flag(Field<bool>),
@@ -101,6 +104,8 @@ impl Range {
 pub enum Form {
     /// `"…"`
     Text,
+    /// `"…"`, or the word for having none; of splits also a table.
+    TextOr(&'static str),
     /// `["…", "…"]`, or one text with `+` between the items
     Texts,
     /// `true`, `false`
@@ -162,6 +167,10 @@ static KEYS: &[Key] = &[
     Key { name: "per-class", section: Data, kind: Kind::OptionalCount(field!(data.per_class), IMAGES, "all"), meaning: "training images of each class, for small-data runs" },
     Key { name: "augment", section: Data, kind: Kind::List(field!(data.augment), "none"), meaning: "flip, crop:PAD" },
     Key { name: "classes", section: Data, kind: Kind::List(field!(data.classes), "all"), meaning: "the classes that are used, by name" },
+    Key { name: "image-column", section: Data, kind: Kind::OptionalName(field!(data.image_column), "usual"), meaning: "the column of images in a table; usual (by type and name)" },
+    Key { name: "label-column", section: Data, kind: Kind::OptionalName(field!(data.label_column), "usual"), meaning: "the column of labels in a table; usual (by type and name)" },
+    Key { name: "splits", section: Data, kind: Kind::OptionalName(field!(data.splits), "usual"), meaning: "names of the splits, { train = …, validation = …, test = … }; usual (by usual names)" },
+    Key { name: "duplicates", section: Data, kind: Kind::Choice(field!(data.duplicates), &OnDuplicates::NAMES), meaning: "what is done with pictures that occur twice: keep (and say so), drop, error" },
     Key { name: "epochs", section: Train, kind: Kind::Count(field!(train.epochs), EPOCHS), meaning: "passes over the training split" },
     Key { name: "batch", section: Train, kind: Kind::Count(field!(train.batch), BATCH), meaning: "images a step" },
     Key { name: "optimizer", section: Train, kind: Kind::Choice(field!(train.optimizer), &["sgd", "adam", "adamw"]), meaning: "the rule that updates parameters" },
@@ -187,6 +196,7 @@ impl Key {
     pub fn form(&self) -> Form {
         match &self.kind {
             Kind::Name(_) | Kind::Choice(..) => Form::Text,
+            Kind::OptionalName(_, absent) => Form::TextOr(absent),
             Kind::List(..) => Form::Texts,
             Kind::Flag(_) => Form::Flag,
             Kind::Seed(_) | Kind::Count(..) => Form::Integer,
@@ -205,6 +215,7 @@ impl Key {
     pub fn allowed(&self) -> String {
         match &self.kind {
             Kind::Name(_) => "a text".to_owned(),
+            Kind::OptionalName(_, absent) => format!("a text, or \"{absent}\""),
             Kind::List(..) => "a list of texts".to_owned(),
             Kind::Choice(_, choices) => format!("one of {}", choices.join(", ")),
             Kind::Flag(_) => "true or false".to_owned(),
@@ -220,6 +231,9 @@ impl Key {
     pub fn show(&self, trial: &Trial) -> String {
         match &self.kind {
             Kind::Name(field) | Kind::Choice(field, _) => (field.get)(trial).clone(),
+            Kind::OptionalName(field, absent) => {
+                (field.get)(trial).clone().unwrap_or_else(|| (*absent).to_owned())
+            }
             Kind::List(field, absent) => match (field.get)(trial).as_slice() {
                 [] => (*absent).to_owned(),
                 items => items.join("+"),
@@ -249,6 +263,9 @@ impl Key {
         let number = |range: Range| text.parse().ok().filter(|value| range.holds(*value)).ok_or_else(refuse);
         match &self.kind {
             Kind::Name(field) => *(field.set)(trial) = text.to_owned(),
+            Kind::OptionalName(field, absent) => {
+                *(field.set)(trial) = Some(text.to_owned()).filter(|text| text != absent && !text.is_empty());
+            }
             Kind::Choice(field, choices) if choices.contains(&text) => *(field.set)(trial) = text.to_owned(),
             Kind::Choice(..) => return Err(refuse()),
             Kind::List(field, absent) => {

@@ -62,6 +62,37 @@ pub struct DataSpec {
     /// The classes that are used, labelled in this order; all where none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// The column of a table that holds the images; found by its type and name where none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_column: Option<String>,
+    /// The column of a table that holds the labels, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_column: Option<String>,
+    /// What the splits of the source are called, as `train=NAME,validation=NAME,test=NAME`; the usual names where none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splits: Option<String>,
+    /// What is done with pictures that occur twice: `keep`, `drop`, `error`.
+    #[serde(default = "kept", skip_serializing_if = "is_kept")]
+    pub duplicates: String,
+}
+
+impl DataSpec {
+    /// Whether two trials that read so number the same images alike.
+    pub fn same_images(&self, other: &Self) -> bool {
+        let images = |data: &Self| {
+            let Self { source, classes, image_column, label_column, splits, duplicates, .. } = data.clone();
+            (source, classes, image_column, label_column, splits, duplicates)
+        };
+        images(self) == images(other)
+    }
+}
+
+fn kept() -> String {
+    "keep".to_owned()
+}
+
+fn is_kept(policy: &str) -> bool {
+    policy == "keep"
 }
 
 /// The recipe of a trial, in the experiment file's words.
@@ -163,6 +194,19 @@ impl Trial {
         }
     }
 
+    /// Whether a key is worth a word: it has an effect, and does not say of images what is so anyway.
+    pub fn shows(&self, key: &str) -> bool {
+        let data = &self.data;
+        let plain = match key {
+            "image-column" => data.image_column.is_none(),
+            "label-column" => data.label_column.is_none(),
+            "splits" => data.splits.is_none(),
+            "duplicates" => is_kept(&data.duplicates),
+            _ => false,
+        };
+        self.uses(key) && !plain
+    }
+
     /// A key that trials share if and only if they differ in the seed alone.
     pub fn arm(&self) -> String {
         id(&Self { seed: 0, ..self.clone() }.settings())
@@ -210,7 +254,18 @@ impl Default for TrainSpec {
 impl Default for DataSpec {
     fn default() -> Self {
         let (augment, classes) = (Vec::new(), Vec::new());
-        Self { source: String::new(), validation: 0.1, per_class: None, augment, classes }
+        let (source, duplicates) = (String::new(), kept());
+        Self {
+            source,
+            validation: 0.1,
+            per_class: None,
+            augment,
+            classes,
+            image_column: None,
+            label_column: None,
+            splits: None,
+            duplicates,
+        }
     }
 }
 
@@ -258,6 +313,7 @@ mod tests {
         for key in keys::keys() {
             let mut other = trial();
             let value = match key.form() {
+                keys::Form::TextOr(_) => "other",
                 keys::Form::Text => key.choices().last().copied().unwrap_or("other"),
                 keys::Form::Texts => "flip",
                 keys::Form::Flag => "true",

@@ -63,7 +63,7 @@ pub fn pretraining_name(weights: &str) -> Option<&str> {
 impl Pretraining {
     /// Whether it learns from the images of trials with `data`, in which case their validation images are left out.
     pub fn shares_images(&self, data: &DataSpec) -> bool {
-        self.data.source == data.source && self.data.classes == data.classes
+        self.data.same_images(data)
     }
 }
 

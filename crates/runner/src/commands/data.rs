@@ -1,6 +1,6 @@
 //! `frostline data`: fetches, verifies and decodes a source, and says what is in it.
 
-use frostline_data::{Dataset, Source, contact_sheet, open, prepare};
+use frostline_data::{Dataset, Reading, Source, contact_sheet, open, prepare};
 use frostline_hub::{Hub, HubOptions, Progress};
 use frostline_text::grouped;
 
@@ -17,7 +17,12 @@ const MOST_CLASSES: usize = 100;
 /// A source that cannot be read, fetched, verified or decoded; a sheet that cannot be written.
 pub fn data(args: &DataArgs, hub: HubOptions, progress: &dyn Progress) -> Result<String, Error> {
     let source: Source = args.source.parse()?;
-    let prepared = prepare(&source, &Hub::new(hub)?, progress)?;
+    let splits = args.splits.as_deref().map(str::parse).transpose();
+    let splits =
+        splits.map_err(|error: frostline_sources::SplitsError| Error::usage(error.to_string(), ""))?;
+    let (image_column, label_column) = (args.image_column.clone(), args.label_column.clone());
+    let reading = Reading { image_column, label_column, splits };
+    let prepared = prepare(&source, &reading, &Hub::new(hub)?, progress)?;
     let dataset = open(&prepared, args.resolution.map(|side| (side, side)))?;
     let mut text = describe(&dataset);
     if let Some(sheet) = &args.sheet {
@@ -29,13 +34,22 @@ pub fn data(args: &DataArgs, hub: HubOptions, progress: &dyn Progress) -> Result
 
 fn describe(dataset: &Dataset) -> String {
     let counts = dataset.class_counts();
-    let mut table = Columns::new(&["class", ">training", ">test"]);
+    let held_out = dataset.validation > 0;
+    let heads: &[&str] = if held_out {
+        &["class", ">training", ">validation", ">test"]
+    } else {
+        &["class", ">training", ">test"]
+    };
+    let mut table = Columns::new(heads);
+    let mut row = |name: &str, train: usize, validation: usize, test: usize| {
+        let counts = [Some(train), Some(validation).filter(|_| held_out), Some(test)];
+        let counts = counts.into_iter().flatten().map(|count| grouped(count as u64));
+        table.row([name.to_owned()].into_iter().chain(counts).collect());
+    };
     for class in counts.iter().take(MOST_CLASSES) {
-        table.row(vec![class.name.clone(), grouped(class.train as u64), grouped(class.test as u64)]);
+        row(&class.name, class.train, class.validation, class.test);
     }
-    let all = [dataset.train.len(), dataset.test.len()].map(|count| grouped(count as u64));
-    let [train, test] = all;
-    table.row(vec!["all".to_owned(), train, test]);
+    row("all", dataset.train.len() - dataset.validation, dataset.validation, dataset.test.len());
     let mut text = table.lines();
     if counts.len() > MOST_CLASSES {
         text += &format!("{} more classes\n", counts.len() - MOST_CLASSES);
@@ -51,6 +65,12 @@ fn describe(dataset: &Dataset) -> String {
         "\nsource   {}\nimages   {size} pixels (height x width), held as {height}x{width}\n",
         dataset.source
     );
+    for taken in &dataset.taken {
+        text += &format!("taken    {}: {}\n", taken.what, taken.from);
+    }
+    for sentence in dataset.duplicates.sentences() {
+        text += &format!("note     {sentence}\n");
+    }
     text += &format!("digest   {}\n", dataset.digest);
     text += &format!("licence  {}\n", dataset.licence.as_deref().unwrap_or("not stated"));
     for file in &dataset.files {
@@ -74,7 +94,15 @@ mod tests {
     }
 
     fn args(source: &str) -> DataArgs {
-        DataArgs { source: source.to_owned(), sheet: None, resolution: None, offline: true }
+        DataArgs {
+            source: source.to_owned(),
+            sheet: None,
+            splits: None,
+            image_column: None,
+            label_column: None,
+            resolution: None,
+            offline: true,
+        }
     }
 
     #[test]

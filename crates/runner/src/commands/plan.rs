@@ -51,7 +51,7 @@ pub fn describe(plan: &Plan, of: usize) -> String {
     let same = |key: &&str| {
         plan.trials.first().and_then(|trial| trial.value_of(key)).map(|value| format!("{key} {value}"))
     };
-    let used = |key: &&&str| plan.trials.iter().any(|trial| trial.uses(key));
+    let used = |key: &&&str| plan.trials.iter().any(|trial| trial.shows(key));
     let same: Vec<String> = shared.iter().filter(used).filter_map(same).collect();
     text += &wrapped("all trials: ", &same);
     if !plan.checkpoints.is_none() {

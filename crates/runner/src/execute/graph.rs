@@ -14,9 +14,11 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use frostline_data::{Dataset, Prepared};
+use frostline_data::{Dataset, OnDuplicates, Prepared, Reading};
 use frostline_engine::{BatchNormPolicy, Parts, Phase};
-use frostline_experiment::{DataSpec, Plan, Trial, Trunk, pretraining_name, recipe_of, strategy_of};
+use frostline_experiment::{
+    DataSpec, Plan, Trial, Trunk, pretraining_name, reading_of, recipe_of, strategy_of,
+};
 use frostline_models::{Resolved, card};
 
 use super::error::SweepError;
@@ -41,6 +43,7 @@ pub(super) struct Id<N> {
 #[derive(Debug, PartialEq)]
 pub(super) struct FetchImages {
     pub(super) source: String,
+    pub(super) reading: Reading,
 }
 
 /// A file of weights for a model, here, verified, and with the model's names and shapes.
@@ -56,6 +59,7 @@ pub(super) struct Decode {
     pub(super) images: Id<FetchImages>,
     pub(super) source: String,
     pub(super) classes: Vec<String>,
+    pub(super) duplicates: OnDuplicates,
     pub(super) resolution: usize,
 }
 
@@ -160,12 +164,12 @@ impl Graph {
 
     fn add(&mut self, trial: &Trial) -> Result<(), String> {
         recipe_of(&trial.train)?;
-        let data = self.decode(&trial.data, trial.resolution);
+        let data = self.decode(&trial.data, trial.resolution)?;
         let start = match trial.trunk() {
             Some(trunk) => {
                 recipe_of(&trunk.pretraining.train)?;
                 objective_of(&trunk.pretraining)?;
-                let data = self.decode(&trunk.pretraining.data, trunk.resolution);
+                let data = self.decode(&trunk.pretraining.data, trunk.resolution)?;
                 Start::Pretrained(self.trunks.add(Pretrain { trunk, data }))
             }
             None if pretraining_name(&trial.weights).is_some() => {
@@ -187,10 +191,11 @@ impl Graph {
         Ok(())
     }
 
-    fn decode(&mut self, data: &DataSpec, resolution: usize) -> Id<Decode> {
+    fn decode(&mut self, data: &DataSpec, resolution: usize) -> Result<Id<Decode>, String> {
         let (source, classes) = (data.source.clone(), data.classes.clone());
-        let images = self.images.add(FetchImages { source: source.clone() });
-        self.data.add(Decode { images, source, classes, resolution })
+        let (reading, duplicates) = reading_of(data)?;
+        let images = self.images.add(FetchImages { source: source.clone(), reading });
+        Ok(self.data.add(Decode { images, source, classes, duplicates, resolution }))
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) fn data_record(dataset: &Dataset, splits: &Splits) -> DataRecord {
         test: dataset.test.len(),
         licence: dataset.licence.clone(),
         files: files.collect(),
+        taken: dataset.taken.iter().map(|taken| (taken.what.clone(), taken.from.clone())).collect(),
+        duplicates: dataset.duplicates.sentences(),
     }
 }
 

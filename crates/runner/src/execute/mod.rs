@@ -6,6 +6,7 @@
 
 mod attempt;
 mod compare;
+mod decode;
 mod error;
 mod graph;
 mod keep;

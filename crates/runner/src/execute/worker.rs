@@ -3,17 +3,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use frostline_data::Source;
+use frostline_data::{DataError, Source};
 use frostline_experiment::{Checkpoints, Footprint};
 use frostline_hub::Hub;
 use frostline_models::{WeightsSource, card};
 use frostline_results::{Outcome, Seconds, Status, Store, TrialResult, TrunkOutcome, TrunkResult};
 
 use super::attempt::{Attempt, attempt};
+use super::decode;
 use super::error::SweepError;
-use super::graph::{
-    Decode, Decoded, Evaluate, FetchImages, FetchWeights, Graph, Id, Made, Pretrain, Start, Train,
-};
+use super::graph::{Decode, Evaluate, FetchImages, FetchWeights, Graph, Id, Made, Pretrain, Start, Train};
 use super::keep::check_room;
 use super::pretrain::{self, Pretrained};
 use super::schedule::Step;
@@ -109,8 +108,9 @@ impl Worker<'_> {
     }
 
     fn fetch_images(&mut self, id: Id<FetchImages>) -> Result<Done, SweepError> {
-        let source: Source = self.graph.images[id].source.parse().map_err(frostline_data::DataError::from)?;
-        self.made.images.put(id, frostline_data::prepare(&source, self.hub(), self.progress)?);
+        let FetchImages { source, reading } = &self.graph.images[id];
+        let source: Source = source.parse().map_err(DataError::from)?;
+        self.made.images.put(id, frostline_data::prepare(&source, reading, self.hub(), self.progress)?);
         Ok(Done::Made)
     }
 
@@ -128,15 +128,9 @@ impl Worker<'_> {
     }
 
     fn decode(&mut self, id: Id<Decode>) -> Result<Done, SweepError> {
-        let Decode { images, source, classes, resolution } = &self.graph.data[id];
-        self.progress.say(&format!("decoding {source} at {resolution} px"));
-        let size = Some((*resolution, *resolution));
-        let mut dataset = frostline_data::open(&self.made.images[*images], size)?;
-        let source_digest = dataset.digest.clone();
-        if !classes.is_empty() {
-            dataset = dataset.of_classes(classes)?;
-        }
-        self.made.data.put(id, Decoded { dataset, source_digest });
+        let node = &self.graph.data[id];
+        let decoded = decode::decoded(&self.made.images[node.images], node, self.progress)?;
+        self.made.data.put(id, decoded);
         Ok(Done::Made)
     }
 
@@ -144,6 +138,12 @@ impl Worker<'_> {
     fn check(&self, id: Id<Train>) -> Result<Done, SweepError> {
         let Train { trial, data, start, .. } = &self.graph.trials[id];
         let decoded = &self.made.data[*data];
+        if let [class] = decoded.dataset.classes.as_slice() {
+            let what = format!(
+                "has images of one class, `{class}`, so there is nothing to tell apart; give it another"
+            );
+            return Err(DataError::Classes { set: trial.data.source.clone(), what }.into());
+        }
         train::split(trial, &decoded.dataset)?;
         let Start::Pretrained(trunk) = start else { return Ok(Done::Made) };
         let Pretrain { trunk, data } = &self.graph.trunks[*trunk];

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use frostline_data::{Images, Source};
+use frostline_data::{Images, Reading, Source};
 use frostline_hub::{Hub, HubOptions, Silent};
 use polars::prelude::*;
 
@@ -43,7 +43,7 @@ fn outcome(folder: &Path, id: &str) -> serde_json::Value {
 /// The test digits as they are, 8x8.
 fn digits(folder: &Path) -> Images {
     let hub = Hub::new(HubOptions::standard(folder.join("hf"))).unwrap();
-    let prepared = frostline_data::prepare(&Source::Digits, &hub, &Silent).unwrap();
+    let prepared = frostline_data::prepare(&Source::Digits, &Reading::default(), &hub, &Silent).unwrap();
     frostline_data::open(&prepared, None).unwrap().test
 }
 

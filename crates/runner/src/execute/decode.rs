@@ -1,0 +1,49 @@
+//! A kind of node, the images of a source in memory: [`decoded`] opens them, chooses the classes, does what is asked for with
+//! pictures that occur twice, and says what was taken as what.
+
+use frostline_data::{DataError, Dataset, OnDuplicates, Prepared, open};
+use frostline_text::plural;
+
+use super::graph::{Decode, Decoded};
+use crate::terminal::Progress;
+
+/// Decodes a source as a node says.
+pub(super) fn decoded(prepared: &Prepared, node: &Decode, progress: &Progress) -> Result<Decoded, DataError> {
+    let Decode { source, classes, duplicates, resolution, .. } = node;
+    progress.say(&format!("decoding {source} at {resolution} px"));
+    let mut dataset = open(prepared, Some((*resolution, *resolution)))?;
+    let source_digest = dataset.digest.clone();
+    if !classes.is_empty() {
+        dataset = dataset.of_classes(classes)?;
+    }
+    let taken: Vec<String> =
+        dataset.taken.iter().map(|taken| format!("{}: {}", taken.what, taken.from)).collect();
+    if !taken.is_empty() {
+        progress.say(&format!("  {}", taken.join("; ")));
+    }
+    let dataset = once_each(dataset, *duplicates, progress)?;
+    Ok(Decoded { dataset, source_digest })
+}
+
+/// Does what a policy asks for with pictures that occur twice, and says so.
+fn once_each(dataset: Dataset, policy: OnDuplicates, progress: &Progress) -> Result<Dataset, DataError> {
+    let found = dataset.duplicates.sentences();
+    if found.is_empty() {
+        return Ok(dataset);
+    }
+    match policy {
+        OnDuplicates::Keep => {
+            found.iter().for_each(|sentence| progress.say(&format!("  note: {sentence}")));
+            progress.say("  duplicates = \"drop\" in [data] keeps one of each");
+            Ok(dataset)
+        }
+        OnDuplicates::Drop => {
+            let kept = dataset.without_duplicates()?;
+            let images = |dataset: &Dataset| dataset.train.len() + dataset.test.len();
+            let gone = plural(images(&dataset) - images(&kept), "image");
+            progress.say(&format!("  {gone} left out, as {}", found.join("; ")));
+            Ok(kept)
+        }
+        OnDuplicates::Error => Err(DataError::Duplicates { set: dataset.source, what: found.join("; ") }),
+    }
+}
