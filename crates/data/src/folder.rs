@@ -146,9 +146,10 @@ fn class_folders(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
             plural(images.len(), "image")
         )),
         (false, Some(first)) => malformed(format!(
-            "has class folders and, beside them, {} ({}, …), of no class; move each into the folder of its class, or away",
+            "has class folders and, beside them, {} ({}{}), of no class; move each into the folder of its class, or away",
             plural(images.len(), "image"),
-            name_of(first)
+            name_of(first),
+            if images.len() > 1 { ", …" } else { "" }
         )),
         (false, None) => Ok(classes),
     }

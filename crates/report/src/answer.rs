@@ -10,18 +10,19 @@ pub(super) fn answer(comparison: &Comparison<'_>) -> String {
     let Some(first) = measured.first() else {
         return unanswered(comparison);
     };
+    let floor = at_floor(comparison, &measured);
     let quickest =
         measured.iter().min_by(|a, b| a.wall().unwrap_or(f64::MAX).total_cmp(&b.wall().unwrap_or(f64::MAX)));
     match (measured.get(1), quickest) {
         (Some(second), Some(quickest)) => {
             format!(
-                "{} {}",
+                "{floor}{} {}",
                 accuracy(comparison, measured.len(), first, second),
                 time(comparison, first, quickest)
             )
         }
         _ => format!(
-            "**{}** classified {} of the test images rightly ({}), in {} of wall time a trial. It is the only arm with a \
+            "{floor}**{}** classified {} of the test images rightly ({}), in {} of wall time a trial. It is the only arm with a \
              finished trial, so there is nothing to compare it with yet.",
             first.label,
             percent(comparison, first),
@@ -29,6 +30,27 @@ pub(super) fn answer(comparison: &Comparison<'_>) -> String {
             duration(first.wall().unwrap_or(0.0)),
         ),
     }
+}
+
+/// Which arms say nothing, as always naming the largest class would be as right: a sentence, or nothing.
+fn at_floor(comparison: &Comparison<'_>, measured: &[&Arm<'_>]) -> String {
+    let places = decimals(comparison.test_images);
+    let low: Vec<&&Arm<'_>> = measured.iter().filter(|arm| arm.is_at_floor()).collect();
+    let Some(floor) = low.first().and_then(|arm| arm.floor()) else { return String::new() };
+    let share = format!("always naming the largest class ({:.places$} %)", 100.0 * floor.largest);
+    let who = match (low.len(), measured.len()) {
+        (all, of) if all == of => {
+            let who = if of == 1 { "The arm is".to_owned() } else { format!("None of {of} arms is") };
+            let verb = if of == 1 { "no better" } else { "better" };
+            return format!(
+                "{who} {verb} on the test split than {share}, as far as {} tell, so nothing has been learnt that could be compared. ",
+                plural(floor.images, "image")
+            );
+        }
+        (1, of) => format!("1 of {of} arms is"),
+        (some, of) => format!("{some} of {of} arms are"),
+    };
+    format!("{who} no better than {share}, as far as {} tell. ", plural(floor.images, "test image"))
 }
 
 fn unanswered(comparison: &Comparison<'_>) -> String {

@@ -6,7 +6,7 @@ use frostline_text::{bytes, count, decimals, duration, plural, rate, with_deviat
 
 use super::answer::error_of;
 use super::table::Table;
-use crate::compare::{Arm, Comparison, Finding, Quantity, Verdict, deviation, mean};
+use crate::compare::{Arm, Comparison, Finding, Floor, Quantity, Verdict, deviation, mean};
 
 const NONE: &str = "–";
 
@@ -16,6 +16,7 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
         "#>",
         "arm",
         "test accuracy, %>",
+        "balanced, %>",
         "seeds>",
         "wall time>",
         "pretraining>",
@@ -28,7 +29,9 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
         "weights",
     ]);
     let places = decimals(comparison.test_images);
+    let uneven = comparison.arms.iter().filter_map(Arm::floor).any(|floor| floor.is_uneven());
     for arm in &comparison.arms {
+        let balanced = arm.balanced_accuracy().filter(|_| uneven);
         let average = |of: fn(&Outcome) -> Option<f64>, show: fn(f64) -> String| {
             mean(&arm.values(of)).map_or_else(|| NONE.to_owned(), show)
         };
@@ -36,7 +39,8 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
         table.row([
             arm.number.to_string(),
             arm.label.clone(),
-            spread_of(arm, places),
+            spread_of(arm, places) + if arm.is_at_floor() { " †" } else { "" },
+            balanced.map_or_else(|| NONE.to_owned(), |share| format!("{:.places$}", 100.0 * share)),
             if finished == arm.runs.len() {
                 finished.to_string()
             } else {
@@ -54,6 +58,39 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
         ]);
     }
     table
+}
+
+/// What accuracies have to beat, and what the mark in the table says.
+pub(super) fn floors(comparison: &Comparison<'_>) -> String {
+    let places = decimals(comparison.test_images);
+    let mut floors: Vec<Floor> = Vec::new();
+    for floor in comparison.arms.iter().filter_map(Arm::floor) {
+        let same = |other: &Floor| (other.classes, other.largest) == (floor.classes, floor.largest);
+        if !floors.iter().any(same) {
+            floors.push(floor);
+        }
+    }
+    let words = floors.iter().map(|floor| {
+        format!(
+            "guessing one of {} classes is right in {:.places$} % of {}, always naming the largest class in {:.places$} %",
+            floor.classes,
+            100.0 / floor.classes as f64,
+            plural(floor.images, "test image"),
+            100.0 * floor.largest
+        )
+    });
+    let words: Vec<String> = words.collect();
+    let mut text = match words.as_slice() {
+        [] => return String::new(),
+        words => format!("What needs no image: {}.", words.join("; ")),
+    };
+    if comparison.arms.iter().any(Arm::is_at_floor) {
+        text += " † is no better than that, as far as so many images tell.";
+    }
+    if floors.iter().any(Floor::is_uneven) {
+        text += " In the balanced accuracy each class counts alike.";
+    }
+    text + "\n"
 }
 
 /// Mean and standard deviation in per cent; the mean alone of one seed.

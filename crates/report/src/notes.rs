@@ -74,6 +74,7 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
             used.len()
         ));
     }
+    notes.extend(duplicates(comparison));
     notes.extend(mixed_inputs(comparison));
     notes.extend(superseded(results));
     if !comparison.outside.is_empty() {
@@ -83,6 +84,19 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
         ));
     }
     notes
+}
+
+/// The pictures that occur more than once in what trials were made of.
+fn duplicates(comparison: &Comparison<'_>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    for (_, run) in comparison.runs() {
+        let Some(data) = run.finished().and_then(|outcome| outcome.data.as_ref()) else { continue };
+        seen.extend(data.duplicates.iter().map(|sentence| (data.source.as_str(), sentence.as_str())));
+    }
+    let note = |(source, sentence): (&str, &str)| {
+        format!("Of `{source}`, {sentence}. `duplicates = \"drop\"` in [data] keeps one of each.")
+    };
+    seen.into_iter().map(note).collect()
 }
 
 /// That trials of one source were not made of the same images, nor trials of one file of weights of the same weights. A sweep

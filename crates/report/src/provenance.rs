@@ -29,6 +29,9 @@ pub(super) fn data(comparison: &Comparison<'_>) -> String {
         );
         if seen.insert(line.clone()) {
             text += &line;
+            for (what, from) in &data.taken {
+                text += &format!("  - {what}: {}\n", from.replace('_', "\\_"));
+            }
         }
         for file in &data.files {
             if seen.insert(file.sha256.clone()) {

@@ -196,6 +196,10 @@ fn arms_section(results: &Results, comparison: &Comparison<'_>) -> String {
                     in full, paired by seed; images/s are training images per second of training.\n\n"
         .to_owned();
     text += &arms::arms(comparison).without_empty_columns().markdown();
+    let floors = arms::floors(comparison);
+    if !floors.is_empty() {
+        text += &format!("\n{floors}");
+    }
     let shared = notes::shared_settings(&results.plan.trials);
     if !shared.is_empty() {
         text += &format!("\nThe same in all trials: {}.\n", shared.join(", "));

@@ -109,7 +109,7 @@ pub(super) fn restore(folder: &Path) -> Result<usize, StoreError> {
         return Ok(0);
     }
     let predictions = tables::Predictions::read(folder)?;
-    for (place, name, StoredTrial { trial, outcome, epochs }) in all {
+    for (place, name, StoredTrial { trial, outcome, epochs, .. }) in all {
         let parent = place.parent().unwrap_or(folder);
         fs::create_dir_all(parent).map_err(|error| StoreError::writing(parent, error))?;
         publish_folder(&place, |at| super::store::fill(at, trial, outcome, epochs, &predictions.of(&name)?))?;

@@ -32,6 +32,7 @@ mod sidecar;
 mod store;
 mod superseded;
 mod tables;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -51,3 +52,4 @@ pub use records::{
 };
 pub use sidecar::{Lineages, Measured, Sidecar, beside, none_kept};
 pub use store::{State, Store};
+pub use tally::ClassTally;

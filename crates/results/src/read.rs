@@ -93,13 +93,14 @@ pub(super) fn trial(folder: &Path) -> Result<StoredTrial, StoreError> {
 
 /// What is in a trial's folder, whatever the folder is called.
 pub(super) fn named_trial(folder: &Path, id: &str) -> Result<StoredTrial, StoreError> {
-    let stored = StoredTrial {
+    let mut stored = StoredTrial {
         trial: json::read(&folder.join("trial.json"), "trial")?,
         outcome: json::read(&folder.join("outcome.json"), "outcome")?,
         epochs: json::read(&folder.join("epochs.json"), "epochs")?,
+        tally: Vec::new(),
     };
     belongs(folder, "trial", id, [&stored.trial.id, &stored.outcome.trial])?;
-    tables::check_predictions(&folder.join("predictions.parquet"), &stored.outcome)?;
+    stored.tally = tables::tally(&folder.join("predictions.parquet"), &stored.outcome)?;
     Ok(stored)
 }
 

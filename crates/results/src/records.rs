@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use frostline_experiment::{Checkpoints, Plan, Trial};
 use serde::{Deserialize, Serialize};
 
-use crate::{Environment, Invocation, StoredTrunk};
+use crate::{ClassTally, Environment, Invocation, StoredTrunk};
 
 /// Everything that a trial leaves behind.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +53,10 @@ pub struct StoredTrial {
     pub outcome: Outcome,
     /// One record per epoch.
     pub epochs: Vec<EpochRecord>,
+    /// What the predictions come to, class by class, in the order of the labels; empty where there are none. Counted when they
+    /// are read.
+    #[serde(skip)]
+    pub tally: Vec<ClassTally>,
 }
 
 impl StoredTrial {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use frostline_experiment::{Axis, Checkpoints, Claim, DataSpec, Plan, TrainSpec, Trial};
 
 use crate::{
-    Build, DataRecord, Environment, EpochRecord, FileRecord, Invocation, Outcome, Prediction, Results,
-    Seconds, Status, StoredTrial, Superseded, TrialResult,
+    Build, ClassTally, DataRecord, Environment, EpochRecord, FileRecord, Invocation, Outcome, Prediction,
+    Results, Seconds, Status, StoredTrial, Superseded, TrialResult,
 };
 
 /// The trials of models x strategies x seeds, seeds outermost.
@@ -55,9 +55,10 @@ pub fn results(plan: Plan, measure: impl Fn(&Trial) -> (f64, f64)) -> Results {
     let environment = environment();
     let stored = |trial: &Trial| {
         let (accuracy, wall) = measure(trial);
-        let TrialResult { mut outcome, epochs, .. } = result(trial, accuracy, wall);
+        let TrialResult { mut outcome, epochs, predictions, .. } = result(trial, accuracy, wall);
         outcome.environment = environment.id();
-        StoredTrial { trial: trial.clone(), outcome, epochs }
+        let tally = ClassTally::of(predictions.iter().map(|one| (one.label, one.predicted)));
+        StoredTrial { trial: trial.clone(), outcome, epochs, tally }
     };
     let trials = plan.trials.iter().map(stored).collect();
     let environments = BTreeMap::from([(environment.id(), environment)]);
@@ -128,9 +129,9 @@ pub fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
         }
     };
     let (right, images) = counts(accuracy);
-    let predicted = |i: u32| if i < right { i % 3 } else { i % 3 + 1 };
+    let predicted = |i: u32| if i < right { i % 10 } else { (i + 1) % 10 };
     let prediction =
-        |i: u32| Prediction { example: i, label: i % 3, predicted: predicted(i), probability: 0.5 };
+        |i: u32| Prediction { example: i, label: i % 10, predicted: predicted(i), probability: 0.5 };
     TrialResult {
         outcome,
         epochs: (1..=epochs).map(epoch).collect(),

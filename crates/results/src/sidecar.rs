@@ -163,7 +163,7 @@ mod tests {
     fn stored(result: TrialResult) -> StoredTrial {
         let trial = plan(&["resnet18"], &["head"], 1).trials.remove(0);
         let TrialResult { outcome, epochs, .. } = result;
-        StoredTrial { trial, outcome, epochs }
+        StoredTrial { trial, outcome, epochs, tally: Vec::new() }
     }
 
     fn kept() -> StoredTrial {

@@ -8,8 +8,8 @@ use polars::prelude::*;
 
 use super::json::FORMAT;
 use crate::{
-    EpochRecord, Inputs, Outcome, Prediction, Results, Status, StoreError, StoredTrial, StoredTrunk,
-    write_file,
+    ClassTally, EpochRecord, Inputs, Outcome, Prediction, Results, Status, StoreError, StoredTrial,
+    StoredTrunk, write_file,
 };
 
 /// Writes the tables of a results folder; that of the pretrainings only where there are some.
@@ -67,17 +67,21 @@ impl Predictions {
     }
 }
 
-/// Whether the accuracy that is stored of a trial is that of its predictions; a failed trial has none.
-pub(super) fn check_predictions(path: &Path, outcome: &Outcome) -> Result<(), StoreError> {
+/// What a trial's predictions come to, class by class; none of a failed trial.
+///
+/// # Errors
+/// Predictions that are damaged, or give another accuracy than is stored.
+pub(super) fn tally(path: &Path, outcome: &Outcome) -> Result<Vec<ClassTally>, StoreError> {
     let frame = read(path)?;
     let counted = frame.column("label").and_then(|labels| {
         let pairs = labels.u32()?.iter().zip(frame.column("predicted")?.u32()?.iter());
-        Ok(pairs.filter(|(label, predicted)| label.is_some() && label == predicted).count())
+        Ok(ClassTally::of(pairs.filter_map(|(label, predicted)| Some((label?, predicted?)))))
     });
-    let right = counted.map_err(|error| damaged(path, &error))?;
+    let tally = counted.map_err(|error| damaged(path, &error))?;
+    let right: usize = tally.iter().map(|class| class.right).sum();
     let found = (frame.height() > 0).then(|| right as f64 / frame.height() as f64);
     if found == outcome.test_accuracy {
-        return Ok(());
+        return Ok(tally);
     }
     let share = |accuracy: Option<f64>| accuracy.map_or_else(|| "none".to_owned(), |share| share.to_string());
     let reason = format!(
@@ -113,6 +117,8 @@ fn trials(stored: &[StoredTrial]) -> PolarsResult<DataFrame> {
     ]?;
     let measured = df![
         "test_accuracy" => rows.each(|t| t.outcome.test_accuracy),
+        "balanced_accuracy" => rows.each(StoredTrial::balanced_accuracy),
+        "largest_class" => rows.each(StoredTrial::largest_class),
         "test_loss" => rows.each(|t| t.outcome.test_loss),
         "validation_accuracy" => rows.each(|t| t.outcome.validation_accuracy),
         "chosen_epoch" => rows.each(|t| t.outcome.chosen_epoch.map(|e| e as u64)),

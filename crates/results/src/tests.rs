@@ -196,7 +196,7 @@ fn the_tables_hold_every_trial_epoch_and_prediction() {
     assert_eq!((read("epochs.parquet").height(), read("predictions.parquet").height()), (12, 30));
     let predictions = read("predictions.parquet");
     let labels = predictions.column("label").unwrap().u32().unwrap();
-    assert_eq!((0..4).map(|i| labels.get(i).unwrap()).collect::<Vec<_>>(), [0, 1, 2, 0]);
+    assert_eq!((0..4).map(|i| labels.get(i).unwrap()).collect::<Vec<_>>(), [0, 1, 2, 3]);
 }
 
 #[test]

@@ -2,12 +2,14 @@
 //! derives what is said of them. It formats and writes nothing.
 
 mod claims;
+mod floor;
 mod reaching;
 mod statistics;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use claims::{Finding, Quantity, Verdict};
+pub use floor::Floor;
 pub use reaching::Reached;
 pub use statistics::{deviation, interval, mean, pareto_front, sampling_error};
 
