@@ -28,7 +28,7 @@ mod table;
 mod windows;
 
 pub use augment::Placement;
-pub use dataset::{ClassCount, Dataset, FileLineage, NativeSizes};
+pub use dataset::{ClassCount, Dataset, FileLineage, NativeSizes, Taken};
 pub use duplicates::Duplicates;
 pub use error::DataError;
 pub use files::{Decoded, decode_files, image_files};

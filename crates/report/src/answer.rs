@@ -11,6 +11,9 @@ pub(super) fn answer(comparison: &Comparison<'_>) -> String {
         return unanswered(comparison);
     };
     let floor = at_floor(comparison, &measured);
+    if measured.iter().all(|arm| arm.is_at_floor()) {
+        return floor;
+    }
     let quickest =
         measured.iter().min_by(|a, b| a.wall().unwrap_or(f64::MAX).total_cmp(&b.wall().unwrap_or(f64::MAX)));
     match (measured.get(1), quickest) {
@@ -43,8 +46,8 @@ fn at_floor(comparison: &Comparison<'_>, measured: &[&Arm<'_>]) -> String {
             let who = if of == 1 { "The arm is".to_owned() } else { format!("None of {of} arms is") };
             let verb = if of == 1 { "no better" } else { "better" };
             return format!(
-                "{who} {verb} on the test split than {share}, as far as {} tell, so nothing has been learnt that could be compared. ",
-                plural(floor.images, "image")
+                "{who} {verb} on the test split than {share}, as far as {} tell, so there is no answer.",
+                plural(floor.images, "test image")
             );
         }
         (1, of) => format!("1 of {of} arms is"),

@@ -1,7 +1,7 @@
 //! A kind of node, the images of a source in memory: [`decoded`] opens them, chooses the classes, does what is asked for with
 //! pictures that occur twice, and says what was taken as what.
 
-use frostline_data::{DataError, Dataset, OnDuplicates, Prepared, open};
+use frostline_data::{DataError, Dataset, OnDuplicates, Prepared, Taken, open};
 use frostline_text::plural;
 
 use super::graph::{Decode, Decoded};
@@ -38,10 +38,12 @@ fn once_each(dataset: Dataset, policy: OnDuplicates, progress: &Progress) -> Res
             Ok(dataset)
         }
         OnDuplicates::Drop => {
-            let kept = dataset.without_duplicates()?;
+            let mut kept = dataset.without_duplicates()?;
             let images = |dataset: &Dataset| dataset.train.len() + dataset.test.len();
             let gone = plural(images(&dataset) - images(&kept), "image");
-            progress.say(&format!("  {gone} left out, as {}", found.join("; ")));
+            let from = format!("{gone}, as {}", found.join("; "));
+            progress.say(&format!("  left out: {from}"));
+            kept.taken.push(Taken { what: "left out".to_owned(), from });
             Ok(kept)
         }
         OnDuplicates::Error => Err(DataError::Duplicates { set: dataset.source, what: found.join("; ") }),

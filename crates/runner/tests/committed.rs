@@ -1,0 +1,94 @@
+//! Whether the reports in `results/` are those that their experiment files and this code give: the trials are in today's plan, and
+//! the text is what `frostline report` writes from what is stored.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use frostline::commands::planned;
+use frostline_results::Results;
+
+/// Those that wait for being run again, since an earlier version stored them.
+const STALE: [&str; 5] = ["article-resnet18", "article-small", "families", "pretraining", "strategies"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A copy of a committed folder, without what git ignores of it.
+fn copy(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() && !path.ends_with(".lock") {
+            fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    fs::create_dir(to.path().join("plots")).unwrap();
+    for entry in fs::read_dir(from.join("plots")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.path().join("plots").join(path.file_name().unwrap())).unwrap();
+    }
+    to
+}
+
+/// Why a committed report does not fit; none where it does.
+fn misfit(name: &str) -> Option<String> {
+    let committed = root().join("results").join(name);
+    if !committed.join("stored.json").exists() {
+        return Some("it has no stored.json".to_owned());
+    }
+    let folder = copy(&committed);
+    let run = Command::new(env!("CARGO_BIN_EXE_frostline"))
+        .current_dir(root())
+        .args(["report".as_ref(), folder.path().as_os_str()])
+        .output()
+        .unwrap();
+    if !run.status.success() {
+        return Some(String::from_utf8_lossy(&run.stderr).into_owned());
+    }
+    let results = Results::read(folder.path()).unwrap();
+    let file = results.asked.file.clone().unwrap_or_else(|| format!("experiments/{name}.toml"));
+    let args = frostline::cli::PlanArgs {
+        file: root().join(&file),
+        set: results.asked.set.clone(),
+        only: Vec::new(),
+    };
+    let (_, plan) = match planned(&args) {
+        Ok(planned) => planned,
+        Err(error) => return Some(format!("{file} has no plan: {error}")),
+    };
+    let ids = |trials: &[frostline_experiment::Trial]| -> BTreeSet<String> {
+        trials.iter().map(|trial| trial.id.clone()).collect()
+    };
+    let stored: BTreeSet<String> = results.trials.iter().map(|stored| stored.trial.id.clone()).collect();
+    if ids(&plan.trials) != ids(&results.plan.trials) || !ids(&plan.trials).is_superset(&stored) {
+        return Some(format!("its trials are not those that {file} plans"));
+    }
+    let text = |folder: &Path| fs::read_to_string(folder.join("report.md")).unwrap();
+    let (is, was) = (text(folder.path()), text(&committed));
+    let other =
+        is.lines().zip(was.lines()).find(|(is, was)| is != was && !is.starts_with("frostline report"));
+    other.map(|(is, was)| format!("its report says `{was}`, and would say `{is}`"))
+}
+
+#[test]
+fn committed_reports_fit_their_experiments_and_this_code() {
+    let folders = fs::read_dir(root().join("results")).unwrap().map(|entry| entry.unwrap().path());
+    let mut names: Vec<String> = folders
+        .filter(|path| path.join("report.md").exists() && !path.ends_with("mine"))
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(names.contains(&"quickstart".to_owned()));
+    for name in names {
+        match (misfit(&name), STALE.contains(&name.as_str())) {
+            (Some(why), false) => {
+                panic!("results/{name} is stale: {why}; run it again, or `frostline report` it")
+            }
+            (None, true) => panic!("results/{name} fits again; take it out of STALE"),
+            _ => {}
+        }
+    }
+}
