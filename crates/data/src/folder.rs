@@ -121,7 +121,8 @@ fn split_folders(
             splits.push((wanted.settle(part, has_test), folders));
         }
     }
-    for (part, folders) in splits.iter().filter(|(_, folders)| wanted.0.is_none() && folders.len() > 1) {
+    let ambiguous = splits.iter().find(|(_, folders)| wanted.0.is_none() && folders.len() > 1);
+    if let Some((part, folders)) = ambiguous {
         let names: Vec<String> = folders.iter().map(|path| name_of(path)).collect();
         let what = format!(
             "has {}, which are all names of a {} split; say which is meant with splits",

@@ -109,7 +109,7 @@ fn mixed_inputs(comparison: &Comparison<'_>) -> Vec<String> {
         let Trial { id, data: spec, model, weights: source, seed, .. } = run.trial;
         let images = format!("images of `{}` {}", spec.source, spec.classes.join(", "));
         let file = format!("weights `{source}` of {model}");
-        let pretrained = outcome.pretraining.is_some().then(|| format!(", seed {seed}")).unwrap_or_default();
+        let pretrained = if outcome.pretraining.is_some() { format!(", seed {seed}") } else { String::new() };
         for (what, name, digest) in [("images", images, data), ("weights", file + &pretrained, weights)] {
             if let Some(digest) = digest {
                 used.entry((what, name)).or_default().entry(digest).or_default().push(id);

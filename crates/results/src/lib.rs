@@ -50,6 +50,6 @@ pub use records::{
     Broken, Checkpoint, CheckpointRecord, DataRecord, EpochRecord, FileRecord, Outcome, Prediction,
     PretrainingRecord, Results, Seconds, Status, StoredTrial, Superseded, TrialResult, WeightsRecord,
 };
-pub use sidecar::{Lineages, Measured, Sidecar, beside, none_kept};
+pub use sidecar::{Lineages, Measured, Preparation, Sidecar, beside, none_kept};
 pub use store::{State, Store};
 pub use tally::ClassTally;

@@ -24,6 +24,9 @@ pub struct Sidecar {
     pub classes: Vec<String>,
     /// Height and width in pixels that images are resized to.
     pub resolution: usize,
+    /// What becomes of an image file before it is normalised.
+    #[serde(default)]
+    pub preparation: Preparation,
     /// The file: hash and size, the epoch, and the normalisation of images.
     pub weights: CheckpointRecord,
     /// What it came to, measured with the weights of the chosen epoch.
@@ -36,6 +39,30 @@ pub struct Sidecar {
     pub environment: Option<Environment>,
     /// The version of Frostline that wrote this.
     pub frostline: String,
+}
+
+/// What becomes of an image file, in training and in prediction alike; in words, for who does the same with other code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Preparation {
+    /// Which way is up.
+    pub orientation: String,
+    /// Which channels there are.
+    pub channels: String,
+    /// How it comes to the resolution.
+    pub resize: String,
+}
+
+impl Default for Preparation {
+    fn default() -> Self {
+        let [orientation, channels, resize] = [
+            "as EXIF says, applied before anything else",
+            "RGB in [0, 1]; grey three times, alpha dropped",
+            "bilinear with antialiasing, each side by itself, without a crop",
+        ]
+        .map(str::to_owned);
+        Self { orientation, channels, resize }
+    }
 }
 
 /// What a trial measured.
@@ -86,6 +113,7 @@ impl Sidecar {
             architecture: trial.model.clone(),
             classes: data.class_names.clone(),
             resolution: trial.resolution,
+            preparation: Preparation::default(),
             weights: weights.clone(),
             results: Measured {
                 test_accuracy: outcome.test_accuracy,
@@ -182,6 +210,7 @@ mod tests {
         assert_eq!((sidecar.classes.len(), sidecar.classes[3].as_str()), (10, "3"));
         assert_eq!((sidecar.resolution, sidecar.weights.std), (32, [0.4, 0.5, 0.6]));
         assert_eq!((sidecar.results.test_accuracy, sidecar.results.chosen_epoch), (Some(0.75), Some(6)));
+        assert!(sidecar.preparation.orientation.contains("EXIF"));
         assert_eq!(sidecar.lineage.data.digest, "d1".repeat(32));
         let folder = tempfile::tempdir().unwrap();
         let path = beside(&folder.path().join("m.safetensors"));
