@@ -37,7 +37,8 @@ pub(super) fn compare(worker: &mut Worker<'_>, asked: &[Id<Train>]) -> Result<()
 /// Fetches and decodes what the stored trials need, as far as it is on this machine.
 fn look(worker: &mut Worker<'_>) {
     worker.only_here = true;
-    let (mut problems, mut failed): (Vec<(String, usize)>, Vec<(Step, String)>) = Default::default();
+    let mut problems: Vec<(String, usize)> = Vec::new();
+    let mut failed: Vec<(Step, String)> = Vec::new();
     for id in worker.graph.trials.ids() {
         if worker.store.state(&worker.graph.trials[id].trial.id).is_none() {
             continue;
