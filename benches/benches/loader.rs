@@ -21,7 +21,7 @@ fn epochs(criterion: &mut Criterion) {
                 std: [0.5; 3],
                 seed: 0,
                 shuffle: true,
-                drop_last: false,
+                ragged: frostline_data::Ragged::Keep,
             };
             let loader = Loader::new(&images, (0..count as u32).collect(), options).expect("a loader");
             group.bench_function(name, |bencher| {

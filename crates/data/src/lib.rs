@@ -34,7 +34,7 @@ pub use error::DataError;
 pub use files::{Decoded, decode_files, image_files};
 pub use frostline_sources::{Augment, OnDuplicates, Reading, Source};
 pub use images::Images;
-pub use loader::{Batch, Epoch, Loader, LoaderOptions};
+pub use loader::{Batch, Epoch, Loader, LoaderOptions, Ragged};
 pub use prepare::{Prepared, open, prepare};
 pub use sheet::{contact_sheet, picture_rows};
 pub use split::{Splits, split};

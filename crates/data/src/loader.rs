@@ -30,9 +30,19 @@ pub struct LoaderOptions {
     pub seed: u64,
     /// Whether each epoch has an order of its own; else images come in the order of the indices.
     pub shuffle: bool,
-    /// Whether the last batch is left out if it is smaller than the others. Where it is kept and would hold a single
-    /// image, it joins the batch before it, which then has `batch + 1`: batch statistics need two.
-    pub drop_last: bool,
+    /// What becomes of the images that do not fill a batch.
+    pub ragged: Ragged,
+}
+
+/// What becomes of the last images of an epoch, where they do not fill a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ragged {
+    /// They are a smaller batch. A single one joins the batch before it, which then has one more: batch statistics need two.
+    Keep,
+    /// They are left out of the epoch; other ones in each, where images are shuffled.
+    Drop,
+    /// They join the batch before them.
+    Merge,
 }
 
 /// A batch of normalised images.
@@ -77,7 +87,7 @@ impl Loader {
     /// A loader over the images at `indices`.
     ///
     /// # Errors
-    /// The batch is 0 or larger than what `drop_last` leaves of the images, an index has no image, no index is
+    /// The batch is 0 or larger than what [`Ragged::Drop`] leaves of the images, an index has no image, no index is
     /// given, or a standard deviation is not positive.
     pub fn new(images: &Images, indices: Vec<u32>, options: LoaderOptions) -> Result<Self, DataError> {
         let fail = |what: String| Err(DataError::Loader { what });
@@ -90,7 +100,7 @@ impl Loader {
         if let Some(index) = indices.iter().find(|&&index| index as usize >= images.len()) {
             return fail(format!("index {index} is beyond the {} images", images.len()));
         }
-        if options.drop_last && indices.len() < options.batch {
+        if options.ragged == Ragged::Drop && indices.len() < options.batch {
             return fail(format!(
                 "{} images do not fill one batch of {}: use a smaller batch, or keep the last one",
                 indices.len(),
@@ -109,17 +119,21 @@ impl Loader {
     /// Batches an epoch.
     pub fn batches(&self) -> usize {
         let (n, batch) = (self.indices.len(), self.options.batch);
-        match n % batch {
-            0 => n / batch,
-            _ if self.options.drop_last => n / batch,
-            1 if n > batch && batch > 1 => n / batch,
-            _ => n / batch + 1,
+        match (n % batch, self.options.ragged) {
+            (0, _) | (_, Ragged::Drop) => n / batch,
+            (_, Ragged::Merge) => (n / batch).max(1),
+            (1, Ragged::Keep) if n > batch && batch > 1 => n / batch,
+            (_, Ragged::Keep) => n / batch + 1,
         }
     }
 
-    /// Images an epoch; fewer than the indices only with `drop_last`.
+    /// Images an epoch; fewer than the indices only with [`Ragged::Drop`].
     pub fn examples(&self) -> usize {
-        if self.options.drop_last { self.batches() * self.options.batch } else { self.indices.len() }
+        if self.options.ragged == Ragged::Drop {
+            self.batches() * self.options.batch
+        } else {
+            self.indices.len()
+        }
     }
 
     /// The batches of one epoch, from the first. The iterator owns what it needs and can be sent to another thread.
@@ -192,7 +206,7 @@ mod tests {
 
     fn options(batch: usize) -> LoaderOptions {
         let augment = Augment::default();
-        LoaderOptions { batch, augment, mean: MEAN, std: STD, seed: 9, shuffle: false, drop_last: false }
+        LoaderOptions { batch, augment, mean: MEAN, std: STD, seed: 9, shuffle: false, ragged: Ragged::Keep }
     }
 
     /// What torchvision does, step by step, for one value of the result: mirror, pad, crop, `ToTensor`, `Normalize`.
@@ -240,24 +254,29 @@ mod tests {
         }
     }
 
-    fn sizes(n: u32, batch: usize, drop_last: bool) -> Vec<usize> {
+    fn sizes(n: u32, batch: usize, ragged: Ragged) -> Vec<usize> {
         let images = images(n as usize, 1, 1);
         let loader =
-            Loader::new(&images, (0..n).collect(), LoaderOptions { drop_last, ..options(batch) }).unwrap();
+            Loader::new(&images, (0..n).collect(), LoaderOptions { ragged, ..options(batch) }).unwrap();
         let sizes: Vec<usize> = loader.epoch(0).map(|batch| batch.len()).collect();
         assert_eq!((sizes.len(), sizes.iter().sum()), (loader.batches(), loader.examples()));
         sizes
     }
 
     #[test]
-    fn a_last_single_image_joins_the_batch_before() {
-        assert_eq!(sizes(10, 4, false), [4, 4, 2]);
-        assert_eq!(sizes(9, 4, false), [4, 5]);
-        assert_eq!(sizes(9, 4, true), [4, 4]);
-        assert_eq!(sizes(8, 4, false), [4, 4]);
-        assert_eq!(sizes(3, 4, false), [3]);
-        assert_eq!(sizes(1, 4, false), [1]);
-        assert_eq!(sizes(3, 1, false), [1, 1, 1]);
+    fn what_does_not_fill_a_batch_is_kept_dropped_or_merged() {
+        use Ragged::{Drop, Keep, Merge};
+        assert_eq!(sizes(10, 4, Keep), [4, 4, 2]);
+        assert_eq!(sizes(9, 4, Keep), [4, 5], "a single image joins the batch before");
+        assert_eq!(sizes(9, 4, Drop), [4, 4]);
+        assert_eq!(sizes(11, 4, Merge), [4, 7]);
+        assert_eq!(sizes(3, 4, Merge), [3]);
+        for ragged in [Keep, Drop, Merge] {
+            assert_eq!(sizes(8, 4, ragged), [4, 4]);
+        }
+        assert_eq!(sizes(3, 4, Keep), [3]);
+        assert_eq!(sizes(1, 4, Keep), [1]);
+        assert_eq!(sizes(3, 1, Keep), [1, 1, 1]);
     }
 
     #[test]
@@ -297,7 +316,7 @@ mod tests {
         assert!(message(vec![0], options(0)).contains("batch = 0"));
         assert!(message(vec![], options(1)).contains("no images are left"));
         assert!(message(vec![0, 3], options(1)).contains("index 3 is beyond the 3 images"));
-        let drop_last = LoaderOptions { drop_last: true, ..options(4) };
+        let drop_last = LoaderOptions { ragged: Ragged::Drop, ..options(4) };
         assert!(message(vec![0, 1, 2], drop_last).contains("3 images do not fill one batch of 4"));
         let flat = LoaderOptions { std: [1.0, 0.0, 1.0], ..options(1) };
         assert!(message(vec![0], flat).contains("greater than 0"));

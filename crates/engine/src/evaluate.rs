@@ -1,7 +1,7 @@
 //! Evaluation: [`evaluate`] runs a model over a split without a tape and gives loss, accuracy and each prediction;
 //! [`classify`] does it over images without labels.
 
-use frostline_data::{Augment, Batch, Images, Loader, LoaderOptions};
+use frostline_data::{Augment, Batch, Images, Loader, LoaderOptions, Ragged};
 use frostline_kernels::Hwnc;
 use frostline_models::{Model, Pass};
 use frostline_streams::Streams;
@@ -165,7 +165,7 @@ impl Sums {
 fn loader(images: &Images, indices: &[u32], mean: [f32; 3], std: [f32; 3]) -> Result<Loader, EngineError> {
     let batch = batch_size(images.height(), images.width());
     let augment = Augment::default();
-    let options = LoaderOptions { batch, augment, mean, std, seed: 0, shuffle: false, drop_last: false };
+    let options = LoaderOptions { batch, augment, mean, std, seed: 0, shuffle: false, ragged: Ragged::Keep };
     Ok(Loader::new(images, indices.to_vec(), options)?)
 }
 

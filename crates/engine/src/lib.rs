@@ -12,6 +12,7 @@ mod freeze;
 mod objective;
 mod observer;
 mod optimizer;
+mod recalibrate;
 mod reconstruct;
 mod snapshot;
 mod train;
@@ -21,8 +22,8 @@ pub use evaluate::{Evaluation, Prediction, Ranking, classify, evaluate};
 pub use fold::fold;
 pub use freeze::{freeze, parts_of};
 pub use frostline_recipe::{
-    BatchNormPolicy, Keep, Length, OptimizerKind, Part, Parts, Phase, PhaseSpec, Recipe, RecipeError, Rule,
-    Schedule, ScheduleOver, StateOnStart, Strategy, StrategyError, Timetable,
+    BatchNormPolicy, Keep, Length, OptimizerKind, Part, Parts, Phase, PhaseSpec, Ragged, Recipe, RecipeError,
+    Rule, Schedule, ScheduleOver, StateOnStart, Strategy, StrategyError, Timetable,
 };
 pub use objective::{Objective, ROTATIONS};
 pub use observer::{EpochReport, Event, Observer, PartRate, Section, Silent};

@@ -1,6 +1,6 @@
 //! Pictures of what an autoencoder gives back: [`reconstruct`]. They are for looking at; its loss is what is measured.
 
-use frostline_data::{Augment, Images, Loader, LoaderOptions};
+use frostline_data::{Augment, Images, Loader, LoaderOptions, Ragged};
 use frostline_kernels::Hwnc;
 use frostline_models::{Model, Pass};
 use frostline_streams::Streams;
@@ -31,7 +31,7 @@ pub fn reconstruct(
     seed: u64,
 ) -> Result<Vec<Reconstruction>, EngineError> {
     let (batch, augment) = (indices.len(), Augment::default());
-    let options = LoaderOptions { batch, augment, mean, std, seed: 0, shuffle: false, drop_last: false };
+    let options = LoaderOptions { batch, augment, mean, std, seed: 0, shuffle: false, ragged: Ragged::Keep };
     let loader = Loader::new(images, indices.to_vec(), options)?;
     let Some(batch) = loader.epoch(0).next() else { return Ok(Vec::new()) };
     let objective = Objective::Reconstruction { noise };

@@ -14,10 +14,11 @@ use frostline_streams::Streams;
 use crate::audit::Audit;
 use crate::evaluate::{Sums, review};
 use crate::freeze::{self, Movable, freeze};
+use crate::recalibrate::{Over, recalibrate};
 use crate::snapshot::Snapshot;
 use crate::{
     BatchNormPolicy, EngineError, EpochReport, Evaluation, Event, Keep, Objective, Observer, Optimizer,
-    PartRate, Phase, Recipe, Rule, ScheduleOver, Section, Strategy, Timetable, evaluate, parts_of,
+    PartRate, Phase, Ragged, Recipe, Rule, ScheduleOver, Section, Strategy, Timetable, evaluate, parts_of,
 };
 
 /// One trial's work, with everything resolved.
@@ -101,6 +102,9 @@ fn fit<'a>(
     for phase in &phases {
         run.phase(phase, &mut optimizer)?;
     }
+    if let Some(phase) = phases.last().filter(|_| task.splits.validation.is_empty()) {
+        run.timed(Section::Evaluation, |run| run.recalibrate(phase))?;
+    }
     run.choose()?;
     Ok(run)
 }
@@ -155,7 +159,11 @@ impl<'a> Run<'a> {
             std: task.std,
             seed: task.seed,
             shuffle: true,
-            drop_last: false,
+            ragged: match recipe.ragged {
+                Ragged::Keep => frostline_data::Ragged::Keep,
+                Ragged::Drop => frostline_data::Ragged::Drop,
+                Ragged::Merge => frostline_data::Ragged::Merge,
+            },
         };
         let loader = Loader::new(&task.dataset.train, splits.train.clone(), options)?;
         let timetable = Timetable::new(recipe.schedule, recipe.epochs, loader.batches(), recipe.warmup);
@@ -197,7 +205,7 @@ impl<'a> Run<'a> {
     fn epoch(&mut self, phase: &Phase, optimizer: &mut Optimizer) -> Result<(), EngineError> {
         let epoch = self.epochs.len() + 1;
         let sums = self.steps(epoch, phase, optimizer)?;
-        let validation = self.validate()?;
+        let validation = self.validate(phase)?;
         let learning_rate = self.learning_rate(epoch * self.loader.batches() - 1);
         let rate =
             |rule: &Rule| PartRate { part: rule.part.to_string(), learning_rate: learning_rate * rule.rate };
@@ -270,13 +278,30 @@ impl<'a> Run<'a> {
         Ok(Sums { loss: loss * examples as f64, right: answer.right, examples })
     }
 
-    fn validate(&mut self) -> Result<Option<Sums>, EngineError> {
+    fn recalibrate(&self, phase: &Phase) -> Result<(), EngineError> {
+        let Task { model, dataset, splits, mean, std, recipe, .. } = self.task;
+        if !recipe.recalibrate {
+            return Ok(());
+        }
+        let over = Over {
+            images: &dataset.train,
+            indices: &splits.train,
+            batch: recipe.batch,
+            normalisation: (mean, std),
+            objective: self.objective,
+            streams: self.streams,
+        };
+        recalibrate(model, (phase.frozen_prefix, freeze::policy(phase, recipe)), &over)
+    }
+
+    fn validate(&mut self, phase: &Phase) -> Result<Option<Sums>, EngineError> {
         if self.task.splits.validation.is_empty() {
             return Ok(None);
         }
         let Task { model, dataset, splits, mean, std, .. } = self.task;
         let (objective, streams) = (self.objective, self.streams);
-        self.timed(Section::Evaluation, |_| {
+        self.timed(Section::Evaluation, |run| {
+            run.recalibrate(phase)?;
             let images = &dataset.train;
             match objective {
                 Objective::Labels => evaluate(model, images, &splits.validation, mean, std).map(Sums::of),

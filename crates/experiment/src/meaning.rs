@@ -1,7 +1,9 @@
 //! From an experiment's words to what they mean: [`recipe_of`], [`strategy_of`] and [`reading_of`]. They are called when a plan is made, so
 //! that a word that is not taken is an error before anything runs, and again when the trial runs.
 
-use frostline_recipe::{BatchNormPolicy, Keep, OptimizerKind, Recipe, Schedule, ScheduleOver, Strategy};
+use frostline_recipe::{
+    BatchNormPolicy, Keep, OptimizerKind, Ragged, Recipe, Schedule, ScheduleOver, Strategy,
+};
 
 use frostline_sources::{OnDuplicates, Reading};
 
@@ -26,6 +28,7 @@ pub fn recipe_of(spec: &TrainSpec) -> Result<Recipe, String> {
     let recipe = Recipe {
         epochs: spec.epochs,
         batch: spec.batch,
+        ragged: spec.ragged.parse::<Ragged>().map_err(|e| at("ragged", e))?,
         optimizer,
         learning_rate: spec.learning_rate,
         weight_decay: spec.weight_decay,
@@ -35,6 +38,7 @@ pub fn recipe_of(spec: &TrainSpec) -> Result<Recipe, String> {
         label_smoothing: spec.label_smoothing,
         clip_norm: spec.clip_norm,
         batch_norm: spec.batch_norm.parse::<BatchNormPolicy>().map_err(|e| at("batch-norm", e))?,
+        recalibrate: spec.recalibrate,
         keep: spec.keep.parse::<Keep>().map_err(|e| at("keep", e))?,
     };
     recipe.check().map_err(|error| error.to_string())?;

@@ -2,7 +2,7 @@
 //! its statistics while others learn theirs. The arithmetic is in the kernels.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use frostline_kernels::{ConvSpec, Hwnc, NormSpec, Normalisation, conv_norm, update_running};
@@ -34,6 +34,8 @@ pub struct BatchNorm {
     running_variance: Var,
     batches: AtomicI64,
     uses_batch: AtomicBool,
+    /// The bits of [`BatchNorm::momentum`].
+    momentum: AtomicU64,
 }
 
 impl BatchNorm {
@@ -52,6 +54,7 @@ impl BatchNorm {
             running_variance: Var::ones(spec.channels, DType::F32, device)?,
             batches: AtomicI64::new(0),
             uses_batch: AtomicBool::new(true),
+            momentum: AtomicU64::new(MOMENTUM.to_bits()),
         })
     }
 
@@ -85,6 +88,17 @@ impl BatchNorm {
         self.uses_batch.store(mode == BatchNormMode::Batch, Ordering::Relaxed);
     }
 
+    /// The share of a new batch in the running statistics, in (0, 1]; 0.1 when built, as in PyTorch.
+    pub fn momentum(&self) -> f64 {
+        f64::from_bits(self.momentum.load(Ordering::Relaxed))
+    }
+
+    /// Sets it, from the next pass on; `None` for that of the beginning. With 1/k for the k-th batch the running statistics are
+    /// the means over all.
+    pub fn set_momentum(&self, momentum: Option<f64>) {
+        self.momentum.store(momentum.unwrap_or(MOMENTUM).to_bits(), Ordering::Relaxed);
+    }
+
     /// Whether a training pass moves the running statistics.
     pub fn updates_statistics(&self) -> bool {
         self.uses_batch.load(Ordering::Relaxed)
@@ -114,7 +128,8 @@ impl BatchNorm {
         self.running_variance.set(variance)
     }
 
-    pub(crate) fn set_batches_tracked(&self, batches: i64) {
+    /// Sets how many batches the running statistics have seen.
+    pub fn set_batches_tracked(&self, batches: i64) {
         self.batches.store(batches, Ordering::Relaxed);
     }
 
@@ -138,7 +153,7 @@ impl BatchNorm {
         let norm = Normalisation { gamma, beta, running, spec };
         let (y, statistics) = conv_norm(x, weight, bias, conv, norm, residual)?;
         if let Some(statistics) = statistics {
-            update_running(&self.running_mean, &self.running_variance, &statistics, MOMENTUM)?;
+            update_running(&self.running_mean, &self.running_variance, &statistics, self.momentum())?;
             self.batches.fetch_add(1, Ordering::Relaxed);
         }
         Ok(y)

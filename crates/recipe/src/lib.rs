@@ -7,6 +7,6 @@ mod schedule;
 mod strategy;
 
 pub use optimizer::OptimizerKind;
-pub use recipe::{BatchNormPolicy, Keep, Recipe, RecipeError, ScheduleOver};
+pub use recipe::{BatchNormPolicy, Keep, Ragged, Recipe, RecipeError, ScheduleOver};
 pub use schedule::{Schedule, Timetable};
 pub use strategy::{Length, Part, Parts, Phase, PhaseSpec, Rule, StateOnStart, Strategy, StrategyError};

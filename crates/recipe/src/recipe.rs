@@ -25,6 +25,17 @@ pub enum Keep {
     Last,
 }
 
+/// What becomes of the last images of an epoch, where they do not fill a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ragged {
+    /// They are a smaller batch; a single one joins the batch before it.
+    Keep,
+    /// They are left out of the epoch.
+    Drop,
+    /// They join the batch before them.
+    Merge,
+}
+
 /// What a schedule is laid over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduleOver {
@@ -41,6 +52,8 @@ pub struct Recipe {
     pub epochs: usize,
     /// Images a step, at least 2.
     pub batch: usize,
+    /// What becomes of images that do not fill a batch.
+    pub ragged: Ragged,
     /// The rule that updates parameters.
     pub optimizer: OptimizerKind,
     /// The base learning rate, which the schedule scales.
@@ -59,6 +72,9 @@ pub struct Recipe {
     pub clip_norm: Option<f64>,
     /// What BatchNorm layers do.
     pub batch_norm: BatchNormPolicy,
+    /// Whether the running statistics of BatchNorm layers that train are computed anew, over all training images, before each
+    /// evaluation.
+    pub recalibrate: bool,
     /// Which epoch counts.
     pub keep: Keep,
 }
@@ -79,6 +95,7 @@ impl Default for Recipe {
         Self {
             epochs: 10,
             batch: 64,
+            ragged: Ragged::Keep,
             optimizer: OptimizerKind::Adam,
             learning_rate: 1e-3,
             weight_decay: 0.0,
@@ -88,6 +105,7 @@ impl Default for Recipe {
             label_smoothing: 0.0,
             clip_norm: None,
             batch_norm: BatchNormPolicy::Follow,
+            recalibrate: false,
             keep: Keep::Best,
         }
     }
@@ -185,6 +203,7 @@ macro_rules! named {
 }
 
 named!(BatchNormPolicy, "BatchNorm policy", Follow = "follow", Train = "train", Eval = "eval");
+named!(Ragged, "way with a last batch", Keep = "keep", Drop = "drop", Merge = "merge");
 named!(ScheduleOver, "stretch for a schedule", Trial = "trial", Phase = "phase");
 named!(Keep, "epoch to keep", Best = "best", Last = "last");
 
@@ -222,6 +241,9 @@ mod tests {
         }
         for name in ScheduleOver::NAMES {
             assert_eq!(name.parse::<ScheduleOver>().unwrap().to_string(), *name);
+        }
+        for name in Ragged::NAMES {
+            assert_eq!(name.parse::<Ragged>().unwrap().to_string(), *name);
         }
         for name in Keep::NAMES {
             assert_eq!(name.parse::<Keep>().unwrap().to_string(), *name);

@@ -163,8 +163,10 @@ fn recipe(rows: &Rows<'_>) -> PolarsResult<DataFrame> {
         "per_class" => rows.each(|t| t.trial.data.per_class.map(|n| n as u64)),
         "augment" => rows.each(|t| t.trial.data.augment.join(",")),
         "classes" => rows.each(|t| t.trial.data.classes.join(",")),
+        "duplicates" => rows.each(|t| t.trial.data.duplicates.as_str()),
         "epochs" => rows.each(|t| t.trial.train.epochs as u64),
         "batch" => rows.each(|t| t.trial.train.batch as u64),
+        "ragged" => rows.each(|t| t.trial.train.ragged.as_str()),
         "optimizer" => rows.each(|t| t.trial.train.optimizer.as_str()),
         "learning_rate" => rows.each(|t| t.trial.train.learning_rate),
         "momentum" => rows.each(|t| t.trial.train.momentum),
@@ -180,6 +182,7 @@ fn recipe(rows: &Rows<'_>) -> PolarsResult<DataFrame> {
         "dropout" => rows.each(|t| t.trial.train.dropout),
         "stochastic_depth" => rows.each(|t| t.trial.train.stochastic_depth),
         "batch_norm" => rows.each(|t| t.trial.train.batch_norm.as_str()),
+        "recalibrate" => rows.each(|t| t.trial.train.recalibrate),
         "keep" => rows.each(|t| t.trial.train.keep.as_str()),
     ]
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use frostline_recipe::Ragged;
 use frostline_sources::OnDuplicates;
 
 use super::Trial;
@@ -173,6 +174,7 @@ static KEYS: &[Key] = &[
     Key { name: "duplicates", section: Data, kind: Kind::Choice(field!(data.duplicates), &OnDuplicates::NAMES), meaning: "what is done with pictures that occur twice: keep (and say so), drop, error" },
     Key { name: "epochs", section: Train, kind: Kind::Count(field!(train.epochs), EPOCHS), meaning: "passes over the training split" },
     Key { name: "batch", section: Train, kind: Kind::Count(field!(train.batch), BATCH), meaning: "images a step" },
+    Key { name: "ragged", section: Train, kind: Kind::Choice(field!(train.ragged), Ragged::NAMES), meaning: "images that do not fill a batch: keep (a smaller one), drop, merge (with the batch before)" },
     Key { name: "optimizer", section: Train, kind: Kind::Choice(field!(train.optimizer), &["sgd", "adam", "adamw"]), meaning: "the rule that updates parameters" },
     Key { name: "learning-rate", section: Train, kind: Kind::Number(field!(train.learning_rate), Range::Positive), meaning: "base learning rate, which the schedule scales" },
     Key { name: "momentum", section: Train, kind: Kind::Number(field!(train.momentum), Range::Share), meaning: "of sgd" },
@@ -188,6 +190,7 @@ static KEYS: &[Key] = &[
     Key { name: "dropout", section: Train, kind: Kind::OptionalNumber(field!(train.dropout), Range::Share, "model"), meaning: "probability in every dropout layer; model (the model's own)" },
     Key { name: "stochastic-depth", section: Train, kind: Kind::Number(field!(train.stochastic_depth), Range::Share), meaning: "how often the last transformer block's branches are skipped; earlier ones less" },
     Key { name: "batch-norm", section: Train, kind: Kind::Choice(field!(train.batch_norm), &["follow", "train", "eval"]), meaning: "statistics of BatchNorm: follow (frozen layers keep theirs), train (none do), eval (all do)" },
+    Key { name: "recalibrate", section: Train, kind: Kind::Flag(field!(train.recalibrate)), meaning: "BatchNorm's statistics anew over the training images before each evaluation" },
     Key { name: "keep", section: Train, kind: Kind::Choice(field!(train.keep), &["best", "last"]), meaning: "the epoch that counts: best (on validation) or last" },
 ];
 

@@ -103,6 +103,9 @@ pub struct TrainSpec {
     pub epochs: usize,
     /// Images a step.
     pub batch: usize,
+    /// What becomes of images that do not fill a batch: `keep`, `drop`, `merge`.
+    #[serde(default = "kept", skip_serializing_if = "is_kept")]
+    pub ragged: String,
     /// `sgd`, `adam`, `adamw`.
     pub optimizer: String,
     /// The base learning rate, which the schedule scales.
@@ -135,6 +138,10 @@ pub struct TrainSpec {
     pub stochastic_depth: f64,
     /// What BatchNorm layers do: `follow`, `train`, `eval`.
     pub batch_norm: String,
+    /// Whether the running statistics of BatchNorm layers that train are computed anew over all training images before each
+    /// evaluation; false in models without such layers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recalibrate: bool,
     /// Which epoch counts: `best`, `last`.
     pub keep: String,
     /// What the schedule is laid over: `trial`, `phase`.
@@ -172,6 +179,9 @@ impl Trial {
         if !self.uses("stochastic-depth") {
             self.train.stochastic_depth = 0.0;
         }
+        if !self.uses("recalibrate") {
+            self.train.recalibrate = false;
+        }
         self.id = id(&format!("numerics {NUMERICS}\n{}", self.settings()));
         self
     }
@@ -188,13 +198,16 @@ impl Trial {
             "momentum" | "nesterov" => self.train.optimizer == "sgd",
             "step-every" | "step-factor" => self.train.schedule == "step",
             "schedule-over" => self.train.schedule != "constant" || self.train.warmup > 0.0,
+            "recalibrate" => {
+                self.train.batch_norm != "eval" && card(&self.model).is_ok_and(ModelCard::has_batch_norm)
+            }
             "dropout" => card(&self.model).is_ok_and(ModelCard::has_dropout),
             "stochastic-depth" => card(&self.model).is_ok_and(ModelCard::has_stochastic_depth),
             _ => true,
         }
     }
 
-    /// Whether a key is worth a word: it has an effect, and does not say of images what is so anyway.
+    /// Whether a key is worth a word: it has an effect, and does not say what is so anyway and hardly ever otherwise.
     pub fn shows(&self, key: &str) -> bool {
         let data = &self.data;
         let plain = match key {
@@ -202,6 +215,8 @@ impl Trial {
             "label-column" => data.label_column.is_none(),
             "splits" => data.splits.is_none(),
             "duplicates" => is_kept(&data.duplicates),
+            "ragged" => is_kept(&self.train.ragged),
+            "recalibrate" => !self.train.recalibrate,
             _ => false,
         };
         self.uses(key) && !plain
@@ -231,6 +246,7 @@ impl Default for TrainSpec {
         Self {
             epochs: 10,
             batch: 64,
+            ragged: kept(),
             optimizer: "adam".to_owned(),
             learning_rate: 1e-3,
             momentum: 0.9,
@@ -245,6 +261,7 @@ impl Default for TrainSpec {
             dropout: None,
             stochastic_depth: 0.0,
             batch_norm: "follow".to_owned(),
+            recalibrate: false,
             keep: "best".to_owned(),
             schedule_over: over_trial(),
         }

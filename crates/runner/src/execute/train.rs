@@ -2,7 +2,7 @@
 //! [`evaluate`] opens the test split of a [`Fitted`] one.
 
 use frostline_data::{Augment, DataError, Dataset, Splits};
-use frostline_engine::{EngineError, Objective, Task, Trained, fold, test, train};
+use frostline_engine::{EngineError, Objective, Ragged, Task, Trained, fold, test, train};
 use frostline_experiment::{Checkpoints, Trial, recipe_of, strategy_of};
 use frostline_models::{Model, Resolved};
 use frostline_results::{Checkpoint, Outcome, Prediction, Status};
@@ -27,6 +27,8 @@ pub(super) struct FittedWeights {
     trained: Trained,
     normalisation: ([f32; 3], [f32; 3]),
     last: LastWeights,
+    /// Images that were trained on in an epoch.
+    images: usize,
 }
 
 /// The images of a trial that train and those that validate.
@@ -74,7 +76,9 @@ pub(super) fn fit(
         Keeper { witness, policy: checkpoints, model: &model, epochs: trial.train.epochs, last: None };
     let trained = train(&task, Objective::Labels, &mut keeper)?;
     let last = keeper.last;
-    Ok(FittedWeights { model, trained, normalisation: (mean, std), last })
+    let (all, batch) = (splits.train.len(), recipe.batch);
+    let images = if recipe.ragged == Ragged::Drop { all / batch * batch } else { all };
+    Ok(FittedWeights { model, trained, normalisation: (mean, std), last, images })
 }
 
 /// Tests a model, completes its outcome, and makes the checkpoint that is kept.
@@ -85,7 +89,7 @@ pub(super) fn evaluate(
     outcome: &mut Outcome,
     witness: &mut Witness<'_>,
 ) -> Result<(Vec<Prediction>, Option<Checkpoint>), EngineError> {
-    let FittedWeights { model, trained, normalisation, last } = fitted;
+    let FittedWeights { model, trained, normalisation, last, images } = fitted;
     let tested = test(&model, dataset, normalisation, witness)?;
     (outcome.seconds, outcome.peak_memory_bytes) = witness.log.measured();
     let Trained { epochs, chosen_epoch, trainable_parameters } = trained;
@@ -97,7 +101,7 @@ pub(super) fn evaluate(
     outcome.chosen_epoch = Some(chosen_epoch);
     outcome.validation_accuracy = epochs[chosen_epoch - 1].validation_accuracy;
     outcome.trainable_parameters = Some(trainable_parameters as u64);
-    let images = outcome.data.as_ref().map_or(0, |data| data.train) * epochs.len();
+    let images = images * epochs.len();
     outcome.images_per_second = Some(images as f64 / outcome.seconds.train).filter(|rate| rate.is_finite());
     let prediction = |one: &frostline_engine::Prediction| {
         let frostline_engine::Prediction { example, label, predicted, probability } = *one;

@@ -8,6 +8,7 @@ use frostline_experiment::{Checkpoints, Footprint};
 use frostline_hub::Hub;
 use frostline_models::{WeightsSource, card};
 use frostline_results::{Outcome, Seconds, Status, Store, TrialResult, TrunkOutcome, TrunkResult};
+use frostline_text::plural;
 
 use super::attempt::{Attempt, attempt};
 use super::decode;
@@ -144,7 +145,14 @@ impl Worker<'_> {
             );
             return Err(DataError::Classes { set: trial.data.source.clone(), what }.into());
         }
-        train::split(trial, &decoded.dataset)?;
+        let (splits, batch) = (train::split(trial, &decoded.dataset)?, trial.train.batch);
+        if trial.train.ragged == "drop" && splits.train.len() < batch {
+            let problem = format!(
+                "ragged = \"drop\" leaves nothing of {} in batches of {batch}; lower batch, or set ragged = \"keep\"",
+                plural(splits.train.len(), "training image")
+            );
+            return Err(SweepError::Setting { trial: trial.id.clone(), problem });
+        }
         let Start::Pretrained(trunk) = start else { return Ok(Done::Made) };
         let Pretrain { trunk, data } = &self.graph.trunks[*trunk];
         let (own, images) = (&trunk.pretraining.data.source, &self.made.data[*data]);
