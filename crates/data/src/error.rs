@@ -33,12 +33,12 @@ pub enum DataError {
     #[error(transparent)]
     Hub(#[from] frostline_hub::HubError),
     /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file or folder is not what its source promises: damaged, hostile, or laid out differently.
     #[error("{place}: {what}")]
@@ -91,8 +91,8 @@ pub enum DataError {
 }
 
 impl DataError {
-    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io { path: path.to_owned(), source }
+    pub(crate) fn io(path: &Path, cause: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), cause }
     }
 
     pub(crate) fn malformed(place: impl ToString, what: impl ToString) -> Self {

@@ -62,6 +62,6 @@ pub enum EngineError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A tensor operation failed.
-    #[error("a tensor operation failed: {0}")]
+    #[error(transparent)]
     Tensor(#[from] candle_core::Error),
 }

@@ -102,9 +102,6 @@ fn fit<'a>(
     for phase in &phases {
         run.phase(phase, &mut optimizer)?;
     }
-    if let Some(phase) = phases.last().filter(|_| task.splits.validation.is_empty()) {
-        run.timed(Section::Evaluation, |run| run.recalibrate(phase))?;
-    }
     run.choose()?;
     Ok(run)
 }
@@ -278,6 +275,7 @@ impl<'a> Run<'a> {
         Ok(Sums { loss: loss * examples as f64, right: answer.right, examples })
     }
 
+    /// Takes BatchNorm's statistics anew, where the recipe asks for it.
     fn recalibrate(&self, phase: &Phase) -> Result<(), EngineError> {
         let Task { model, dataset, splits, mean, std, recipe, .. } = self.task;
         if !recipe.recalibrate {
@@ -296,6 +294,9 @@ impl<'a> Run<'a> {
 
     fn validate(&mut self, phase: &Phase) -> Result<Option<Sums>, EngineError> {
         if self.task.splits.validation.is_empty() {
+            if self.epochs.len() + 1 == self.task.recipe.epochs {
+                self.timed(Section::Evaluation, |run| run.recalibrate(phase))?; // for the test
+            }
             return Ok(None);
         }
         let Task { model, dataset, splits, mean, std, .. } = self.task;

@@ -248,14 +248,14 @@ pub enum HubError {
         seconds: u64,
     },
     /// The cache cannot be read or written.
-    #[error("cannot {action} {}: {source}{}", path.display(), disk_advice(source))]
+    #[error("cannot {action} {}: {cause}{}", path.display(), disk_advice(cause))]
     Disk {
         /// What was tried.
         action: &'static str,
         /// Where.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -263,7 +263,7 @@ impl HubError {
     /// A closure for `map_err` that tells what was tried, and where.
     pub(crate) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HubError {
         let path = path.to_owned();
-        move |source| HubError::Disk { action, path, source }
+        move |cause| HubError::Disk { action, path, cause }
     }
 
     /// Whether the network or the Hub, rather than the request, is at fault, so that a second try may help.
@@ -311,8 +311,8 @@ impl HubError {
     }
 }
 
-fn disk_advice(source: &io::Error) -> &'static str {
-    match source.kind() {
+fn disk_advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; free some space, or set HF_HUB_CACHE to a folder on another disk"
         }

@@ -122,7 +122,7 @@ pub(crate) fn classify(error: HFError, asked: &Asked<'_>) -> HubError {
             }
         }
         HFError::Xet { source, .. } => interrupted(asked, chain(source.as_ref())),
-        HFError::Io(source) => HubError::Disk { action: "write into", path: "the cache".into(), source },
+        HFError::Io(cause) => HubError::Disk { action: "write into", path: "the cache".into(), cause },
         other => asked.strange(other.to_string()),
     }
 }

@@ -19,12 +19,12 @@ pub enum ModelError {
     Input(String),
 
     /// A stage failed; its name, and the kernels' message.
-    #[error("stage {stage}: {source}")]
+    #[error("stage {stage}: {cause}")]
     Stage {
         /// The stage's name.
         stage: String,
         /// What the kernels say.
-        source: candle_core::Error,
+        cause: candle_core::Error,
     },
 
     /// A tensor operation outside the stages failed.

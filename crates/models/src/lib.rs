@@ -13,6 +13,7 @@ mod forward;
 mod load;
 mod mismatch;
 mod model;
+mod names;
 mod norm;
 mod parameter;
 mod positions;

@@ -1,5 +1,6 @@
 //! Giving a model its weights, strictly: [`Model::load`](crate::Model::load) takes every tensor or none, and lists all
-//! that is missing, unexpected or misshapen in one [`Mismatch`]. Only the head may be left out, and is then drawn anew.
+//! that is missing, unexpected or misshapen in one [`Mismatch`]. Only the head may be left out, and is then drawn anew; then a head of
+//! other names may be there too, and is passed over.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +10,7 @@ use frostline_zoo::description::{Architecture, Layout, ParameterSpec};
 use crate::error::ModelError;
 use crate::mismatch::{Mismatch, Misshapen};
 use crate::model::Model;
+use crate::names::named;
 use crate::positions::square;
 use crate::state_dict::StateDict;
 
@@ -35,15 +37,18 @@ pub struct LoadReport {
 }
 
 /// What a comparison by name and shape found about the head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeadFound {
     pub(crate) fits: bool,
     pub(crate) classes: Option<usize>,
+    /// Tensors that are no part of the trunk, nor of a head as the model has it.
+    pub(crate) passed_over: Vec<String>,
 }
 
 /// Compares the names and shapes of a file with an architecture's. Running statistics must be there;
 /// `num_batches_tracked` may be absent, since nothing is computed from it. Auxiliary heads may be there where the
-/// architecture has none, and are passed over, as torchvision drops them.
+/// architecture has none, and are passed over, as torchvision drops them. Where the head may be drawn anew, so are tensors of
+/// names that the trunk cannot have: whose first part is that of no tensor of the trunk, or that lie within a module of the head.
 pub(crate) fn compare(
     architecture: &Architecture,
     found: &[(&str, &[usize])],
@@ -82,13 +87,33 @@ pub(crate) fn compare(
         }
         known.insert(name);
     }
-    mismatch.unexpected = found
-        .iter()
-        .filter(|(name, _)| !known.contains(*name) && !architecture.is_auxiliary(name))
-        .map(|(name, _)| (*name).to_owned())
-        .collect();
-    mismatch.unexpected.sort_unstable();
-    if mismatch == Mismatch::default() { Ok(HeadFound { fits: head_fits, classes }) } else { Err(mismatch) }
+    let others = found.iter().filter(|(name, _)| !known.contains(*name) && !architecture.is_auxiliary(name));
+    let may_differ = |name: &str| policy != HeadPolicy::Keep && is_foreign(architecture, name);
+    let (mut passed_over, mut unexpected): (Vec<String>, Vec<String>) =
+        others.map(|(name, _)| (*name).to_owned()).partition(|name| may_differ(name));
+    passed_over.sort_unstable();
+    unexpected.sort_unstable();
+    mismatch.unexpected = unexpected;
+    if mismatch == Mismatch::default() {
+        Ok(HeadFound { fits: head_fits, classes, passed_over })
+    } else {
+        Err(mismatch)
+    }
+}
+
+/// Whether a name can be that of another head: it begins as nothing of the trunk does, or lies in a module of this head.
+fn is_foreign(architecture: &Architecture, name: &str) -> bool {
+    let first = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    let head = architecture.stages.len() - 1;
+    let parameters = || architecture.parameters.iter();
+    let norms = architecture.norms.iter().filter(|norm| norm.stage != head).map(|norm| first(&norm.name));
+    let of_trunk = parameters().filter(|p| p.stage != head).map(|p| first(&p.name)).chain(norms);
+    let in_head = |p: &ParameterSpec| {
+        let module = p.name.rsplit_once('.').map_or("", |(module, _)| module);
+        p.stage == head && !module.is_empty() && name.starts_with(&format!("{module}."))
+    };
+    let wanted = first(name);
+    of_trunk.into_iter().all(|part| part != wanted) || parameters().any(in_head)
 }
 
 /// Whether a tensor of this shape holds the positions of a square grid of patches, which can be resampled.
@@ -115,13 +140,13 @@ fn require(mismatch: &mut Mismatch, name: &str, expected: &[usize], found: Optio
 
 impl Model {
     /// Takes over every tensor of `weights`, or, on an error, none. Names are torchvision's, or those of another library that
-    /// the model's family lists. Which parameters are trainable stays as it is. Position embeddings of another number of
+    /// the model's family lists, with or without what wrappers such as `DataParallel` put before them. Which parameters are trainable stays as it is. Position embeddings of another number of
     /// patches are resampled from a square grid to the model's, bicubic with antialiasing.
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] with all that is missing, unexpected, misshapen or not finite.
     pub fn load(&self, weights: &StateDict, policy: HeadPolicy) -> Result<LoadReport, ModelError> {
-        let weights = &self.in_torchvisions_names(weights)?;
+        let weights = &self.in_its_names(weights)?;
         let found = names_and_shapes(weights);
         let blame = |mismatch: Mismatch| {
             let (model, origin) = (self.card().title.to_owned(), weights.origin().to_owned());
@@ -130,7 +155,8 @@ impl Model {
         let head = compare(self.architecture(), &found, policy).map_err(blame)?;
         let redraw = policy == HeadPolicy::Redraw || !head.fits;
 
-        let unusable = weights.iter().filter_map(|(name, tensor)| match usable(name, tensor) {
+        let used = weights.iter().filter(|(name, _)| !head.passed_over.iter().any(|other| other == name));
+        let unusable = used.filter_map(|(name, tensor)| match usable(name, tensor) {
             Ok(true) => None,
             Ok(false) => Some(Ok(name.to_owned())),
             Err(error) => Some(Err(error)),
@@ -161,8 +187,8 @@ impl Model {
         Ok(LoadReport { parameters, head_redrawn: redraw, head_classes: head.classes })
     }
 
-    fn in_torchvisions_names(&self, weights: &StateDict) -> candle_core::Result<StateDict> {
-        let known = self.architecture().in_torchvisions_names(&names_and_shapes(weights));
+    fn in_its_names(&self, weights: &StateDict) -> candle_core::Result<StateDict> {
+        let known = named(self.architecture(), &names_and_shapes(weights)).tensors;
         let mut dict = StateDict::new(weights.origin());
         for ((_, tensor), (name, shape)) in weights.iter().zip(known) {
             dict.insert(name, tensor.reshape(shape)?);

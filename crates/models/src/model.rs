@@ -260,7 +260,7 @@ impl Model {
         for stage in stages {
             x = self
                 .run_layers(&stage.layers, x, pass, auxiliary.as_deref_mut())
-                .map_err(|source| ModelError::Stage { stage: stage.name.to_owned(), source })?;
+                .map_err(|cause| ModelError::Stage { stage: stage.name.to_owned(), cause })?;
         }
         Ok(x)
     }

@@ -127,7 +127,8 @@ impl safetensors::View for Stored {
     }
 }
 
-/// Reads every tensor of a safetensors file; F32, F16 and BF16 become F32, I64 stays.
+/// Reads every tensor of a safetensors file; F32, F64, F16 and BF16 become F32, I64 stays, and a `num_batches_tracked` of any type of
+/// number becomes an I64 without dimensions.
 ///
 /// # Errors
 /// [`ModelError::File`] for a file that is missing, cut short, too long, corrupt, not safetensors at all, or that has a
@@ -142,10 +143,15 @@ pub fn read_safetensors(path: &Path) -> Result<StateDict, ModelError> {
     let mut bytes = Vec::new();
     for (name, info) in header {
         let dtype = supported(path, &name, info.dtype)?;
+        let shape = shape_of(&name, &info);
         // The header was checked: tensors lie without gaps in the order of their offsets.
         bytes.resize(info.data_offsets.1 - info.data_offsets.0, 0);
         reader.read_exact(&mut bytes).map_err(unreadable)?;
-        let tensor = Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu)?;
+        if counts_batches(&name) && shape.is_empty() {
+            dict.insert(name, Tensor::new(number(&bytes, info.dtype, dtype)?, &Device::Cpu)?);
+            continue;
+        }
+        let tensor = Tensor::from_raw_buffer(&bytes, dtype, &shape, &Device::Cpu)?;
         let tensor = if dtype == DType::I64 { tensor } else { tensor.to_dtype(DType::F32)? };
         dict.insert(name, tensor);
     }
@@ -162,7 +168,8 @@ pub fn read_header(path: &Path) -> Result<Vec<(String, Vec<usize>)>, ModelError>
         .into_iter()
         .map(|(name, info)| {
             supported(path, &name, info.dtype)?;
-            Ok((name, info.shape))
+            let shape = shape_of(&name, &info);
+            Ok((name, shape))
         })
         .collect()
 }
@@ -232,15 +239,58 @@ fn open(path: &Path) -> Result<Opened, ModelError> {
     Ok(Opened { reader, data_start, header: tensors.collect() })
 }
 
+/// Whether a tensor is a BatchNorm's count of batches.
+fn counts_batches(name: &str) -> bool {
+    name.ends_with("num_batches_tracked")
+}
+
+/// A count of batches has no dimensions, however it is stored.
+fn shape_of(name: &str, info: &TensorInfo) -> Vec<usize> {
+    if counts_batches(name) && info.shape == [1] { Vec::new() } else { info.shape.clone() }
+}
+
+/// The one number that these little-endian bytes are.
+fn number(bytes: &[u8], stored: Dtype, dtype: DType) -> candle_core::Result<i64> {
+    let mut wide = [0u8; 8];
+    let count = bytes.len().min(8);
+    wide[..count].copy_from_slice(&bytes[..count]);
+    let signed = |bits: u32| i64::from_le_bytes(wide) << (64 - bits) >> (64 - bits);
+    Ok(match stored {
+        Dtype::BOOL | Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 | Dtype::I64 => {
+            i64::from_le_bytes(wide)
+        }
+        Dtype::I8 => signed(8),
+        Dtype::I16 => signed(16),
+        Dtype::I32 => signed(32),
+        _ => {
+            let value = Tensor::from_raw_buffer(bytes, dtype, &[], &Device::Cpu)?.to_dtype(DType::F64)?;
+            value.to_scalar::<f64>()? as i64
+        }
+    })
+}
+
 fn supported(path: &Path, name: &str, dtype: Dtype) -> Result<DType, ModelError> {
     match dtype {
         Dtype::F32 => Ok(DType::F32),
+        Dtype::F64 => Ok(DType::F64),
         Dtype::F16 => Ok(DType::F16),
         Dtype::BF16 => Ok(DType::BF16),
         Dtype::I64 => Ok(DType::I64),
+        Dtype::BOOL
+        | Dtype::U8
+        | Dtype::I8
+        | Dtype::U16
+        | Dtype::I16
+        | Dtype::U32
+        | Dtype::I32
+        | Dtype::U64
+            if counts_batches(name) =>
+        {
+            Ok(DType::I64)
+        }
         other => {
             let problem = format!("has {name} in {other:?}");
-            Err(file_error(path, problem, "store tensors as F32, F16 or BF16 (I64 for num_batches_tracked)"))
+            Err(file_error(path, problem, "store tensors as F32, F64, F16 or BF16"))
         }
     }
 }

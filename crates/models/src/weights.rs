@@ -12,7 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::ModelError;
 use crate::load::{HeadPolicy, compare};
 use crate::mismatch::Mismatch;
+use crate::names::{Named, borrowed, named};
 use crate::state_dict::{file_error, read_header};
+
+/// Tensors that a note names.
+const SHOWN: usize = 6;
 
 /// What stands beside each result: which bytes the weights were, and how their images were normalised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +40,9 @@ pub struct Lineage {
     pub mean: [f32; 3],
     /// The standard deviation per channel that they were divided by.
     pub std: [f32; 3],
+    /// What was done with the file's tensors that does not go without saying.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Weights that lie here, whole and with the model's names and shapes.
@@ -45,6 +52,8 @@ pub struct Resolved {
     pub path: PathBuf,
     /// What it is.
     pub lineage: Lineage,
+    /// The classes of the head that it holds, if it holds one as the model has it.
+    pub head_classes: Option<usize>,
 }
 
 /// Fetches the weights of a model and checks their names and shapes, the head's classes aside; none for `none`.
@@ -86,7 +95,7 @@ pub fn resolve(
         }
     };
     let fetched = hub.fetch(&wanted, progress)?;
-    check(card, &fetched.path, &source.to_string())?;
+    let (notes, head_classes) = check(card, &fetched.path, &source.to_string())?;
     let Normalisation { mean, std } = normalisation;
     let lineage = Lineage {
         source: source.to_string(),
@@ -98,8 +107,9 @@ pub fn resolve(
         licence,
         mean,
         std,
+        notes,
     };
-    Ok(Some(Resolved { path: fetched.path, lineage }))
+    Ok(Some(Resolved { path: fetched.path, lineage, head_classes }))
 }
 
 /// A file that lies here, checked as by [`resolve`].
@@ -107,7 +117,7 @@ pub fn resolve(
 /// # Errors
 /// [`ModelError::File`] where it cannot be read; [`ModelError::Mismatch`] where it is not the model's.
 pub fn resolve_file(card: &ModelCard, source: &WeightsSource, path: &Path) -> Result<Resolved, ModelError> {
-    check(card, path, &source.to_string())?;
+    let (notes, head_classes) = check(card, path, &source.to_string())?;
     let (sha256, size) = digest_of_file(path)
         .map_err(|error| file_error(path, format!("cannot be read: {error}"), "check the path"))?;
     let Normalisation { mean, std } = card.normalisation;
@@ -121,24 +131,28 @@ pub fn resolve_file(card: &ModelCard, source: &WeightsSource, path: &Path) -> Re
         licence: None,
         mean,
         std,
+        notes,
     };
-    Ok(Resolved { path: path.to_path_buf(), lineage })
+    Ok(Resolved { path: path.to_path_buf(), lineage, head_classes })
 }
 
-/// Compares the names and shapes in a file's header with the model's, before anything is trained.
-fn check(card: &ModelCard, path: &Path, origin: &str) -> Result<(), ModelError> {
+/// Compares the names and shapes in a file's header with the model's, before anything is trained: what has to be said of them, and
+/// the classes of the head.
+fn check(card: &ModelCard, path: &Path, origin: &str) -> Result<(Vec<String>, Option<usize>), ModelError> {
     let header = read_header(path)?;
     let architecture = card.without_auxiliary(1);
-    let header = architecture.in_torchvisions_names(&borrowed(&header));
-    match compare(&architecture, &borrowed(&header), HeadPolicy::KeepIfFits) {
-        Ok(_) => Ok(()),
-        Err(mismatch) => {
-            let (model, origin) = (card.title.to_owned(), origin.to_owned());
-            Err(Box::new(Mismatch { model, origin, ..mismatch }).into())
-        }
+    let Named { prefix, tensors } = named(&architecture, &borrowed(&header));
+    let found = compare(&architecture, &borrowed(&tensors), HeadPolicy::KeepIfFits).map_err(|mismatch| {
+        let (model, origin) = (card.title.to_owned(), origin.to_owned());
+        Box::new(Mismatch { model, origin, ..mismatch })
+    })?;
+    let mut notes: Vec<String> = Vec::new();
+    notes.extend(prefix.map(|prefix| format!("`{prefix}` was taken off the names of its tensors")));
+    if !found.passed_over.is_empty() {
+        let names = &found.passed_over[..found.passed_over.len().min(SHOWN)];
+        let more = found.passed_over.len() - names.len();
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        notes.push(format!("passed over, as they are no part of its trunk: {}{rest}", names.join(", ")));
     }
-}
-
-fn borrowed(header: &[(String, Vec<usize>)]) -> Vec<(&str, &[usize])> {
-    header.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect()
+    Ok((notes, found.classes))
 }

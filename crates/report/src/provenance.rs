@@ -55,13 +55,14 @@ pub(super) fn weights(comparison: &Comparison<'_>) -> String {
         "mean / std",
         "SHA-256",
     ]);
-    let (mut seen, mut drawn) = (BTreeSet::new(), BTreeSet::new());
+    let (mut seen, mut drawn, mut notes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (arm, run) in comparison.runs() {
         let Some(outcome) = run.finished() else { continue };
         let Some(weights) = &outcome.weights else {
             drawn.insert(format!("`{}`", arm.model));
             continue;
         };
+        notes.extend(weights.notes.iter().map(|note| (&weights.file, note.replace('_', "\\_"))));
         if seen.insert((arm.model, &weights.sha256)) {
             let revision =
                 weights.revision.as_deref().map_or_else(String::new, |r| format!(" @ {}", short(r)));
@@ -83,7 +84,11 @@ pub(super) fn weights(comparison: &Comparison<'_>) -> String {
         let models: Vec<String> = drawn.into_iter().collect();
         text += &format!("Weights that were drawn from the seed: {}.\n", models.join(", "));
     }
-    if table.is_empty() { text } else { format!("{text}\n{}", table.without_empty_columns().markdown()) }
+    if !table.is_empty() {
+        text = format!("{text}\n{}", table.without_empty_columns().markdown());
+    }
+    let notes: Vec<String> = notes.iter().map(|(file, note)| format!("- `{file}`: {note}\n")).collect();
+    if notes.is_empty() { text } else { format!("{text}\n{}", notes.concat()) }
 }
 
 /// The environments of the plan's trials.

@@ -18,13 +18,13 @@ pub enum StoreError {
     },
     /// The folder cannot be made or written to.
     #[error(
-        "{path} cannot be written to ({source}); change its permissions, or name another folder with --results"
+        "{path} cannot be written to ({cause}); change its permissions, or name another folder with --results"
     )]
     NotWritable {
         /// What should have been written.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// No space is left.
     #[error(
@@ -35,14 +35,14 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Any other failure of the file system.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {cause}")]
     Io {
         /// `read`, `write`, …
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file comes from a later version.
     #[error(
@@ -104,19 +104,19 @@ pub enum StoreError {
 
 impl StoreError {
     /// Sorts a failed write: a full disk and a missing permission have messages of their own.
-    pub fn writing(path: &Path, source: io::Error) -> Self {
+    pub fn writing(path: &Path, cause: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
+        match cause.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NotWritable { path, source }
+                Self::NotWritable { path, cause }
             }
-            _ => Self::Io { action: "write", path, source },
+            _ => Self::Io { action: "write", path, cause },
         }
     }
 
     /// A failed read.
-    pub fn reading(path: &Path, source: io::Error) -> Self {
-        Self::Io { action: "read", path: path.to_owned(), source }
+    pub fn reading(path: &Path, cause: io::Error) -> Self {
+        Self::Io { action: "read", path: path.to_owned(), cause }
     }
 }

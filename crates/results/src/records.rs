@@ -269,6 +269,9 @@ pub struct WeightsRecord {
     pub mean: [f32; 3],
     /// What the channels are divided by.
     pub std: [f32; 3],
+    /// What was done with the file's tensors that does not go without saying.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The images that a trial used.

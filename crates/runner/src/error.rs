@@ -31,12 +31,12 @@ pub enum Error {
         help: Option<String>,
     },
     /// A file that a command was given could not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {cause}", path.display())]
     File {
         /// Which file.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        cause: std::io::Error,
         /// What to do.
         #[help]
         help: Option<String>,
@@ -93,8 +93,8 @@ impl Error {
     }
 
     /// A file that a command was given could not be read.
-    pub fn reading(path: &Path, source: std::io::Error, help: Option<String>) -> Self {
-        Self::File { path: path.to_owned(), source, help }
+    pub fn reading(path: &Path, cause: std::io::Error, help: Option<String>) -> Self {
+        Self::File { path: path.to_owned(), cause, help }
     }
 
     /// 2 where the input has to be changed, 1 where the work failed.

@@ -159,3 +159,48 @@ fn a_sweep_trains_once_and_reports() {
     stdout(&frostline(folder.path(), &["report", "results/x"]));
     assert!(folder.path().join("results/x/report.md").exists());
 }
+
+/// The text that stands after the last colon, if it stands in the message once more.
+fn told_twice(message: &str) -> Option<String> {
+    let words: Vec<&str> =
+        message.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).collect();
+    let window = words
+        .windows(5)
+        .enumerate()
+        .find(|(at, window)| words[at + 5..].windows(5).any(|other| other == *window));
+    window.map(|(_, window)| window.join(" "))
+}
+
+#[test]
+fn an_error_prints_its_cause_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("x.toml"), EXPERIMENT).unwrap();
+    std::fs::write(at("broken.safetensors"), "not weights at all").unwrap();
+    std::fs::create_dir_all(at("folder/a")).unwrap();
+    std::fs::write(at("folder/a/1.png"), "no picture").unwrap();
+    std::fs::write(at("file"), "").unwrap();
+    let weights = |name: &str| format!("weights=file:{name}.safetensors");
+    let commands: [Vec<String>; 8] = [
+        vec!["sweep".into(), "absent.toml".into()],
+        vec!["sweep".into(), "x.toml".into(), "--set".into(), weights("absent")],
+        vec!["sweep".into(), "x.toml".into(), "--set".into(), weights("broken")],
+        vec!["sweep".into(), "x.toml".into(), "--set".into(), "source=folder:absent".into()],
+        vec!["sweep".into(), "x.toml".into(), "--set".into(), "source=hub:a/b".into()],
+        vec!["sweep".into(), "x.toml".into(), "--results".into(), "file/results".into()],
+        vec!["data".into(), "cifar:absent".into()],
+        vec!["report".into(), "absent".into()],
+    ];
+    for command in commands {
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let output = frostline(folder.path(), &command);
+        assert!(!output.status.success(), "{command:?}");
+        let message = stderr(&output);
+        assert_eq!(told_twice(&message), None, "{command:?}: {message}");
+        assert!(!message.contains("panicked"), "{message}");
+    }
+    assert!(
+        told_twice("cannot read it: no such file or folder; cannot read it: no such file or folder")
+            .is_some()
+    );
+}

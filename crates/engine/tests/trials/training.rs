@@ -174,3 +174,25 @@ fn an_observer_hears_sections_in_pairs_and_can_end_a_trial() {
     assert!(matches!(error, EngineError::Interrupted));
     assert_eq!(early.1, 2);
 }
+
+#[test]
+fn recalibration_moves_the_statistics_of_norms_that_train_and_nothing_else() {
+    let state = |strategy: &Strategy, recalibrate: bool, validates: bool| {
+        let mut trial = Trial::new(8);
+        if !validates {
+            trial.splits.validation.clear();
+        }
+        let recipe = Recipe { recalibrate, keep: Keep::Last, ..recipe(2) };
+        trial.run(strategy, &recipe, &mut Silent).unwrap();
+        (trial.state(), trial.model.norms().iter().map(|norm| norm.batches_tracked()).collect::<Vec<_>>())
+    };
+    for validates in [true, false] {
+        assert_eq!(state(&Strategy::Head, true, validates), state(&Strategy::Head, false, validates));
+        let (plain, plain_batches) = state(&Strategy::Last(1), false, validates);
+        let (anew, batches) = state(&Strategy::Last(1), true, validates);
+        let moved = moved(&plain, &anew);
+        let of_the_last = |name: &String| name.starts_with("layer4.") && name.contains(".running_");
+        assert!(!moved.is_empty() && moved.iter().all(of_the_last), "{moved:?}");
+        assert_eq!(batches, plain_batches);
+    }
+}

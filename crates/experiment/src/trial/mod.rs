@@ -4,13 +4,17 @@
 pub mod keys;
 mod phases;
 mod pretraining;
+mod specs;
 
 pub use phases::PhaseWords;
 pub use pretraining::{HeldOut, Pretraining, Trunk, pretraining_name};
+pub use specs::{DataSpec, TrainSpec};
 
 use frostline_text::id;
 use frostline_zoo::{ModelCard, card};
 use serde::{Deserialize, Serialize};
+
+use specs::{drawn, is_kept, over_trial};
 
 /// Part of every id. Raised when a change of the code changes what the same settings compute on processors with AVX-512;
 /// others may differ from those in the last bits.
@@ -47,120 +51,6 @@ pub struct Trial {
     pub pretraining: Option<Pretraining>,
 }
 
-/// The images of a trial and what is done to them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct DataSpec {
-    /// `digits`, `hub:OWNER/NAME[@REV]`, `cifar:PATH`, `folder:DIR`.
-    pub source: String,
-    /// The share of the training split that is set aside for choosing, in [0, 1).
-    pub validation: f64,
-    /// Images of each class that are taken from the training split; all where none.
-    pub per_class: Option<usize>,
-    /// `flip`, `crop:PAD`, in the order in which they act.
-    pub augment: Vec<String>,
-    /// The classes that are used, labelled in this order; all where none is named.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub classes: Vec<String>,
-    /// The column of a table that holds the images; found by its type and name where none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_column: Option<String>,
-    /// The column of a table that holds the labels, likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label_column: Option<String>,
-    /// What the splits of the source are called, as `train=NAME,validation=NAME,test=NAME`; the usual names where none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub splits: Option<String>,
-    /// What is done with pictures that occur twice: `keep`, `drop`, `error`.
-    #[serde(default = "kept", skip_serializing_if = "is_kept")]
-    pub duplicates: String,
-}
-
-impl DataSpec {
-    /// Whether two trials that read so number the same images alike.
-    pub fn same_images(&self, other: &Self) -> bool {
-        let images = |data: &Self| {
-            let Self { source, classes, image_column, label_column, splits, duplicates, .. } = data.clone();
-            (source, classes, image_column, label_column, splits, duplicates)
-        };
-        images(self) == images(other)
-    }
-}
-
-fn kept() -> String {
-    "keep".to_owned()
-}
-
-fn is_kept(policy: &str) -> bool {
-    policy == "keep"
-}
-
-/// The recipe of a trial, in the experiment file's words.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct TrainSpec {
-    /// Passes over the training split.
-    pub epochs: usize,
-    /// Images a step.
-    pub batch: usize,
-    /// What becomes of images that do not fill a batch: `keep`, `drop`, `merge`.
-    #[serde(default = "kept", skip_serializing_if = "is_kept")]
-    pub ragged: String,
-    /// `sgd`, `adam`, `adamw`.
-    pub optimizer: String,
-    /// The base learning rate, which the schedule scales.
-    pub learning_rate: f64,
-    /// SGD's momentum; 0 with other optimizers.
-    pub momentum: f64,
-    /// Whether SGD's step is Nesterov's; false with other optimizers.
-    pub nesterov: bool,
-    /// Added to the gradient by SGD and Adam, decoupled in AdamW.
-    pub weight_decay: f64,
-    /// `constant`, `cosine`, `one-cycle`, `step`.
-    pub schedule: String,
-    /// Epochs of linear warm-up; a fraction is allowed.
-    pub warmup: f64,
-    /// Epochs between two drops of `step`; 1 with other schedules.
-    pub step_every: usize,
-    /// What a drop of `step` multiplies the rate by; 1 with other schedules.
-    pub step_factor: f64,
-    /// The share of the target that is spread over all classes, in [0, 1).
-    pub label_smoothing: f64,
-    /// The largest allowed norm of all gradients together; no clipping where none.
-    pub clip_norm: Option<f64>,
-    /// The probability of every dropout layer, in [0, 1); the model's own where none, and none in models without such a layer.
-    /// Auxiliary heads keep their own unless it is 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dropout: Option<f64>,
-    /// How often an image skips a branch of the last transformer block, in [0, 1), falling to 0 in the first; 0 in other
-    /// models.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub stochastic_depth: f64,
-    /// What BatchNorm layers do: `follow`, `train`, `eval`.
-    pub batch_norm: String,
-    /// Whether the running statistics of BatchNorm layers that train are computed anew over all training images before each
-    /// evaluation; false in models without such layers.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub recalibrate: bool,
-    /// Which epoch counts: `best`, `last`.
-    pub keep: String,
-    /// What the schedule is laid over: `trial`, `phase`.
-    #[serde(default = "over_trial", skip_serializing_if = "is_over_trial")]
-    pub schedule_over: String,
-}
-
-fn over_trial() -> String {
-    "trial".to_owned()
-}
-
-fn is_zero(number: &f64) -> bool {
-    *number == 0.0
-}
-
-fn is_over_trial(over: &str) -> bool {
-    over == "trial"
-}
-
 impl Trial {
     /// Clears what has no effect on the numbers, and gives the trial its id.
     pub fn sealed(mut self) -> Self {
@@ -178,6 +68,9 @@ impl Trial {
         }
         if !self.uses("stochastic-depth") {
             self.train.stochastic_depth = 0.0;
+        }
+        if !self.uses("head") {
+            self.train.head = drawn();
         }
         if !self.uses("recalibrate") {
             self.train.recalibrate = false;
@@ -198,6 +91,7 @@ impl Trial {
             "momentum" | "nesterov" => self.train.optimizer == "sgd",
             "step-every" | "step-factor" => self.train.schedule == "step",
             "schedule-over" => self.train.schedule != "constant" || self.train.warmup > 0.0,
+            "head" => self.weights != "none" && pretraining_name(&self.weights).is_none(),
             "recalibrate" => {
                 self.train.batch_norm != "eval" && card(&self.model).is_ok_and(ModelCard::has_batch_norm)
             }
@@ -238,51 +132,6 @@ impl Trial {
     fn settings(&self) -> String {
         let settings = Self { id: String::new(), ..self.clone() };
         serde_json::to_string(&settings).expect("a trial holds nothing that JSON cannot")
-    }
-}
-
-impl Default for TrainSpec {
-    fn default() -> Self {
-        Self {
-            epochs: 10,
-            batch: 64,
-            ragged: kept(),
-            optimizer: "adam".to_owned(),
-            learning_rate: 1e-3,
-            momentum: 0.9,
-            nesterov: false,
-            weight_decay: 0.0,
-            schedule: "constant".to_owned(),
-            warmup: 0.0,
-            step_every: 30,
-            step_factor: 0.1,
-            label_smoothing: 0.0,
-            clip_norm: None,
-            dropout: None,
-            stochastic_depth: 0.0,
-            batch_norm: "follow".to_owned(),
-            recalibrate: false,
-            keep: "best".to_owned(),
-            schedule_over: over_trial(),
-        }
-    }
-}
-
-impl Default for DataSpec {
-    fn default() -> Self {
-        let (augment, classes) = (Vec::new(), Vec::new());
-        let (source, duplicates) = (String::new(), kept());
-        Self {
-            source,
-            validation: 0.1,
-            per_class: None,
-            augment,
-            classes,
-            image_column: None,
-            label_column: None,
-            splits: None,
-            duplicates,
-        }
     }
 }
 
@@ -345,6 +194,7 @@ mod tests {
                 "schedule-over",
                 "dropout",
                 "stochastic-depth",
+                "head",
             ];
             key.set(&mut other, value).unwrap();
             assert_eq!(other.sealed().id == id, idle.contains(&key.name), "{}", key.name);

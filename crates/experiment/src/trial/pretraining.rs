@@ -4,7 +4,8 @@
 use frostline_text::id;
 use serde::{Deserialize, Serialize};
 
-use super::{DataSpec, NUMERICS, TrainSpec, Trial, is_zero};
+use super::specs::is_zero;
+use super::{DataSpec, NUMERICS, TrainSpec, Trial};
 
 /// How the weights of a trial are made before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

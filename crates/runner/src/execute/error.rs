@@ -15,12 +15,12 @@ pub enum SweepError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// A weight file is missing or broken.
-    #[error("weights for {model}: {source}")]
+    #[error("weights for {model}: {cause}")]
     Weights {
         /// The model that they are for.
         model: String,
         /// What is wrong.
-        source: ModelError,
+        cause: ModelError,
     },
     /// Results cannot be stored.
     #[error(transparent)]

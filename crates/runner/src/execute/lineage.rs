@@ -27,6 +27,6 @@ pub(super) fn data_record(dataset: &Dataset, splits: &Splits) -> DataRecord {
 }
 
 pub(super) fn weights_record(lineage: &Lineage) -> WeightsRecord {
-    let Lineage { source, repo, revision, file, sha256, size, licence, mean, std } = lineage.clone();
-    WeightsRecord { source, repo, revision, file, sha256, size, licence, mean, std }
+    let Lineage { source, repo, revision, file, sha256, size, licence, mean, std, notes } = lineage.clone();
+    WeightsRecord { source, repo, revision, file, sha256, size, licence, mean, std, notes }
 }

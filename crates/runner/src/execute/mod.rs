@@ -14,6 +14,7 @@ mod lineage;
 mod model;
 mod pretrain;
 mod schedule;
+mod start;
 #[cfg(test)]
 mod tests;
 mod train;
@@ -119,6 +120,7 @@ impl<'a> Sweep<'a> {
             interrupted: self.interrupted,
             settings: &self.settings,
             made: Products::of(&graph),
+            said: Vec::new(),
         };
         compare(&mut worker, &asked)?;
         let force = worker.settings.force;

@@ -19,7 +19,13 @@ pub(super) fn for_trial(
         None => build_with_auxiliary(&trial.model, &spec)?,
         Some(weights) => {
             let model = build(&trial.model, &spec)?;
-            model.load(&read_safetensors(&weights.path)?, HeadPolicy::Redraw)?;
+            let keeps = trial.train.head == "keep";
+            let head = if keeps { HeadPolicy::KeepIfFits } else { HeadPolicy::Redraw };
+            let report = model.load(&read_safetensors(&weights.path)?, head)?;
+            if keeps && report.head_redrawn {
+                let what = format!("{} has no head for {classes} classes to keep", weights.path.display());
+                return Err(ModelError::Input(what));
+            }
             model
         }
     };

@@ -150,6 +150,7 @@ pub(super) fn learn(
         licence: None,
         mean,
         std,
+        notes: Vec::new(),
     }));
     let pictures = match objective {
         Objective::Reconstruction { noise } => Some(pictures(&task, noise)?),

@@ -69,7 +69,7 @@ fn needed(graph: &Graph, step: Step) -> Vec<Step> {
                     steps.push(Step::Decode(graph.trunks[trunk].data));
                 }
                 (Start::Pretrained(trunk), _) => steps.push(Step::Pretrain(trunk)),
-                (Start::Fetched(weights), Step::Train(_)) => steps.push(Step::FetchWeights(weights)),
+                (Start::Fetched(weights), _) => steps.push(Step::FetchWeights(weights)),
                 _ => {}
             }
             if matches!(step, Step::Train(_)) {

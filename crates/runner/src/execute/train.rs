@@ -10,6 +10,7 @@ use frostline_results::{Checkpoint, Outcome, Prediction, Status};
 use super::keep::{Keeper, LastWeights, checkpoint};
 use super::lineage::{data_record, weights_record};
 use super::model::for_trial;
+use super::start::head_note;
 use super::witness::{Log, Witness};
 
 /// A trained model, and what is known of its trial so far.
@@ -54,7 +55,11 @@ pub(super) fn fit(
     let scratch = model.card().normalisation;
     let (mean, std) =
         weights.map_or((scratch.mean, scratch.std), |weights| (weights.lineage.mean, weights.lineage.std));
-    outcome.weights = weights.map(|weights| weights_record(&weights.lineage));
+    outcome.weights = weights.map(|weights| {
+        let mut record = weights_record(&weights.lineage);
+        record.notes.extend(head_note(trial, weights, dataset.classes.len()));
+        record
+    });
     outcome.parameters = Some(model.parameters().iter().map(|p| p.elements() as u64).sum());
     outcome.multiply_adds = Some(model.summary().iter().map(|stage| stage.multiply_adds).sum());
     let recipe = recipe_of(&trial.train).map_err(EngineError::Unfit)?;

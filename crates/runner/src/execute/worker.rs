@@ -17,6 +17,7 @@ use super::graph::{Decode, Evaluate, FetchImages, FetchWeights, Graph, Id, Made,
 use super::keep::check_room;
 use super::pretrain::{self, Pretrained};
 use super::schedule::Step;
+use super::start;
 use super::train::{self, Fitted};
 use super::witness::{Log, Witness};
 use super::{Goal, Settings};
@@ -51,6 +52,8 @@ pub(super) struct Worker<'a> {
     pub(super) interrupted: &'a AtomicBool,
     pub(super) settings: &'a Settings,
     pub(super) made: Products,
+    /// What was said and is not said again.
+    pub(super) said: Vec<String>,
 }
 
 /// What has been made, by kind of node.
@@ -117,12 +120,16 @@ impl Worker<'_> {
 
     fn fetch_weights(&mut self, id: Id<FetchWeights>) -> Result<Done, SweepError> {
         let FetchWeights { model, weights } = &self.graph.weights[id];
-        let failed = |source| SweepError::Weights { model: model.clone(), source };
+        let failed = |cause| SweepError::Weights { model: model.clone(), cause };
         let source: WeightsSource =
             weights.parse().map_err(|error| failed(frostline_models::ModelError::Weights(error)))?;
         let card = card(model).map_err(|unknown| failed(unknown.into()))?;
         let resolved = frostline_models::resolve(card, &source, self.hub(), self.progress).map_err(failed)?;
         if let Some(resolved) = resolved {
+            let resolved = start::with_sidecar(resolved, &source);
+            for note in &resolved.lineage.notes {
+                self.progress.say(&format!("weights for {model} ({weights}): {note}"));
+            }
             self.made.weights.put(id, resolved);
         }
         Ok(Done::Made)
@@ -136,9 +143,21 @@ impl Worker<'_> {
     }
 
     /// That images give a trial and its pretraining their splits, and that those do not meet under two names.
-    fn check(&self, id: Id<Train>) -> Result<Done, SweepError> {
+    fn check(&mut self, id: Id<Train>) -> Result<Done, SweepError> {
         let Train { trial, data, start, .. } = &self.graph.trials[id];
         let decoded = &self.made.data[*data];
+        if let Start::Fetched(weights) = start {
+            let (resolved, classes) = (&self.made.weights[*weights], &decoded.dataset.classes);
+            start::check_head(trial, resolved, classes)
+                .map_err(|problem| SweepError::Setting { trial: trial.id.clone(), problem })?;
+            if let Some(note) = start::head_note(trial, resolved, classes.len()) {
+                let line = format!("weights for {} ({}): {note}", trial.model, trial.weights);
+                if !self.said.contains(&line) {
+                    self.progress.say(&line);
+                    self.said.push(line);
+                }
+            }
+        }
         if let [class] = decoded.dataset.classes.as_slice() {
             let what = format!(
                 "has images of one class, `{class}`, so there is nothing to tell apart; give it another"

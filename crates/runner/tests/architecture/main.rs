@@ -187,3 +187,28 @@ fn every_file_says_what_it_is_for_and_stays_readable() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// thiserror takes a field `source` for the cause, which is then shown once more behind the message.
+#[test]
+fn a_message_that_has_its_cause_in_it_does_not_hand_it_on_too() {
+    let mut files = Vec::new();
+    rust_files(&root().join("crates"), &mut files);
+    for path in files {
+        let text = fs::read_to_string(&path).expect("a readable file");
+        let (name, lines) = (path.display(), text.lines().collect::<Vec<_>>());
+        for (index, line) in lines.iter().enumerate() {
+            let is_message = line.trim_start().starts_with("#[error(") || line.trim_start().starts_with('"');
+            assert!(
+                !(is_message && line.contains("{source}")),
+                "{name}:{}: call the field `cause`",
+                index + 1
+            );
+            let handed_on = lines.get(index + 1).is_some_and(|next| next.contains("#[from]"));
+            assert!(
+                !(is_message && line.contains("{0}") && handed_on),
+                "{name}:{}: write transparent",
+                index + 1
+            );
+        }
+    }
+}
