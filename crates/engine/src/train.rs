@@ -318,6 +318,7 @@ impl<'a> Run<'a> {
         };
         if self.best.as_ref().is_none_or(|best| accuracy > best.accuracy) {
             let model = self.task.model;
+            self.best = None; // Two of them at a time would be a model more in memory.
             let snapshot = self.timed(Section::Checkpoint, |run| Snapshot::take(model, &run.movable))?;
             self.best = Some(Best { epoch: report.epoch, accuracy, snapshot });
         }

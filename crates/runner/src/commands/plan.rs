@@ -1,8 +1,8 @@
 //! `frostline plan`: the trials as a table, or what their strategies are. [`describe`] makes the table; nothing is run.
 
 use frostline_experiment::keys::keys;
-use frostline_experiment::{Footprint, Plan, Trial};
-use frostline_text::plural;
+use frostline_experiment::{Footprint, Memory, Plan, Trial};
+use frostline_text::{bytes, plural};
 
 use super::planned;
 use crate::cli::PlanCommandArgs;
@@ -54,19 +54,39 @@ pub fn describe(plan: &Plan, of: usize) -> String {
     let used = |key: &&&str| plan.trials.iter().any(|trial| trial.shows(key));
     let same: Vec<String> = shared.iter().filter(used).filter_map(same).collect();
     text += &wrapped("all trials: ", &same);
+    text += &memory(plan);
     if !plan.checkpoints.is_none() {
         text += &format!("checkpoints {}: {}\n", plan.checkpoints, footprint(plan));
     }
     text
 }
 
+/// What the largest trial is expected to take.
+fn memory(plan: &Plan) -> String {
+    let of =
+        |trial: &Trial| Memory::of(trial, classes_of(trial)).map(|memory| memory.bytes() + Memory::PROCESS);
+    let largest =
+        plan.trials.iter().filter_map(|trial| Some((of(trial)?, trial))).max_by_key(|(most, _)| *most);
+    largest.map_or_else(String::new, |(most, trial)| {
+        let Trial { model, strategy, resolution, .. } = trial;
+        format!(
+            "memory: up to about {} beside the images ({model} {strategy} {resolution} px)\n",
+            bytes(most)
+        )
+    })
+}
+
 /// The room that the checkpoints of a plan take, with the classes that [`explain`] assumes where none are chosen.
 fn footprint(plan: &Plan) -> Footprint {
-    let classes = |trial: &Trial| match trial.data.classes.len() {
+    Footprint::of(plan.trials.iter().map(|trial| (trial, classes_of(trial))))
+}
+
+/// The classes of a trial, as far as its plan tells.
+fn classes_of(trial: &Trial) -> usize {
+    match trial.data.classes.len() {
         0 => CLASSES,
         chosen => chosen,
-    };
-    Footprint::of(plan.trials.iter().map(|trial| (trial, classes(trial))))
+    }
 }
 
 fn totals(plan: &Plan, of: usize) -> String {
@@ -172,6 +192,9 @@ learning-rate = [0.01, 0.001]
         assert!(lines[9].starts_with(
             "all trials: weights none, source digits, validation 0.1, per-class all, augment none,"
         ));
-        assert!(text.ends_with("batch-norm follow, keep best\n") && !text.contains("momentum"), "{text}");
+        assert!(
+            text.contains("batch-norm follow, keep best\nmemory: up to about ") && !text.contains("momentum"),
+            "{text}"
+        );
     }
 }

@@ -11,6 +11,7 @@ mod error;
 mod graph;
 mod keep;
 mod lineage;
+mod memory;
 mod model;
 mod pretrain;
 mod schedule;
@@ -21,6 +22,7 @@ mod train;
 mod witness;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use frostline_experiment::Plan;
@@ -121,6 +123,7 @@ impl<'a> Sweep<'a> {
             settings: &self.settings,
             made: Products::of(&graph),
             said: Vec::new(),
+            too_large: BTreeMap::new(),
         };
         compare(&mut worker, &asked)?;
         let force = worker.settings.force;

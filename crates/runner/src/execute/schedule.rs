@@ -5,6 +5,7 @@ use frostline_experiment::{Trial, Trunk};
 use frostline_results::{State, Status, Store};
 
 use super::graph::{Decode, Evaluate, FetchImages, FetchWeights, Graph, Id, Pretrain, Start, Train};
+use super::memory;
 use super::pretrain::failed_before;
 
 /// What is asked for.
@@ -49,6 +50,8 @@ pub(super) enum Step {
     Check(Id<Train>),
     /// See that there is room for what the trials leave behind.
     CheckRoom,
+    /// See which trials have the memory that they will take.
+    CheckMemory,
     /// Make weights, or find those that are stored.
     Pretrain(Id<Pretrain>),
     /// Train a trial's model.
@@ -88,7 +91,7 @@ impl Schedule {
             schedule.decode(graph, id);
         }
         if goal == Goal::Trials && !schedule.due.is_empty() {
-            schedule.steps.push(Step::CheckRoom);
+            schedule.steps.extend([Step::CheckRoom, Step::CheckMemory]);
         }
         for id in schedule.due.clone() {
             if let Start::Pretrained(trunk) = graph.trials[id].start {
@@ -141,13 +144,14 @@ impl Schedule {
 }
 
 /// Finished trials are due only by force. A failed one would fail again, as its numbers depend on its id alone, unless it was
-/// its pretraining that failed and has been done since.
+/// its pretraining that failed and has been done since, or there was too little memory, of which there may be more now.
 fn is_due(graph: &Graph, id: Id<Train>, stored: &dyn Inventory, force: bool) -> bool {
     let Train { trial, start, .. } = &graph.trials[id];
     match (stored.trial(trial), start) {
         (Some(State::Failed { reason }), Start::Pretrained(trunk)) if failed_before(reason) => {
             force || stored.has_trunk(&graph.trunks[*trunk].trunk)
         }
+        (Some(State::Failed { reason }), _) if memory::was_short(reason) => true,
         (Some(State::Finished | State::Failed { .. }), _) => force,
         _ => true,
     }

@@ -57,7 +57,7 @@ fn all(graph: &Graph) -> Vec<Id<Train>> {
 /// The steps that make the inputs of a step.
 fn needed(graph: &Graph, step: Step) -> Vec<Step> {
     match step {
-        Step::FetchImages(_) | Step::FetchWeights(_) | Step::CheckRoom => Vec::new(),
+        Step::FetchImages(_) | Step::FetchWeights(_) | Step::CheckRoom | Step::CheckMemory => Vec::new(),
         Step::Decode(id) => vec![Step::FetchImages(graph.data[id].images)],
         Step::Pretrain(id) => vec![Step::Decode(graph.trunks[id].data)],
         Step::Evaluate(id) => vec![Step::Train(graph.tests[id].train)],
@@ -135,7 +135,7 @@ fn only_what_is_due_is_scheduled_with_what_it_needs() {
     let steps = Schedule::of(&graph, &all(&graph), &stored, Goal::Trials, false).steps;
     let kinds: Vec<String> = steps.iter().map(|step| format!("{step:?}")).collect();
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.split('(').next().unwrap()).collect();
-    assert_eq!(kinds, ["FetchImages", "Decode", "Check", "CheckRoom", "Train", "Evaluate"]);
+    assert_eq!(kinds, ["FetchImages", "Decode", "Check", "CheckRoom", "CheckMemory", "Train", "Evaluate"]);
     let nothing = Stored { trials: all_but(""), trunks: Vec::new() };
     assert!(Schedule::of(&graph, &all(&graph), &nothing, Goal::Trials, false).steps.is_empty());
 }
@@ -148,6 +148,7 @@ fn a_failed_trial_is_tried_again_only_where_it_was_its_pretraining_that_failed_a
     let mut stored = Stored::default();
     for (reason, trunks, due) in [
         ("the loss became NaN", vec![trunk.clone()], false),
+        ("too little memory: about 2 GiB are needed", vec![], true),
         ("[pretrain.others] failed: the loss became NaN", vec![], false),
         ("[pretrain.others] failed: the loss became NaN", vec![trunk], true),
     ] {

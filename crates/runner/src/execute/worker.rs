@@ -1,6 +1,7 @@
 //! One worker that does the steps of a schedule from first to last: [`Worker::step`]. What it makes stays with it to the
 //! end, but for trained models, which go once they are tested; trials and pretrainings go to the store.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostline_data::{DataError, Source};
@@ -15,13 +16,14 @@ use super::decode;
 use super::error::SweepError;
 use super::graph::{Decode, Evaluate, FetchImages, FetchWeights, Graph, Id, Made, Pretrain, Start, Train};
 use super::keep::check_room;
+use super::memory;
 use super::pretrain::{self, Pretrained};
 use super::schedule::Step;
 use super::start;
 use super::train::{self, Fitted};
 use super::witness::{Log, Witness};
 use super::{Goal, Settings};
-use crate::machine::timestamp;
+use crate::machine::{available_memory, timestamp};
 use crate::terminal::Progress;
 
 /// What a step came to.
@@ -54,6 +56,8 @@ pub(super) struct Worker<'a> {
     pub(super) made: Products,
     /// What was said and is not said again.
     pub(super) said: Vec<String>,
+    /// The trials for which there is too little memory, with what is missing.
+    pub(super) too_large: BTreeMap<String, String>,
 }
 
 /// What has been made, by kind of node.
@@ -91,6 +95,7 @@ impl Worker<'_> {
             Step::Decode(id) => self.decode(id),
             Step::Check(id) => self.check(id),
             Step::CheckRoom => self.check_room(),
+            Step::CheckMemory => self.check_memory(),
             Step::Pretrain(id) => self.pretrain(id),
             Step::Train(id) => self.train(id),
             Step::Evaluate(id) => self.evaluate(id),
@@ -206,6 +211,19 @@ impl Worker<'_> {
         Ok(Done::Made)
     }
 
+    /// Which trials will not be run, as they would take more memory than there is; says so before the first trial.
+    fn check_memory(&mut self) -> Result<Done, SweepError> {
+        let Some(free) = available_memory() else { return Ok(Done::Made) };
+        for id in &self.due {
+            let Train { trial, data, .. } = &self.graph.trials[*id];
+            if let Some(problem) = memory::shortage(trial, &self.made.data[*data].dataset, free) {
+                self.progress.say(&format!("{} ({}) is not run: {problem}", trial.id, trial.label()));
+                self.too_large.insert(trial.id.clone(), problem);
+            }
+        }
+        Ok(Done::Made)
+    }
+
     /// The weights, from the store or made now. What was stored and is damaged is made again.
     fn pretrain(&mut self, id: Id<Pretrain>) -> Result<Done, SweepError> {
         let Pretrain { trunk, data } = &self.graph.trunks[id];
@@ -266,6 +284,10 @@ impl Worker<'_> {
         let Train { trial, data, start, .. } = &self.graph.trials[id];
         let Settings { threads, environment, .. } = self.settings;
         let mut outcome = Outcome::started(trial, *threads, timestamp(), environment.id());
+        if let Some(problem) = self.too_large.get(&trial.id) {
+            let reason = problem.clone();
+            return self.store_failed(id, outcome, None, reason);
+        }
         let weights = match start {
             Start::Drawn(_) => None,
             Start::Fetched(weights) => self.made.weights.get(*weights),

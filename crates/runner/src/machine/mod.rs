@@ -3,8 +3,10 @@
 
 mod environment;
 mod hub_options;
+mod memory;
 mod meter;
 
 pub use environment::{build, environment};
 pub use hub_options::hub_options;
+pub use memory::available_memory;
 pub use meter::{Meter, timestamp};

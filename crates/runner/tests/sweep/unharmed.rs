@@ -117,3 +117,44 @@ fn a_signal_ends_a_sweep_with_its_own_code_and_the_way_to_go_on() {
 fn report_is_whole(folder: &Path) -> bool {
     fs::read_to_string(folder.join("results/x/report.md")).is_ok_and(|text| text.contains("## Again"))
 }
+
+/// A sweep whose address space is limited to so many KiB.
+#[cfg(target_os = "linux")]
+fn limited(folder: &Path, kib: usize, results: &str, more: &[&str]) -> std::process::Output {
+    let line = format!("ulimit -v {kib} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.current_dir(folder).args(["-c", &line, env!("CARGO_BIN_EXE_frostline"), "sweep", "x.toml"]);
+    command.args(["--threads", "2", "--results", results]).args(more).output().unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn trials_without_the_memory_they_take_are_named_and_the_others_go_on() {
+    let two = EXPERIMENT
+        .replace("model = [\"resnet18\"]", "model = [\"resnet18\", \"alexnet\"]")
+        .replace("resolution = 16", "resolution = 64")
+        .replace("[\"head\", \"full\"]", "[\"full\"]")
+        .replace("seed = [0, 1]", "seed = [0]");
+    let folder = folder(&two);
+    let short = limited(folder.path(), 1_500_000, "small", &[]);
+    let (out, told) = (text(&short.stdout), text(&short.stderr));
+    assert_eq!(short.status.code(), Some(3), "{out}{told}");
+    assert!(out.contains("trials: 1 trained, 1 failed"), "{out}{told}");
+    let line = told.lines().find(|line| line.contains("is not run: too little memory: about ")).unwrap();
+    assert!(line.contains("alexnet full 64 px seed 0") && line.contains(" are there; "), "{line}");
+    let report = fs::read_to_string(folder.path().join("small/report.md")).unwrap();
+    assert!(report.contains("too little memory: about"), "{report}");
+    let again = limited(folder.path(), 100_000_000, "small", &[]);
+    assert!(text(&again.stdout).contains("trials: 1 trained, 1 stored before"), "{}", text(&again.stderr));
+
+    // Where the reckoning is of no use, the process ends with a message and a code of its own.
+    let none = limited(folder.path(), 250_000, "none", &["--only", "model=resnet18"]);
+    let told = text(&none.stderr);
+    assert!(!told.contains("backtrace") && !told.contains("panicked"), "{told}");
+    assert!(
+        none.status.code() == Some(71) && told.contains("out of memory: ")
+            || told.contains("too little memory"),
+        "{:?} {told}",
+        none.status
+    );
+}

@@ -1,0 +1,118 @@
+//! How much memory a trial will take, from what is planned alone: [`Memory`]. It is a reckoning and no measurement: over the models
+//! and strategies that it was held to it came out between three quarters and one and a half of what was measured.
+
+use frostline_recipe::{BatchNormPolicy, Keep, OptimizerKind, Parts, Phase};
+use frostline_zoo::{ParameterInfo, StageSummary, card};
+
+use crate::meaning::{recipe_of, strategy_of};
+use crate::trial::Trial;
+
+/// Bytes of a number.
+const NUMBER: u64 = 4;
+/// What the tape keeps of each number that a layer puts out: the number, and what the layer keeps of its input.
+const TAPED: f64 = 2.2;
+
+/// What a trial is expected to take at its peak beside its images and [`Memory::PROCESS`], in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The weights as they are made, read, trained and kept, and evaluation.
+    pub fixed: u64,
+    /// What grows with the batch: activations, for each image of it.
+    pub by_image: u64,
+    /// Images of a batch.
+    pub batch: u64,
+}
+
+impl Memory {
+    /// What a process takes with no model and no images: the program, its threads, pages that the allocator keeps.
+    pub const PROCESS: u64 = 90 << 20;
+
+    /// For so many classes; none of a model or a recipe that nothing knows.
+    pub fn of(trial: &Trial, classes: usize) -> Option<Self> {
+        let card = card(&trial.model).ok()?;
+        let side = trial.resolution;
+        let summary = card.summary(classes, side, side).ok()?;
+        let recipe = recipe_of(&trial.train).ok()?;
+        let parts = Parts::new(card, classes);
+        let phases = strategy_of(trial).ok()?.phases(&parts, trial.train.epochs).ok()?;
+        let infos = card.parameters(classes);
+        let shapes: Vec<usize> =
+            card.without_auxiliary(classes).parameters.iter().map(|spec| spec.shape.len()).collect();
+        let (whole, used) = (numbers(&infos, |_| true), live(&infos, &summary, |_| true));
+        let states = match recipe.optimizer {
+            OptimizerKind::Sgd { momentum, .. } => u64::from(momentum > 0.0),
+            OptimizerKind::Adam | OptimizerKind::AdamW => 2,
+        };
+        let kept = u64::from(recipe.keep == Keep::Best);
+        let trained = |phase: &Phase| {
+            live(&infos, &summary, |index| phase.rates.get(index).is_some_and(Option::is_some))
+        };
+        // A linear layer's gradient stays in factors; those of the others are all there before the optimizer's step.
+        let gradients = |phase: &Phase| {
+            let is_linear = |index: usize| shapes.get(index).is_some_and(|rank| *rank == 2);
+            live(&infos, &summary, |index| {
+                phase.rates.get(index).is_some_and(Option::is_some) && !is_linear(index)
+            })
+        };
+        let training = |phase: &Phase| (states + kept) * trained(phase) + gradients(phase);
+        let most = phases.iter().map(training).max().unwrap_or(0);
+        // Drawn or read at full size first, then laid out; a file's tensors are there at the same time.
+        let from_file = u64::from(trial.weights != "none");
+        let made = (1 + from_file) * whole;
+        let weights = used + most.max(made);
+        let prefix = |phase: &Phase| {
+            let trains = phase.batch_norm.unwrap_or(recipe.batch_norm) == BatchNormPolicy::Train;
+            if trains { 0 } else { phase.frozen_prefix }
+        };
+        let by_image = phases.iter().map(|phase| activations(&summary, prefix(phase))).max().unwrap_or(0);
+        let input = (side * side * 3) as u64 * NUMBER;
+        let evaluated = evaluation_batch(side) * (widest(&summary) * NUMBER + input);
+        Some(Self {
+            fixed: weights * NUMBER + evaluated,
+            by_image: by_image + 4 * input,
+            batch: trial.train.batch as u64,
+        })
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> u64 {
+        self.fixed + self.batch * self.by_image
+    }
+
+    /// The largest batch that fits into so many bytes, of two images at least; none where none does.
+    pub fn fitting_batch(&self, bytes: u64) -> Option<u64> {
+        let batch = bytes.checked_sub(self.fixed)? / self.by_image.max(1);
+        (batch >= 2).then_some(batch.min(self.batch))
+    }
+}
+
+/// Numbers of some parameters, by their place.
+fn numbers(infos: &[ParameterInfo], of: impl Fn(usize) -> bool) -> u64 {
+    infos.iter().enumerate().filter(|(index, _)| of(*index)).map(|(_, info)| info.elements as u64).sum()
+}
+
+/// Numbers of some parameters that take part at the resolution, stage by stage in proportion.
+fn live(infos: &[ParameterInfo], summary: &[StageSummary], of: impl Fn(usize) -> bool) -> u64 {
+    let share = |stage: usize| {
+        summary.get(stage).map_or(1.0, |s| s.live_parameters as f64 / (s.parameters as f64).max(1.0))
+    };
+    let chosen = infos.iter().enumerate().filter(|(index, _)| of(*index));
+    chosen.map(|(_, info)| (info.elements as f64 * share(info.stage)) as u64).sum()
+}
+
+/// Bytes that an image takes on the tape, whose stages before `prefix` keep nothing.
+fn activations(summary: &[StageSummary], prefix: usize) -> u64 {
+    let taped: u64 = summary.iter().skip(prefix).map(|stage| stage.activations).sum();
+    let passing = summary.iter().take(prefix).map(|stage| stage.activations).max().unwrap_or(0);
+    ((taped as f64 * TAPED) as u64 + passing) * NUMBER
+}
+
+/// Numbers of the widest stage for one image.
+fn widest(summary: &[StageSummary]) -> u64 {
+    summary.iter().map(|stage| stage.activations).max().unwrap_or(0)
+}
+
+/// Images of a pass without a tape, as the engine chooses them.
+fn evaluation_batch(side: usize) -> u64 {
+    ((1 << 20) / (side * side).max(1)).clamp(16, 256) as u64
+}

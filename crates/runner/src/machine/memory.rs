@@ -1,0 +1,56 @@
+//! How much memory the process may still take: [`available_memory`].
+
+use std::fs;
+
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+/// The least of what the system has to give, what the process's control group leaves, and what its address space is limited to
+/// (`ulimit -v`), in bytes; none where the system does not tell.
+pub fn available_memory() -> Option<u64> {
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(memory).ok();
+    let free = system.as_ref().map(System::available_memory).filter(|free| *free > 0);
+    let group = system.as_ref().and_then(System::cgroup_limits).map(|limits| limits.free_memory);
+    [free, group, address_space()].into_iter().flatten().min()
+}
+
+/// What can be used of what is left of a limited address space: the allocator takes it in large blocks and leaves gaps, so three
+/// quarters.
+fn address_space() -> Option<u64> {
+    let limit = limit(&fs::read_to_string("/proc/self/limits").ok()?)?;
+    let used = used(&fs::read_to_string("/proc/self/status").ok()?)?;
+    Some(limit.saturating_sub(used) / 4 * 3)
+}
+
+/// The soft limit of the line `Max address space`, in bytes; none where it is unlimited.
+fn limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// What a process has taken of its address space, by its status: all but its data, and of its data what is resident, since the
+/// allocator reserves more than it has handed out, and hands that out first. In bytes.
+fn used(status: &str) -> Option<u64> {
+    let of = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib << 10)
+    };
+    Some(of("VmSize:")?.saturating_sub(of("VmData:")?) + of("RssAnon:")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                      Max address space         1536000000           unlimited            bytes     \n";
+        assert_eq!(limit(limits), Some(1_536_000_000));
+        assert_eq!(limit("Max address space         unlimited            unlimited            bytes"), None);
+        let status = "Name:\tx\nVmSize:\t 1204 kB\nRssAnon:\t  50 kB\nVmData:\t 1000 kB\n";
+        assert_eq!(used(status), Some(254 << 10));
+        assert!(available_memory().is_none_or(|free| free > 1 << 20));
+    }
+}
