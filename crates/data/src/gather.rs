@@ -182,6 +182,7 @@ impl Gatherer {
         let train = images(&mut train_shelf)?;
         let digest = digest(&classes, (&train, &train_shelf.hashes), validation, (&test, &test_shelf.hashes));
         let duplicates = duplicates((&train, &train_shelf), validation, (&test, &test_shelf));
+        let (train, test) = (train.of_pictures(train_shelf.hashes), test.of_pictures(test_shelf.hashes));
         let (source, files, licence) = (place, Vec::new(), None);
         Ok(Dataset {
             source,

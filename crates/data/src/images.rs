@@ -10,6 +10,8 @@ pub struct Images {
     width: usize,
     pixels: Arc<Vec<u8>>,
     labels: Arc<Vec<u32>>,
+    /// What tells whether two images are of the same picture at its native size; empty where that is not known.
+    pictures: Arc<Vec<[u8; 32]>>,
 }
 
 impl Images {
@@ -27,7 +29,21 @@ impl Images {
             );
             return Err(DataError::malformed("images", what));
         }
-        Ok(Self { height, width, pixels: Arc::new(pixels), labels: Arc::new(labels) })
+        let pictures = Arc::default();
+        Ok(Self { height, width, pixels: Arc::new(pixels), labels: Arc::new(labels), pictures })
+    }
+
+    /// The same images with the SHA-256 of the picture that each was made of, `[N]`.
+    pub(crate) fn of_pictures(self, pictures: Vec<[u8; 32]>) -> Self {
+        debug_assert_eq!(pictures.len(), self.len());
+        Self { pictures: Arc::new(pictures), ..self }
+    }
+
+    /// How many of the images at `indices` show a picture that one of `others` shows too.
+    pub fn also_in(&self, indices: &[u32], others: &Self) -> usize {
+        let theirs: std::collections::BTreeSet<&[u8; 32]> = others.pictures.iter().collect();
+        let ours = indices.iter().filter_map(|&index| self.pictures.get(index as usize));
+        ours.filter(|picture| theirs.contains(picture)).count()
     }
 
     /// Pixels from top to bottom.
@@ -84,7 +100,9 @@ impl Images {
     pub(crate) fn select(&self, indices: &[u32]) -> Self {
         let pixels = indices.iter().flat_map(|&i| self.image(i as usize)).copied().collect();
         let labels = indices.iter().map(|&i| self.labels[i as usize]).collect();
-        Self { pixels: Arc::new(pixels), labels: Arc::new(labels), ..*self }
+        let pictures = indices.iter().filter_map(|&i| self.pictures.get(i as usize).copied()).collect();
+        let (pixels, labels, pictures) = (Arc::new(pixels), Arc::new(labels), Arc::new(pictures));
+        Self { pixels, labels, pictures, ..*self }
     }
 
     /// The same images with other labels, one each.

@@ -7,9 +7,9 @@ use frostline_text::bytes;
 /// How a failure for want of memory begins.
 const SHORT: &str = "too little memory: ";
 
-/// Whether a trial was not run for want of memory.
+/// Whether a trial, or the pretraining before it, was not run for want of memory.
 pub(super) fn was_short(reason: &str) -> bool {
-    reason.starts_with(SHORT)
+    reason.contains(SHORT)
 }
 
 /// What is missing for a trial on images that are decoded, and what would fit; none where all does, or where nothing is known of

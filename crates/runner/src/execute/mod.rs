@@ -5,6 +5,7 @@
 //! as failed and the sweep goes on; a result that cannot be stored ends the sweep, with all earlier ones kept.
 
 mod attempt;
+mod check;
 mod compare;
 mod decode;
 mod error;
@@ -22,6 +23,7 @@ mod train;
 mod witness;
 mod worker;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
@@ -122,8 +124,9 @@ impl<'a> Sweep<'a> {
             interrupted: self.interrupted,
             settings: &self.settings,
             made: Products::of(&graph),
-            said: Vec::new(),
+            said: RefCell::default(),
             too_large: BTreeMap::new(),
+            seen: BTreeMap::new(),
         };
         compare(&mut worker, &asked)?;
         let force = worker.settings.force;

@@ -148,10 +148,10 @@ impl Schedule {
 fn is_due(graph: &Graph, id: Id<Train>, stored: &dyn Inventory, force: bool) -> bool {
     let Train { trial, start, .. } = &graph.trials[id];
     match (stored.trial(trial), start) {
+        (Some(State::Failed { reason }), _) if memory::was_short(reason) => true,
         (Some(State::Failed { reason }), Start::Pretrained(trunk)) if failed_before(reason) => {
             force || stored.has_trunk(&graph.trunks[*trunk].trunk)
         }
-        (Some(State::Failed { reason }), _) if memory::was_short(reason) => true,
         (Some(State::Finished | State::Failed { .. }), _) => force,
         _ => true,
     }

@@ -1,29 +1,27 @@
 //! One worker that does the steps of a schedule from first to last: [`Worker::step`]. What it makes stays with it to the
 //! end, but for trained models, which go once they are tested; trials and pretrainings go to the store.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostline_data::{DataError, Source};
-use frostline_experiment::{Checkpoints, Footprint};
+use frostline_experiment::Checkpoints;
 use frostline_hub::Hub;
 use frostline_models::{WeightsSource, card};
 use frostline_results::{Outcome, Seconds, Status, Store, TrialResult, TrunkOutcome, TrunkResult};
-use frostline_text::plural;
 
 use super::attempt::{Attempt, attempt};
 use super::decode;
 use super::error::SweepError;
 use super::graph::{Decode, Evaluate, FetchImages, FetchWeights, Graph, Id, Made, Pretrain, Start, Train};
-use super::keep::check_room;
-use super::memory;
 use super::pretrain::{self, Pretrained};
 use super::schedule::Step;
 use super::start;
 use super::train::{self, Fitted};
 use super::witness::{Log, Witness};
 use super::{Goal, Settings};
-use crate::machine::{available_memory, timestamp};
+use crate::machine::timestamp;
 use crate::terminal::Progress;
 
 /// What a step came to.
@@ -55,9 +53,11 @@ pub(super) struct Worker<'a> {
     pub(super) settings: &'a Settings,
     pub(super) made: Products,
     /// What was said and is not said again.
-    pub(super) said: Vec<String>,
-    /// The trials for which there is too little memory, with what is missing.
+    pub(super) said: RefCell<Vec<String>>,
+    /// The trials and trunks for which there is too little memory, with what is missing.
     pub(super) too_large: BTreeMap<String, String>,
+    /// What trials are tested with and their pretrainings have seen.
+    pub(super) seen: BTreeMap<String, String>,
 }
 
 /// What has been made, by kind of node.
@@ -147,83 +147,6 @@ impl Worker<'_> {
         Ok(Done::Made)
     }
 
-    /// That images give a trial and its pretraining their splits, and that those do not meet under two names.
-    fn check(&mut self, id: Id<Train>) -> Result<Done, SweepError> {
-        let Train { trial, data, start, .. } = &self.graph.trials[id];
-        let decoded = &self.made.data[*data];
-        if let Start::Fetched(weights) = start {
-            let (resolved, classes) = (&self.made.weights[*weights], &decoded.dataset.classes);
-            start::check_head(trial, resolved, classes)
-                .map_err(|problem| SweepError::Setting { trial: trial.id.clone(), problem })?;
-            if let Some(note) = start::head_note(trial, resolved, classes.len()) {
-                let line = format!("weights for {} ({}): {note}", trial.model, trial.weights);
-                if !self.said.contains(&line) {
-                    self.progress.say(&line);
-                    self.said.push(line);
-                }
-            }
-        }
-        if let [class] = decoded.dataset.classes.as_slice() {
-            let what = format!(
-                "has images of one class, `{class}`, so there is nothing to tell apart; give it another"
-            );
-            return Err(DataError::Classes { set: trial.data.source.clone(), what }.into());
-        }
-        let (splits, batch) = (train::split(trial, &decoded.dataset)?, trial.train.batch);
-        if trial.train.ragged == "drop" && splits.train.len() < batch {
-            let problem = format!(
-                "ragged = \"drop\" leaves nothing of {} in batches of {batch}; lower batch, or set ragged = \"keep\"",
-                plural(splits.train.len(), "training image")
-            );
-            return Err(SweepError::Setting { trial: trial.id.clone(), problem });
-        }
-        let Start::Pretrained(trunk) = start else { return Ok(Done::Made) };
-        let Pretrain { trunk, data } = &self.graph.trunks[*trunk];
-        let (own, images) = (&trunk.pretraining.data.source, &self.made.data[*data]);
-        if *own != trial.data.source && images.source_digest == decoded.source_digest {
-            let problem = format!(
-                "{own} and {} are the same images, so validation images cannot be kept out of [pretrain.{}]; write \
-                 both sources alike",
-                trial.data.source, trunk.name
-            );
-            return Err(SweepError::Setting { trial: trial.id.clone(), problem });
-        }
-        pretrain::split(trunk, &images.dataset)?;
-        Ok(Done::Made)
-    }
-
-    /// Says how much room the checkpoints of the trials that are due take, and that there is as much.
-    fn check_room(&self) -> Result<Done, SweepError> {
-        if self.checkpoints.is_none() {
-            return Ok(Done::Made);
-        }
-        let trials = self.due.iter().map(|id| &self.graph.trials[*id]);
-        let footprint = Footprint::of(
-            trials.map(|train| (&train.trial, self.made.data[train.data].dataset.classes.len())),
-        );
-        self.progress.say(&format!("checkpoints {}: {footprint}", self.checkpoints));
-        let folder = self.store.folder().to_owned();
-        check_room(footprint, self.store.free_bytes()).map_err(|free| SweepError::NoRoom {
-            footprint,
-            free,
-            folder,
-        })?;
-        Ok(Done::Made)
-    }
-
-    /// Which trials will not be run, as they would take more memory than there is; says so before the first trial.
-    fn check_memory(&mut self) -> Result<Done, SweepError> {
-        let Some(free) = available_memory() else { return Ok(Done::Made) };
-        for id in &self.due {
-            let Train { trial, data, .. } = &self.graph.trials[*id];
-            if let Some(problem) = memory::shortage(trial, &self.made.data[*data].dataset, free) {
-                self.progress.say(&format!("{} ({}) is not run: {problem}", trial.id, trial.label()));
-                self.too_large.insert(trial.id.clone(), problem);
-            }
-        }
-        Ok(Done::Made)
-    }
-
     /// The weights, from the store or made now. What was stored and is damaged is made again.
     fn pretrain(&mut self, id: Id<Pretrain>) -> Result<Done, SweepError> {
         let Pretrain { trunk, data } = &self.graph.trunks[id];
@@ -239,6 +162,10 @@ impl Worker<'_> {
             };
             self.made.trunks.put(id, stored);
             return Ok(Done::Stored(status));
+        }
+        if let Some(problem) = self.too_large.get(&trunk.id) {
+            self.made.trunks.put(id, Pretrained::failed(trunk, problem)); // Not stored, so that it is tried again.
+            return Ok(Done::Stored(Status::Failed { reason: problem.clone() }));
         }
         self.progress.training_begins(&trunk.label(), trunk.pretraining.train.epochs);
         let mut outcome = TrunkOutcome {
@@ -309,6 +236,9 @@ impl Worker<'_> {
         let done = attempt(|| train::fit(trial, dataset, weights, checkpoints, &mut outcome, &mut witness));
         match done {
             Ok(weights) => {
+                if let (Some(seen), Some(data)) = (self.seen.get(&trial.id), &mut outcome.data) {
+                    data.duplicates.push(seen.clone());
+                }
                 self.made.trials.put(id, Fitted { outcome, log, weights });
                 Ok(Done::Made)
             }

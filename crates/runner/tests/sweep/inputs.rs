@@ -119,3 +119,39 @@ fn weights_that_were_overwritten_make_the_trials_due_again_that_started_from_the
     assert!(out.contains("trials: 1 trained, 1 stored before"), "{out}{told}");
     assert!(told.contains("1 stored trial was made of other weights ("), "{told}");
 }
+
+#[test]
+fn a_pretraining_that_has_seen_the_test_images_of_another_source_is_told() {
+    let own = "\n[pretrain.all]\nmethod = \"rotation\"\nepochs = 1\nbatch = 4\nsource = \"folder:more\"\nvalidation = 0.0\n";
+    let grid = "[grid]\nweights = [\"pretrain:all\"]";
+    let folder = folder(&(IMAGES.replace("[grid]", grid).replace("seed = [0, 1]", "seed = [0]") + own));
+    images(folder.path(), 0);
+    for class in ["a", "b"] {
+        let (from, to) = (folder.path().join("set").join(class), folder.path().join("more/train/all"));
+        fs::create_dir_all(&to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, to.join(format!("{class}-{}", path.file_name().unwrap().to_string_lossy())))
+                .unwrap();
+        }
+    }
+    fs::create_dir_all(folder.path().join("more/test/all")).unwrap();
+    image::RgbImage::new(4, 4).save(folder.path().join("more/test/all/1.png")).unwrap();
+    let refused = sweep(folder.path(), &["--set", "duplicates=error"]);
+    let told = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(told.contains("4 images of [pretrain.all] show pictures that the trials are"), "{told}");
+    let swept = sweep(folder.path(), &[]);
+    let told = text(&swept.stderr);
+    assert!(
+        swept.status.success() && told.contains("note: 4 images of [pretrain.all] show pictures"),
+        "{told}"
+    );
+    let report = fs::read_to_string(folder.path().join("results/x/report.md")).unwrap();
+    assert!(
+        report.contains(
+            "Of `folder:set`, 4 images of [pretrain.all] show pictures that the trials are tested with"
+        ),
+        "{report}"
+    );
+}
