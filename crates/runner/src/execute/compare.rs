@@ -6,6 +6,7 @@ use frostline_experiment::Trunk;
 use frostline_results::{Inputs, StoreError};
 use frostline_text::plural;
 
+use super::decode;
 use super::error::SweepError;
 use super::graph::{Decode, Id, Start, Train};
 use super::schedule::{Schedule, Step};
@@ -13,6 +14,8 @@ use super::worker::Worker;
 
 /// Trials that a message names.
 const NAMED: usize = 5;
+/// Pixels that images are resized to where their digest alone is wanted.
+const LEAST: usize = 8;
 
 /// Fetches and decodes what the trials that are asked for and due need, then compares what is stored of the whole plan. What
 /// only finished trials need is looked for on this machine alone: where it is not, they stay as they are, and that is said.
@@ -29,13 +32,36 @@ pub(super) fn compare(worker: &mut Worker<'_>, asked: &[Id<Train>]) -> Result<()
     for step in first.into_iter().chain(then) {
         worker.step(step)?;
     }
-    look(worker);
-    let trunks = compare_trunks(worker)?;
-    compare_trials(worker, &trunks)
+    let mut digests = Digests::default();
+    for id in worker.graph.data.ids() {
+        if let Some(decoded) = worker.made.data.get(id) {
+            digests.note(&worker.graph.data[id], &decoded.dataset.digest);
+        }
+    }
+    look(worker, &mut digests);
+    let trunks = compare_trunks(worker, &digests)?;
+    compare_trials(worker, &digests, &trunks)
 }
 
-/// Fetches and decodes what the stored trials need, as far as it is on this machine.
-fn look(worker: &mut Worker<'_>) {
+/// The digests of images, which are the same at any resolution.
+#[derive(Default)]
+struct Digests(Vec<(Decode, String)>);
+
+impl Digests {
+    fn of(&self, node: &Decode) -> Option<String> {
+        let node = Decode { resolution: LEAST, ..node.clone() };
+        self.0.iter().find(|(known, _)| *known == node).map(|(_, digest)| digest.clone())
+    }
+
+    fn note(&mut self, node: &Decode, digest: &str) {
+        if self.of(node).is_none() {
+            self.0.push((Decode { resolution: LEAST, ..node.clone() }, digest.to_owned()));
+        }
+    }
+}
+
+/// Looks at what the stored trials were made of, as far as it is on this machine. Images are read for their digest and let go.
+fn look(worker: &mut Worker<'_>, digests: &mut Digests) {
     worker.only_here = true;
     let mut problems: Vec<(String, usize)> = Vec::new();
     let mut failed: Vec<(Step, String)> = Vec::new();
@@ -46,7 +72,11 @@ fn look(worker: &mut Worker<'_>) {
         let error = Schedule::inputs(worker.graph, id).into_iter().find_map(|step| {
             let before = failed.iter().find(|(known, _)| *known == step).map(|(_, error)| error.clone());
             before.or_else(|| {
-                let error = worker.step(step).err()?.to_string();
+                let looked = match step {
+                    Step::Decode(id) => read(worker, id, digests),
+                    step => worker.step(step).map(|_| ()),
+                };
+                let error = looked.err()?.to_string();
                 failed.push((step, error.clone()));
                 Some(error)
             })
@@ -66,12 +96,24 @@ fn look(worker: &mut Worker<'_>) {
     }
 }
 
+/// Reads images whose digest is not known yet.
+fn read(worker: &Worker<'_>, id: Id<Decode>, digests: &mut Digests) -> Result<(), SweepError> {
+    let node = &worker.graph.data[id];
+    if digests.of(node).is_some() {
+        return Ok(());
+    }
+    worker.progress.say(&format!("reading {}, which stored trials were made of", node.source));
+    let digest = decode::digest(worker.images(node.images), &Decode { resolution: LEAST, ..node.clone() })?;
+    digests.note(node, &digest);
+    Ok(())
+}
+
 /// The trunks that were put aside or cannot be what trials started from.
-fn compare_trunks(worker: &mut Worker<'_>) -> Result<Vec<String>, SweepError> {
+fn compare_trunks(worker: &mut Worker<'_>, digests: &Digests) -> Result<Vec<String>, SweepError> {
     let mut changed = Vec::new();
     for id in worker.graph.trunks.ids() {
         let node = &worker.graph.trunks[id];
-        let now = Inputs { data: digest(worker, node.data), weights: None };
+        let now = Inputs { data: digests.of(&worker.graph.data[node.data]), weights: None };
         let trunk: &Trunk = &node.trunk;
         if let Some(stored) = worker.store.recorded_trunk(&trunk.id)?
             && let Some(difference) = Inputs::of_trunk(&stored).difference(&now)
@@ -88,7 +130,7 @@ fn compare_trunks(worker: &mut Worker<'_>) -> Result<Vec<String>, SweepError> {
     Ok(changed)
 }
 
-fn compare_trials(worker: &mut Worker<'_>, trunks: &[String]) -> Result<(), SweepError> {
+fn compare_trials(worker: &mut Worker<'_>, digests: &Digests, trunks: &[String]) -> Result<(), SweepError> {
     let (mut aside, mut back): (Vec<(String, String)>, usize) = (Vec::new(), 0);
     for id in worker.graph.trials.ids() {
         let Train { trial, data, start, .. } = &worker.graph.trials[id];
@@ -97,7 +139,7 @@ fn compare_trials(worker: &mut Worker<'_>, trunks: &[String]) -> Result<(), Swee
             Start::Fetched(weights) => worker.made.weights.get(*weights).map(|w| w.lineage.sha256.clone()),
             Start::Pretrained(trunk) => made_by(worker, &worker.graph.trunks[*trunk].trunk)?,
         };
-        let now = Inputs { data: digest(worker, *data), weights };
+        let now = Inputs { data: digests.of(&worker.graph.data[*data]), weights };
         let lost = matches!(start, Start::Pretrained(trunk) if trunks.contains(&worker.graph.trunks[*trunk].trunk.id));
         if let Some(stored) = worker.store.inputs(&trial.id) {
             let difference = stored.difference(&now);
@@ -134,11 +176,6 @@ fn tell(worker: &Worker<'_>, mut aside: Vec<(String, String)>, back: usize) {
         let trials = plural(back, "trial");
         worker.progress.say(&format!("{trials} made of these images and weights before: taken back"));
     }
-}
-
-/// The digest of images, where they are here.
-fn digest(worker: &Worker<'_>, id: Id<Decode>) -> Option<String> {
-    worker.made.data.get(id).map(|decoded| decoded.dataset.digest.clone())
 }
 
 /// The SHA-256 of what a stored trunk has made.

@@ -9,13 +9,9 @@ use crate::terminal::Progress;
 
 /// Decodes a source as a node says.
 pub(super) fn decoded(prepared: &Prepared, node: &Decode, progress: &Progress) -> Result<Decoded, DataError> {
-    let Decode { source, classes, duplicates, resolution, .. } = node;
+    let Decode { source, duplicates, resolution, .. } = node;
     progress.say(&format!("decoding {source} at {resolution} px"));
-    let mut dataset = open(prepared, Some((*resolution, *resolution)))?;
-    let source_digest = dataset.digest.clone();
-    if !classes.is_empty() {
-        dataset = dataset.of_classes(classes)?;
-    }
+    let (dataset, source_digest) = of_classes(prepared, node)?;
     let taken: Vec<String> =
         dataset.taken.iter().map(|taken| format!("{}: {}", taken.what, taken.from)).collect();
     if !taken.is_empty() {
@@ -23,6 +19,21 @@ pub(super) fn decoded(prepared: &Prepared, node: &Decode, progress: &Progress) -
     }
     let dataset = once_each(dataset, *duplicates, progress)?;
     Ok(Decoded { dataset, source_digest })
+}
+
+/// The digest of the images that a node stands for.
+pub(super) fn digest(prepared: &Prepared, node: &Decode) -> Result<String, DataError> {
+    let (dataset, _) = of_classes(prepared, node)?;
+    let drops = node.duplicates == OnDuplicates::Drop;
+    Ok(if drops { dataset.without_duplicates()?.digest } else { dataset.digest })
+}
+
+/// The images of a node's classes, and the digest of all of its source.
+fn of_classes(prepared: &Prepared, node: &Decode) -> Result<(Dataset, String), DataError> {
+    let Decode { classes, resolution, .. } = node;
+    let all = open(prepared, Some((*resolution, *resolution)))?;
+    let digest = all.digest.clone();
+    Ok((if classes.is_empty() { all } else { all.of_classes(classes)? }, digest))
 }
 
 /// Does what a policy asks for with pictures that occur twice, and says so.

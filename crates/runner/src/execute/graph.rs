@@ -54,7 +54,7 @@ pub(super) struct FetchWeights {
 }
 
 /// A source's images of some classes, decoded at one resolution.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Decode {
     pub(super) images: Id<FetchImages>,
     pub(super) source: String,

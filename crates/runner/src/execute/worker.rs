@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use frostline_data::{DataError, Source};
+use frostline_data::{DataError, Prepared, Source};
 use frostline_experiment::Checkpoints;
 use frostline_hub::Hub;
 use frostline_models::{WeightsSource, card};
@@ -100,6 +100,11 @@ impl Worker<'_> {
             Step::Train(id) => self.train(id),
             Step::Evaluate(id) => self.evaluate(id),
         }
+    }
+
+    /// The files of a source that were fetched.
+    pub(super) fn images(&self, id: Id<FetchImages>) -> &Prepared {
+        &self.made.images[id]
     }
 
     fn hub(&self) -> &Hub {
