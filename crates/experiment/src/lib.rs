@@ -15,7 +15,7 @@ mod trial;
 pub use checkpoints::{Checkpoints, Footprint};
 pub use file::{Experiment, Problem, Problems, did_you_mean};
 pub use meaning::{reading_of, recipe_of, strategy_of};
-pub use memory::Memory;
+pub use memory::{Memory, trained_numbers};
 pub use plan::{Axis, Claim, Plan, SelectError, expand};
 pub use refusal::METHODS;
 pub use trial::{

@@ -2,7 +2,7 @@
 //! and strategies that it was held to it came out between three quarters and one and a half of what was measured.
 
 use frostline_recipe::{BatchNormPolicy, Keep, OptimizerKind, Parts, Phase};
-use frostline_zoo::{ParameterInfo, StageSummary, card};
+use frostline_zoo::{StageSummary, card};
 
 use crate::meaning::{recipe_of, strategy_of};
 use crate::trial::Trial;
@@ -38,21 +38,20 @@ impl Memory {
         let infos = card.parameters(classes);
         let shapes: Vec<usize> =
             card.without_auxiliary(classes).parameters.iter().map(|spec| spec.shape.len()).collect();
-        let (whole, used) = (numbers(&infos, |_| true), live(&infos, &summary, |_| true));
+        let live = card.live_elements(classes, side, side).ok()?;
+        let whole: u64 = infos.iter().map(|info| info.elements as u64).sum();
+        let used = numbers(&live, |_| true);
         let states = match recipe.optimizer {
             OptimizerKind::Sgd { momentum, .. } => u64::from(momentum > 0.0),
             OptimizerKind::Adam | OptimizerKind::AdamW => 2,
         };
         let kept = u64::from(recipe.keep == Keep::Best);
-        let trained = |phase: &Phase| {
-            live(&infos, &summary, |index| phase.rates.get(index).is_some_and(Option::is_some))
-        };
+        let trained =
+            |phase: &Phase| numbers(&live, |index| phase.rates.get(index).is_some_and(Option::is_some));
         // A linear layer's gradient stays in factors; those of the others are all there before the optimizer's step.
         let gradients = |phase: &Phase| {
             let is_linear = |index: usize| shapes.get(index).is_some_and(|rank| *rank == 2);
-            live(&infos, &summary, |index| {
-                phase.rates.get(index).is_some_and(Option::is_some) && !is_linear(index)
-            })
+            numbers(&live, |index| phase.rates.get(index).is_some_and(Option::is_some) && !is_linear(index))
         };
         let training = |phase: &Phase| (states + kept) * trained(phase) + gradients(phase);
         let most = phases.iter().map(training).max().unwrap_or(0);
@@ -86,18 +85,19 @@ impl Memory {
     }
 }
 
-/// Numbers of some parameters, by their place.
-fn numbers(infos: &[ParameterInfo], of: impl Fn(usize) -> bool) -> u64 {
-    infos.iter().enumerate().filter(|(index, _)| of(*index)).map(|(_, info)| info.elements as u64).sum()
+/// The most numbers that a phase of a trial trains, of those that take part at its resolution; none of a model or a recipe that
+/// nothing knows.
+pub fn trained_numbers(trial: &Trial, classes: usize) -> Option<u64> {
+    let card = card(&trial.model).ok()?;
+    let live = card.live_elements(classes, trial.resolution, trial.resolution).ok()?;
+    let phases = strategy_of(trial).ok()?.phases(&Parts::new(card, classes), trial.train.epochs).ok()?;
+    let of = |phase: &Phase| numbers(&live, |index| phase.rates.get(index).is_some_and(Option::is_some));
+    phases.iter().map(of).max()
 }
 
-/// Numbers of some parameters that take part at the resolution, stage by stage in proportion.
-fn live(infos: &[ParameterInfo], summary: &[StageSummary], of: impl Fn(usize) -> bool) -> u64 {
-    let share = |stage: usize| {
-        summary.get(stage).map_or(1.0, |s| s.live_parameters as f64 / (s.parameters as f64).max(1.0))
-    };
-    let chosen = infos.iter().enumerate().filter(|(index, _)| of(*index));
-    chosen.map(|(_, info)| (info.elements as f64 * share(info.stage)) as u64).sum()
+/// Numbers of some parameters, by their place.
+fn numbers(live: &[usize], of: impl Fn(usize) -> bool) -> u64 {
+    live.iter().enumerate().filter(|(index, _)| of(*index)).map(|(_, count)| *count as u64).sum()
 }
 
 /// Bytes that an image takes on the tape, whose stages before `prefix` keep nothing.
@@ -115,4 +115,23 @@ fn widest(summary: &[StageSummary]) -> u64 {
 /// Images of a pass without a tape, as the engine chooses them.
 fn evaluation_batch(side: usize) -> u64 {
     ((1 << 20) / (side * side).max(1)).clamp(16, 256) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trained_numbers_are_those_that_take_part() {
+        let of = |strategy: &str| {
+            let trial =
+                Trial { model: "resnet18".to_owned(), strategy: strategy.to_owned(), ..Trial::default() };
+            trained_numbers(&trial, 10).unwrap()
+        };
+        // At 32x32 the last stage's 3x3 kernels meet one pixel, and the others lose taps too: 4.2 of 11.2 million are left.
+        assert!((4_100_000..4_300_000).contains(&of("full")), "{}", of("full"));
+        assert_eq!(of("head"), 512 * 10 + 10);
+        // Scales and shifts of 4,800 channels, and the head.
+        assert_eq!(of("bn-only"), 2 * 4800 + 5130);
+    }
 }

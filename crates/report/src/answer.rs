@@ -2,9 +2,9 @@
 
 use frostline_text::{decimals, duration, plural, rate};
 
-use crate::compare::{Arm, Comparison, sampling_error};
+use crate::compare::{Arm, Comparison, interval, sampling_error};
 
-/// Two sentences on which arm was the most accurate, how sure that is, and what the quickest costs in accuracy.
+/// Two sentences on which arm was the most accurate, how sure that is, and what the cheapest loses in accuracy.
 pub(super) fn answer(comparison: &Comparison<'_>) -> String {
     let measured = comparison.measured();
     let Some(first) = measured.first() else {
@@ -14,23 +14,24 @@ pub(super) fn answer(comparison: &Comparison<'_>) -> String {
     if measured.iter().all(|arm| arm.is_at_floor()) {
         return floor;
     }
-    let quickest =
-        measured.iter().min_by(|a, b| a.wall().unwrap_or(f64::MAX).total_cmp(&b.wall().unwrap_or(f64::MAX)));
-    match (measured.get(1), quickest) {
-        (Some(second), Some(quickest)) => {
+    let total = |arm: &Arm<'_>| arm.total().unwrap_or(f64::MAX);
+    let cheapest = measured.iter().min_by(|a, b| total(a).total_cmp(&total(b)));
+    match (measured.get(1), cheapest) {
+        (Some(second), Some(cheapest)) => {
             format!(
-                "{floor}{} {}",
+                "{floor}{} {}{}",
                 accuracy(comparison, measured.len(), first, second),
-                time(comparison, first, quickest)
+                cost(comparison, first, cheapest),
+                pretrained(&measured)
             )
         }
         _ => format!(
-            "{floor}**{}** classified {} of the test images rightly ({}), in {} of wall time a trial. It is the only arm with a \
+            "{floor}**{}** classified {} of the test images rightly ({}), in {} a trial. It is the only arm with a \
              finished trial, so there is nothing to compare it with yet.",
             first.label,
             percent(comparison, first),
             plural(first.accuracies().len(), "seed"),
-            duration(first.wall().unwrap_or(0.0)),
+            duration(first.total().unwrap_or(0.0)),
         ),
     }
 }
@@ -98,44 +99,90 @@ fn lead(comparison: &Comparison<'_>, first: &Arm<'_>, second: &Arm<'_>) -> Strin
             )
         }
         ([_, _], 2) => "lower in both common seeds, which are too few to settle their order".to_owned(),
-        ([least, .., most], ahead) if ahead == points.len() => {
-            let noise = match error_of(comparison, first) {
-                Some((error, images)) if mean <= error => {
-                    format!(
-                        ", which is no more than the ±{error:.places$} points that {images} leave on each figure"
-                    )
-                }
-                _ => String::new(),
-            };
-            format!(
-                "lower in each of the {ahead} seeds, by {least:.places$} to {most:.places$} points{noise}"
-            )
-        }
-        (all, ahead) => {
-            format!("lower in {ahead} of {} common seeds, so their order is not settled", all.len())
-        }
+        ([_, _], ahead) => format!("lower in {ahead} of 2 common seeds, so their order is not settled"),
+        (several, _) => over_seeds(comparison, first, several, mean),
     }
 }
 
-/// What the least time costs in accuracy.
-fn time(comparison: &Comparison<'_>, first: &Arm<'_>, quickest: &Arm<'_>) -> String {
-    let seconds = |arm: &Arm<'_>| arm.wall().unwrap_or(0.0);
-    if first.number == quickest.number {
-        return format!(
-            "It was also the quickest, with {} of wall time a trial on this machine.",
-            duration(seconds(first))
-        );
+/// A mean difference in points with its interval over seeds, and whether that and the test images settle the order.
+fn over_seeds(comparison: &Comparison<'_>, first: &Arm<'_>, points: &[f64], mean: f64) -> String {
+    let places = decimals(comparison.test_images);
+    let Some((low, high)) = interval(points) else { return "on seeds that tell nothing".to_owned() };
+    let found = format!(
+        "{mean:.places$} points lower over {} common seeds (95 % interval by Student's t {low:.places$} to {high:.places$})",
+        points.len()
+    );
+    match error_of(comparison, first) {
+        _ if low <= 0.0 && high >= 0.0 => format!("{found}, so their order is not settled"),
+        Some((error, images)) if mean <= error => {
+            format!(
+                "{found}, which is no more than the ±{error:.places$} points that {images} leave on each figure"
+            )
+        }
+        _ => found,
+    }
+}
+
+/// What the least cost loses in accuracy. Cost is time by the clock, that of pretraining included.
+fn cost(comparison: &Comparison<'_>, first: &Arm<'_>, cheapest: &Arm<'_>) -> String {
+    let seconds = |arm: &Arm<'_>| arm.total().unwrap_or(0.0);
+    let told = |arm: &Arm<'_>| {
+        let before = arm
+            .pretraining()
+            .map_or_else(String::new, |before| format!(" ({} of it pretraining)", duration(before)));
+        format!("{}{before}", duration(seconds(arm)))
+    };
+    if first.number == cheapest.number {
+        return format!("It was also the cheapest, with {} a trial on this machine.", told(first));
     }
     let places = decimals(comparison.test_images);
-    let lost = 100.0 * (first.accuracy().unwrap_or(0.0) - quickest.accuracy().unwrap_or(0.0));
+    let lost = 100.0 * (first.accuracy().unwrap_or(0.0) - cheapest.accuracy().unwrap_or(0.0));
     format!(
-        "The quickest was **{}**: {} of wall time a trial on this machine against {} ({} times as long), for {lost:.places$} \
-         points less accuracy.",
-        quickest.label,
-        duration(seconds(quickest)),
-        duration(seconds(first)),
-        rate(seconds(quickest) / seconds(first)),
+        "The cheapest was **{}**: {} a trial on this machine, {} times the {}, for {lost:.places$} points less accuracy.",
+        cheapest.label,
+        told(cheapest),
+        rate(seconds(cheapest) / seconds(first)),
+        told(first),
     )
+}
+
+/// Whether pretraining pays, its own time counted: how many arms that start from one are beaten by none without in both accuracy
+/// and cost. Nothing where no arm does, or all do.
+fn pretrained(measured: &[&Arm<'_>]) -> String {
+    let (with, without): (Vec<&Arm<'_>>, Vec<&Arm<'_>>) =
+        measured.iter().copied().partition(|arm| arm.pretraining().is_some());
+    if with.is_empty() || without.is_empty() {
+        return String::new();
+    }
+    let beats = |other: &&Arm<'_>, arm: &Arm<'_>| {
+        let (cheaper, better) = (other.total() <= arm.total(), other.accuracy() >= arm.accuracy());
+        cheaper && better
+    };
+    let pays: Vec<&str> = with
+        .iter()
+        .filter(|arm| !without.iter().any(|other| beats(other, arm)))
+        .map(|arm| arm.label.as_str())
+        .collect();
+    let counted = " With the time of pretraining counted,";
+    match (pays.as_slice(), with.len()) {
+        ([], 1) => format!(
+            "{counted} the arm that starts from one is matched or beaten in both accuracy and cost by an arm without, by the means \
+             over seeds."
+        ),
+        ([], n) => format!(
+            "{counted} each of the {n} arms that start from one is matched or beaten in both accuracy and cost by an arm without, by \
+             the means over seeds."
+        ),
+        (_, 1) => format!(
+            "{counted} no arm without one matches both its accuracy and its cost, by the means over seeds."
+        ),
+        (pays, n) => format!(
+            "{counted} no arm without one matches both accuracy and cost, by the means over seeds, of {} of the {n} arms that start \
+             from one: {}.",
+            pays.len(),
+            pays.join(", ")
+        ),
+    }
 }
 
 fn percent(comparison: &Comparison<'_>, arm: &Arm<'_>) -> String {
@@ -166,19 +213,42 @@ mod tests {
     fn a_lead_in_every_seed_is_stated_and_held_against_sampling() {
         let text =
             of(&["full", "head"], 3, |s, seed| if s == "full" { 0.90 + 0.01 * seed as f64 } else { 0.90 });
-        assert!(text.contains("lower in 2 of 3 common seeds, so their order is not settled"), "{text}");
+        assert!(text.contains("1.0 points lower over 3 common seeds (95 % interval by Student's t -1.5 to 3.5), so their order is not"), "{text}");
         let text =
             of(&["full", "head"], 3, |s, seed| if s == "full" { 0.91 + 0.01 * seed as f64 } else { 0.90 });
+        // Differences 1, 2 and 3: mean 2, deviation 1, and 4.302653 / sqrt(3) = 2.484138 to each side.
         // Wilson at 0.92 and 360 images: 1.959964 / 1.01067 * sqrt(0.0002044 + 0.0000074) = 0.0282.
         assert!(
-            text.contains("by 1.0 to 3.0 points, which is no more than the ±2.8 points that 360 test"),
+            text.contains("2.0 points lower over 3 common seeds (95 % interval by Student's t -0.5 to 4.5), so their order is not settled"),
             "{text}"
         );
-        assert!(
-            text.contains("10.0 s of wall time a trial on this machine against 40.0 s (0.25 times"),
-            "{text}"
-        );
+        assert!(text.contains("10.0 s a trial on this machine, 0.25 times the 40.0 s, for"), "{text}");
         assert!(text.ends_with("for 2.0 points less accuracy."), "{text}");
+    }
+
+    #[test]
+    fn a_lead_that_seeds_settle_is_held_against_the_test_images() {
+        let lead = |by: f64| {
+            of(
+                &["full", "head"],
+                3,
+                |s, seed| if s == "full" { 0.90 + by + 0.001 * seed as f64 } else { 0.90 },
+            )
+        };
+        // Differences of 2.0, 2.1 and 2.2: 2.1 ± 0.248; Wilson at 0.921 and 360 images leaves 2.8.
+        let small = lead(0.020);
+        assert!(
+            small
+                .contains("(95 % interval by Student's t 1.9 to 2.3), which is no more than the ±2.8 points"),
+            "{small}"
+        );
+        let large = lead(0.080);
+        assert!(
+            large.contains(
+                "8.1 points lower over 3 common seeds (95 % interval by Student's t 7.9 to 8.3). The"
+            ),
+            "{large}"
+        );
     }
 
     #[test]
@@ -191,5 +261,45 @@ mod tests {
         );
         assert!(of(&["full"], 1, lead).contains("nothing to compare it with yet"));
         assert!(of(&[], 1, lead).starts_with("No trial has finished yet"));
+    }
+
+    /// ResNet-18 from scratch and from a pretraining that took so many seconds.
+    fn with_pretraining(before: f64, accuracy: f64) -> String {
+        let mut plan = plan(&["resnet18"], &["full"], 2);
+        let pretrained = plan.trials.clone().into_iter().map(|mut trial| {
+            trial.weights = "pretrain:p".to_owned();
+            trial.sealed()
+        });
+        plan.trials = plan.trials.clone().into_iter().chain(pretrained).collect();
+        plan.axes.push(frostline_experiment::Axis {
+            key: "weights".to_owned(),
+            values: vec!["none".to_owned(), "pretrain:p".to_owned()],
+        });
+        let from_scratch = |trial: &frostline_experiment::Trial| trial.weights == "none";
+        let mut results = results(plan, |t| if from_scratch(t) { (0.9, 30.0) } else { (accuracy, 10.0) });
+        for stored in results.trials.iter_mut().filter(|stored| !from_scratch(&stored.trial)) {
+            stored.outcome.pretraining =
+                Some(frostline_results::PretrainingRecord { trunk: "t".to_owned(), wall_seconds: before });
+        }
+        answer(&Comparison::of(&results))
+    }
+
+    #[test]
+    fn a_pretraining_is_counted_in_what_an_arm_costs() {
+        let dear = with_pretraining(100.0, 0.9);
+        assert!(
+            dear.contains("the arm that starts from one is matched or beaten in both accuracy and cost"),
+            "{dear}"
+        );
+        assert!(dear.contains("It was also the cheapest, with 30.0 s a trial"), "{dear}");
+        let better = with_pretraining(100.0, 0.95);
+        assert!(better.contains("no arm without one matches both its accuracy and its cost"), "{better}");
+        assert!(better.contains("0.27 times the 110.0 s (100.0 s of it pretraining), for"), "{better}");
+        let cheap = with_pretraining(5.0, 0.9);
+        assert!(
+            cheap.contains("cheapest") && cheap.contains("15.0 s (5.00 s of it pretraining) a trial"),
+            "{cheap}"
+        );
+        assert!(cheap.contains("no arm without one matches"), "{cheap}");
     }
 }

@@ -1,6 +1,7 @@
 //! What was measured, as tables: [`arms`] with a row per arm, [`trials`] with a row per trial that finished,
 //! [`unfinished`] with those that did not, [`claims`] with what was expected.
 
+use frostline_experiment::trained_numbers;
 use frostline_results::{Broken, Outcome};
 use frostline_text::{bytes, count, decimals, duration, plural, rate, with_deviation};
 
@@ -18,9 +19,12 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
         "test accuracy, %>",
         "balanced, %>",
         "seeds>",
-        "wall time>",
+        "total time>",
         "pretraining>",
+        "wall time>",
+        "training>",
         "time / full>",
+        "training / full>",
         "images/s>",
         "trained>",
         "parameters>",
@@ -30,6 +34,7 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
     ]);
     let places = decimals(comparison.test_images);
     let uneven = comparison.arms.iter().filter_map(Arm::floor).any(|floor| floor.is_uneven());
+    let pretrained = comparison.arms.iter().any(|arm| arm.pretraining().is_some());
     for arm in &comparison.arms {
         let balanced = arm.balanced_accuracy().filter(|_| uneven);
         let average = |of: fn(&Outcome) -> Option<f64>, show: fn(f64) -> String| {
@@ -46,11 +51,14 @@ pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
             } else {
                 format!("{finished} of {}", arm.runs.len())
             },
-            average(|outcome| Some(outcome.seconds.wall), duration),
+            arm.total().filter(|_| pretrained).map_or_else(|| NONE.to_owned(), duration),
             arm.pretraining().map_or_else(|| NONE.to_owned(), duration),
+            spread_of_time(&arm.wall_seconds()),
+            average(|outcome| Some(outcome.seconds.train), duration),
             arm.time_ratio.map_or_else(|| NONE.to_owned(), rate),
+            arm.training_ratio.map_or_else(|| NONE.to_owned(), rate),
             average(|outcome| outcome.images_per_second, rate),
-            average(|outcome| outcome.trainable_parameters.map(|n| n as f64), |n| count(n as u64)),
+            trained(arm).map_or_else(|| NONE.to_owned(), count),
             average(|outcome| outcome.parameters.map(|n| n as f64), |n| count(n as u64)),
             average(|outcome| outcome.peak_memory_bytes.map(|n| n as f64), |n| bytes(n as u64)),
             arm.trial().resolution.to_string(),
@@ -91,6 +99,19 @@ pub(super) fn floors(comparison: &Comparison<'_>) -> String {
         text += " In the balanced accuracy each class counts alike.";
     }
     text + "\n"
+}
+
+/// The numbers that an arm trains at its resolution.
+fn trained(arm: &Arm<'_>) -> Option<u64> {
+    let classes = arm.runs.iter().find_map(|run| Some(run.finished()?.data.as_ref()?.classes))?;
+    trained_numbers(arm.trial(), classes)
+}
+
+/// Mean and standard deviation of times; the mean alone of one seed.
+fn spread_of_time(seconds: &[f64]) -> String {
+    let Some(mean) = mean(seconds) else { return NONE.to_owned() };
+    deviation(seconds)
+        .map_or_else(|| duration(mean), |deviation| format!("{} ± {}", duration(mean), duration(deviation)))
 }
 
 /// Mean and standard deviation in per cent; the mean alone of one seed.

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use frostline_experiment::keys::{Key, keys};
 use frostline_experiment::{Trial, strategy_of};
 use frostline_recipe::Strategy;
-use frostline_results::{Inputs, Results, Superseded};
-use frostline_text::plural;
+use frostline_results::{Inputs, Outcome, Results, Superseded};
+use frostline_text::{duration, plural};
 use frostline_zoo::{ModelCard, card};
 
 use super::arms::sampling_note;
 use super::provenance::short;
-use crate::compare::Comparison;
+use crate::compare::{Arm, Comparison, Run};
 
 /// Warnings, the weightiest first; each is a sentence or two.
 pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<String> {
@@ -63,6 +63,7 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
                 .to_owned(),
         );
     }
+    notes.extend(busy(comparison));
     let used: BTreeSet<&str> = comparison
         .runs()
         .filter_map(|(_, run)| run.finished())
@@ -84,6 +85,53 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
         ));
     }
     notes
+}
+
+/// Of the share of the wall time that the threads of the quietest trial of an arm computed for, the part below which another had to
+/// wait; and that share itself, below which a trial that took long had to.
+const WAITED: (f64, f64) = (0.7, 0.4);
+/// Seconds from which on a trial took long.
+const LONG: f64 = 10.0;
+
+/// Trials whose processors were taken by something else while they ran: their threads computed for much less of the wall time
+/// than those of another trial of their arm, or for little of it.
+fn busy(comparison: &Comparison<'_>) -> Option<String> {
+    let share = |outcome: &Outcome| {
+        let seconds = &outcome.seconds;
+        Some(seconds.cpu / seconds.wall / outcome.threads as f64)
+            .filter(|share| share.is_finite() && seconds.cpu > 0.0)
+    };
+    let mut best: BTreeMap<usize, f64> = BTreeMap::new();
+    for (arm, run) in comparison.runs() {
+        if let Some(share) = run.finished().and_then(share) {
+            let best = best.entry(arm.number).or_default();
+            *best = best.max(share);
+        }
+    }
+    let waited = |(arm, run): &(&Arm<'_>, &Run<'_>)| {
+        let Some((outcome, share)) = run.finished().and_then(|outcome| Some((outcome, share(outcome)?)))
+        else {
+            return false;
+        };
+        share < WAITED.0 * best[&arm.number] || share < WAITED.1 && outcome.seconds.wall >= LONG
+    };
+    let waited: Vec<_> = comparison.runs().filter(waited).collect();
+    let (_, worst) = waited.iter().min_by(|(_, a), (_, b)| {
+        let of = |run: &Run<'_>| run.finished().and_then(share).unwrap_or(1.0);
+        of(a).total_cmp(&of(b))
+    })?;
+    let outcome = worst.finished()?;
+    let of = comparison.runs().filter(|(_, run)| run.finished().is_some()).count();
+    Some(format!(
+        "The machine was busy with something else: threads of {} of {} computed for much less of the wall time than others', trial {} \
+         for {} on {} in {}. Times of such trials are too long; processor time stands under *Every seed*.",
+        waited.len(),
+        plural(of, "trial"),
+        worst.trial.id,
+        duration(outcome.seconds.cpu),
+        plural(outcome.threads, "thread"),
+        duration(outcome.seconds.wall),
+    ))
 }
 
 /// The pictures that occur more than once in what trials were made of.
@@ -226,6 +274,27 @@ pub(super) fn shared_settings(trials: &[Trial]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trials_that_had_to_wait_for_the_machine_are_told() {
+        use frostline_results::samples::{plan, results};
+        let note = |cpu: [f64; 3], wall: [f64; 3]| {
+            let mut results = results(plan(&["resnet18"], &["full"], 3), |t| (0.5, wall[t.seed as usize]));
+            for stored in &mut results.trials {
+                stored.outcome.seconds.cpu = cpu[stored.trial.seed as usize];
+            }
+            busy(&Comparison::of(&results))
+        };
+        assert_eq!(note([20.0, 21.0, 19.0], [11.0, 11.5, 10.9]), None);
+        let busy = note([20.0, 20.0, 20.0], [11.0, 22.0, 11.0]).unwrap();
+        assert!(
+            busy.contains("threads of 1 of 3 trials") && busy.contains("for 20.0 s on 2 threads in 22.0 s"),
+            "{busy}"
+        );
+        // All waited: seen by the share alone, where a trial took long.
+        assert!(note([13.2; 3], [26.4; 3]).unwrap().contains("3 of 3 trials"));
+        assert_eq!(note([1.0; 3], [2.0; 3]), None, "short ones may be of one thread for most of their time");
+    }
 
     #[test]
     fn frozen_statistics_of_random_networks_are_told() {

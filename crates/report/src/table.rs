@@ -40,6 +40,22 @@ impl Table {
         self
     }
 
+    /// Leaves out those of these columns that say the same in every row, where there are several rows.
+    pub(super) fn without_constant(mut self, names: &[&str]) -> Self {
+        let several = self.rows.len() > 1;
+        let constant =
+            |column: usize| several && self.rows.iter().all(|row| row[column] == self.rows[0][column]);
+        let same: Vec<usize> = (0..self.header.len())
+            .filter(|column| names.contains(&self.header[*column].as_str()) && constant(*column))
+            .collect();
+        for column in same.into_iter().rev() {
+            self.header.remove(column);
+            self.right.remove(column);
+            self.rows.iter_mut().for_each(|row| drop(row.remove(column)));
+        }
+        self
+    }
+
     /// The table's lines, with an end of line after each.
     pub(super) fn markdown(&self) -> String {
         let widths: Vec<usize> = (0..self.header.len())

@@ -59,7 +59,8 @@ pub fn write_report(folder: &Path) -> Result<Report, ReportError> {
     let path = folder.join("report.md");
     write_file(&path, render(&results, &comparison, &plots).as_bytes())?;
     let answer = answer::answer(&comparison).replace("**", "");
-    Ok(Report { path, answer, arms: arms::arms(&comparison).without_empty_columns().markdown() })
+    let arms = arms::arms(&comparison).without_empty_columns().without_constant(&["pixels", "weights"]);
+    Ok(Report { path, answer, arms: arms.markdown() })
 }
 
 /// A plot in the report: what it shows, and its file.
@@ -74,7 +75,7 @@ fn write_plots(
     let drawn = [
         ("Test accuracy by strategy", "accuracy-by-strategy.svg", plots::accuracy_by_strategy(comparison)?),
         (
-            "Test accuracy against wall time",
+            "Test accuracy against total time",
             "accuracy-against-time.svg",
             plots::accuracy_against_time(comparison)?,
         ),
@@ -191,11 +192,14 @@ fn arms_section(results: &Results, comparison: &Comparison<'_>) -> String {
     if comparison.arms.is_empty() {
         return String::new();
     }
-    let mut text = "The most accurate first. Accuracy is over the whole test split, mean ± standard deviation over seeds; \
-                    time, rate and memory are means. `time / full` is the wall time over that of the same model trained \
-                    in full, paired by seed; images/s are training images per second of training.\n\n"
+    let mut text = "The most accurate first. Accuracy is over the whole test split and times are by the clock, mean ± standard \
+                    deviation over seeds; rate and memory are means. Wall time is a trial's training and evaluation, training its \
+                    forward, backward and optimizer steps; total time counts the pretraining that it starts from in full, which \
+                    several trials may share. The ratios to `full` are to the same model trained in full, paired by seed. images/s \
+                    are training images per second of training; trained are the numbers that take part at the resolution.\n\n"
         .to_owned();
-    text += &arms::arms(comparison).without_empty_columns().markdown();
+    text +=
+        &arms::arms(comparison).without_empty_columns().without_constant(&["pixels", "weights"]).markdown();
     let floors = arms::floors(comparison);
     if !floors.is_empty() {
         text += &format!("\n{floors}");

@@ -40,6 +40,16 @@ impl ModelCard {
         Ok(summarise(&architecture, &traced))
     }
 
+    /// For each of [`ModelCard::parameters`], how many of its numbers take part at a resolution: those that are stored and trained.
+    ///
+    /// # Errors
+    /// As [`ModelCard::summary`].
+    pub fn live_elements(&self, classes: usize, height: usize, width: usize) -> Result<Vec<usize>, ZooError> {
+        let (architecture, traced) = lay_out(self, classes, height, width)?;
+        let parameters = architecture.parameters.iter().enumerate();
+        Ok(parameters.map(|(index, parameter)| stored(index, parameter, &traced[parameter.stage])).collect())
+    }
+
     /// The parameters in the model's order, without building it and without auxiliary heads; position embeddings are those
     /// of the published weights' resolution.
     pub fn parameters(&self, classes: usize) -> Vec<ParameterInfo> {
@@ -135,20 +145,22 @@ pub fn summarise(architecture: &Architecture, traced: &[Traced]) -> Vec<StageSum
 
 /// How many numbers a stage stores at its resolution, where all that is shrunk and folded that can be.
 fn live_parameters(architecture: &Architecture, stage: usize, traced: &Traced) -> usize {
-    let stored = |(index, parameter): (usize, &ParameterSpec)| {
-        let mut layout = parameter.layout;
-        for (_, taps) in traced.live_taps.iter().filter(|(id, _)| id.0 == index) {
-            if let Layout::Matrix { live, .. } = &mut layout {
-                *live = *taps;
-            }
-        }
-        for fold in traced.folds.iter().filter(|fold| fold.weight.0 == index) {
-            layout = fold.layout(layout);
-        }
-        layout.native_shape(&parameter.shape).iter().product::<usize>()
-    };
     let own = architecture.parameters.iter().enumerate().filter(|(_, parameter)| parameter.stage == stage);
-    own.map(stored).sum()
+    own.map(|(index, parameter)| stored(index, parameter, traced)).sum()
+}
+
+/// How many numbers of a parameter, by its place, its stage stores.
+fn stored(index: usize, parameter: &ParameterSpec, traced: &Traced) -> usize {
+    let mut layout = parameter.layout;
+    for (_, taps) in traced.live_taps.iter().filter(|(id, _)| id.0 == index) {
+        if let Layout::Matrix { live, .. } = &mut layout {
+            *live = *taps;
+        }
+    }
+    for fold in traced.folds.iter().filter(|fold| fold.weight.0 == index) {
+        layout = fold.layout(layout);
+    }
+    layout.native_shape(&parameter.shape).iter().product::<usize>()
 }
 
 /// That images of this size are cut into whole patches.

@@ -14,7 +14,7 @@ pub use reaching::Reached;
 pub use statistics::{deviation, interval, mean, pareto_front, sampling_error};
 
 use frostline_experiment::{Plan, Trial};
-use frostline_results::{Outcome, Results, Status, StoredTrial};
+use frostline_results::{Outcome, Results, Seconds, Status, StoredTrial};
 
 /// An experiment's arms, and its claims held against them.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub struct Arm<'a> {
     /// Wall time over that of the arm with strategy `full` that is otherwise the same in every axis: the mean of the
     /// ratios within seeds; none without such an arm or a common seed.
     pub time_ratio: Option<f64>,
+    /// The same of training alone: forward, backward and optimizer steps.
+    pub training_ratio: Option<f64>,
 }
 
 /// One trial of an arm.
@@ -104,6 +106,19 @@ impl<'a> Arm<'a> {
         mean(&self.values(|outcome| Some(outcome.pretraining.as_ref()?.wall_seconds)))
     }
 
+    /// What its trials cost by the clock, by seed: their wall time and that of the pretraining that they start from, in full, as it
+    /// is had for no less.
+    pub fn total_seconds(&self) -> Vec<f64> {
+        let before =
+            |outcome: &Outcome| outcome.pretraining.as_ref().map_or(0.0, |before| before.wall_seconds);
+        self.values(|outcome| Some(outcome.seconds.wall + before(outcome)))
+    }
+
+    /// The mean of [`Arm::total_seconds`].
+    pub fn total(&self) -> Option<f64> {
+        mean(&self.total_seconds())
+    }
+
     /// The trial of a seed, where it finished.
     pub fn finished(&self, seed: u64) -> Option<&'a Outcome> {
         self.runs.iter().find(|run| run.trial.seed == seed).and_then(Run::finished)
@@ -132,8 +147,10 @@ impl<'a> Comparison<'a> {
         let mut arms = arms(&results.plan, &stored);
         for index in 0..arms.len() {
             arms[index].time_ratio = baseline(&results.plan, &arms, index).and_then(|full| {
-                mean(&wall_ratios(&arms[index], full)) // within seeds, so that what drifts with time cancels
+                mean(&ratios(&arms[index], full, |seconds| seconds.wall)) // within seeds, so that what drifts with time cancels
             });
+            arms[index].training_ratio = baseline(&results.plan, &arms, index)
+                .and_then(|full| mean(&ratios(&arms[index], full, |seconds| seconds.train)));
         }
         arms.sort_by(|a, b| b.accuracy().unwrap_or(-1.0).total_cmp(&a.accuracy().unwrap_or(-1.0)));
         for (index, arm) in arms.iter_mut().enumerate() {
@@ -182,6 +199,7 @@ fn arms<'a>(plan: &'a Plan, stored: &BTreeMap<&str, &'a StoredTrial>) -> Vec<Arm
                 place: place_in_grid(plan, trial),
                 runs: Vec::new(),
                 time_ratio: None,
+                training_ratio: None,
             });
             arms.len() - 1
         });
@@ -238,9 +256,10 @@ fn baseline<'b, 'a>(plan: &Plan, arms: &'b [Arm<'a>], index: usize) -> Option<&'
     arms.iter().find(|arm| arm.trial().strategy == "full" && same(arm.trial()))
 }
 
-fn wall_ratios(arm: &Arm<'_>, full: &Arm<'_>) -> Vec<f64> {
+/// A time of an arm's trials over that of another's, within seeds.
+fn ratios(arm: &Arm<'_>, full: &Arm<'_>, time: fn(&Seconds) -> f64) -> Vec<f64> {
     let ratio = |run: &Run<'_>| {
-        Some(run.finished()?.seconds.wall / full.finished(run.trial.seed)?.seconds.wall)
+        Some(time(&run.finished()?.seconds) / time(&full.finished(run.trial.seed)?.seconds))
             .filter(|r| r.is_finite())
     };
     arm.runs.iter().filter_map(ratio).collect()

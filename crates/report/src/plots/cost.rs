@@ -1,4 +1,4 @@
-//! Test accuracy against wall time: a marker per arm, whiskers over its seeds, and the Pareto front, which is what no
+//! Test accuracy against total time, that of pretraining included: a marker per arm, whiskers over its seeds, and the Pareto front, which is what no
 //! other arm beats at both.
 
 use super::axis::Axis;
@@ -26,10 +26,10 @@ struct Mark<'c> {
 /// Draws the plot; none of fewer than two arms.
 pub(crate) fn accuracy_against_time(comparison: &Comparison<'_>) -> Result<Option<String>, PlotError> {
     let mut marks = Vec::new();
-    let slowest = comparison.arms.iter().flat_map(Arm::wall_seconds).fold(0.0, f64::max);
+    let slowest = comparison.arms.iter().flat_map(Arm::total_seconds).fold(0.0, f64::max);
     let (unit, seconds) = unit_for(slowest);
     for ((arm, look), name) in comparison.arms.iter().zip(looks(comparison)).zip(names(comparison, false)) {
-        let times: Vec<f64> = arm.wall_seconds().iter().map(|s| s / seconds).collect();
+        let times: Vec<f64> = arm.total_seconds().iter().map(|s| s / seconds).collect();
         let accuracies: Vec<f64> = arm.accuracies().into_iter().map(percent).collect();
         if let (Some(time), Some(accuracy)) = (range(&times), range(&accuracies)) {
             marks.push(Mark { name, arm, look, time, accuracy, on_front: false });
@@ -65,13 +65,13 @@ pub(crate) fn accuracy_against_time(comparison: &Comparison<'_>) -> Result<Optio
     let several = marks.iter().any(|mark| mark.arm.accuracies().len() > 1);
     let seeds = if several { "Mean over seeds; whiskers from lowest to highest." } else { "One seed." };
     let explanation = format!("{seeds} Filled: on the Pareto front (dashed), which no arm beats at both.");
-    let svg = draw((WIDTH, to.1 + 52.0), "Test accuracy against wall time, by arm", |canvas| {
-        canvas.head(&format!("Test accuracy against wall time{}", only_model(comparison)), &explanation)?;
+    let svg = draw((WIDTH, to.1 + 52.0), "Test accuracy against total time, by arm", |canvas| {
+        canvas.head(&format!("Test accuracy against total time{}", only_model(comparison)), &explanation)?;
         let scale = if frame.x.is_logarithmic() { ", logarithmic" } else { "" };
         let before = marks.iter().any(|mark| mark.arm.pretraining().is_some());
-        let without = if before { ", without its pretraining" } else { "" };
-        let title = format!("wall time of a trial{without}, {unit}{scale}");
-        frame.paint(canvas, (&frame.x.ticks(9), &frame.y.ticks(7)), (&title, "accuracy, %"))?;
+        let with = if before { " and its pretraining" } else { "" };
+        let title = format!("wall time of a trial{with}, {unit}{scale}");
+        frame.paint(canvas, (&frame.x.ticks(9), &frame.y.ticks(7)), (&title, "test accuracy, %"))?;
         canvas.line(&staircase(&frame, &marks, &front), SOFT, 1.5, Dash::Dashed(6.0, 4.0))?;
         for mark in &marks {
             whiskers(canvas, &frame, mark)?;

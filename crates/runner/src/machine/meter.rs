@@ -144,11 +144,11 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn the_peak_is_the_trials_own() {
         let touch = |mebibytes: usize| std::hint::black_box(vec![1u8; mebibytes << 20]).len();
-        touch(256);
+        touch(256); // Other tests of this process free memory meanwhile, which what follows may take first.
         let meter = Meter::start();
         let peak = meter.peak_memory_bytes().unwrap();
-        touch(64);
+        touch(1024);
         let grown = meter.peak_memory_bytes().unwrap();
-        assert!(grown >= peak + (32 << 20), "{peak} then {grown}");
+        assert!(grown >= peak + (128 << 20), "{peak} then {grown}");
     }
 }
