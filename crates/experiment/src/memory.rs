@@ -1,5 +1,5 @@
 //! How much memory a trial will take, from what is planned alone: [`Memory`]. It is a reckoning and no measurement: over the models
-//! and strategies that it was held to it came out between three quarters and one and a half of what was measured.
+//! and strategies that it was held to it came out between 0.7 and 1.4 times what was measured.
 
 use frostline_recipe::{BatchNormPolicy, Keep, OptimizerKind, Parts, Phase};
 use frostline_zoo::{StageSummary, card};
