@@ -85,17 +85,6 @@ impl Images {
         &self.pixels[i * size..(i + 1) * size]
     }
 
-    /// How many images each of `classes` classes has; labels beyond are left out.
-    pub fn counts(&self, classes: usize) -> Vec<usize> {
-        let mut counts = vec![0; classes];
-        for &label in self.labels() {
-            if let Some(count) = counts.get_mut(label as usize) {
-                *count += 1;
-            }
-        }
-        counts
-    }
-
     /// The images at `indices`, in that order.
     pub(crate) fn select(&self, indices: &[u32]) -> Self {
         let pixels = indices.iter().flat_map(|&i| self.image(i as usize)).copied().collect();
@@ -120,7 +109,6 @@ mod tests {
     fn an_image_is_its_slice() {
         let images = Images::new(1, 2, (0..18).collect(), vec![2, 0, 2]).unwrap();
         assert_eq!(images.image(1), [6, 7, 8, 9, 10, 11]);
-        assert_eq!(images.counts(3), [1, 0, 2]);
         let chosen = images.select(&[2, 0]);
         assert_eq!((chosen.image(0)[0], chosen.labels()), (12, &[2, 2][..]));
     }

@@ -159,7 +159,7 @@ mod tests {
             let distinct = all.len();
             all.dedup();
             prop_assert_eq!(all.len(), distinct);
-            for (class, total) in data.train.counts(3).into_iter().enumerate() {
+            for (class, total) in data.class_counts().into_iter().map(|count| count.train).enumerate() {
                 let count = |list: &[u32]| list.iter().filter(|&&i| data.train.labels()[i as usize] == class as u32).count();
                 let kept = keep.unwrap_or(total);
                 let wanted = ((kept as f64 * share).round() as usize).clamp(1, kept - 1);

@@ -21,6 +21,8 @@ pub struct Memory {
     pub by_image: u64,
     /// Images of a batch.
     pub batch: u64,
+    /// The whole model's parameters.
+    weights: u64,
 }
 
 impl Memory {
@@ -70,7 +72,14 @@ impl Memory {
             fixed: weights * NUMBER + evaluated,
             by_image: by_image + 4 * input,
             batch: trial.train.batch as u64,
+            weights: whole * NUMBER,
         })
+    }
+
+    /// The same where the weights are written to a file at the end: they are gathered by name and then laid out as the file, while
+    /// the allocator still keeps what training has freed.
+    pub fn with_written_weights(self) -> Self {
+        Self { fixed: self.fixed + 2 * self.weights, ..self }
     }
 
     /// All of it.
@@ -120,6 +129,15 @@ fn evaluation_batch(side: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_that_are_written_are_there_three_times() {
+        let trial = Trial { model: "alexnet".to_owned(), resolution: 64, ..Trial::default() };
+        let memory = Memory::of(&trial, 10).unwrap();
+        let whole = 4 * 57_044_810;
+        assert_eq!(memory.with_written_weights().bytes() - memory.bytes(), 2 * whole);
+        assert!(memory.bytes() > 4 * whole, "the weights, Adam's two moments, and the best epoch's");
+    }
 
     #[test]
     fn trained_numbers_are_those_that_take_part() {

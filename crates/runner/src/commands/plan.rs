@@ -63,8 +63,12 @@ pub fn describe(plan: &Plan, of: usize) -> String {
 
 /// What the largest trial is expected to take.
 fn memory(plan: &Plan) -> String {
-    let of =
-        |trial: &Trial| Memory::of(trial, classes_of(trial)).map(|memory| memory.bytes() + Memory::PROCESS);
+    let writes = !plan.checkpoints.is_none();
+    let of = |trial: &Trial| {
+        let memory = Memory::of(trial, classes_of(trial))?;
+        let memory = if writes { memory.with_written_weights() } else { memory };
+        Some(memory.bytes() + Memory::PROCESS)
+    };
     let largest =
         plan.trials.iter().filter_map(|trial| Some((of(trial)?, trial))).max_by_key(|(most, _)| *most);
     largest.map_or_else(String::new, |(most, trial)| {

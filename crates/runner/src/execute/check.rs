@@ -2,7 +2,7 @@
 //! that is asked for, and that there are the room and the memory that the trials will take.
 
 use frostline_data::DataError;
-use frostline_experiment::{Footprint, Trial, Trunk};
+use frostline_experiment::{Footprint, TrainSpec, Trial, Trunk};
 use frostline_text::plural;
 
 use super::error::SweepError;
@@ -31,14 +31,9 @@ impl Worker<'_> {
             );
             return Err(DataError::Classes { set: trial.data.source.clone(), what }.into());
         }
-        let (splits, batch) = (train::split(trial, &decoded.dataset)?, trial.train.batch);
-        if trial.train.ragged == "drop" && splits.train.len() < batch {
-            let problem = format!(
-                "ragged = \"drop\" leaves nothing of {} in batches of {batch}; lower batch, or set ragged = \"keep\"",
-                plural(splits.train.len(), "training image")
-            );
-            return Err(SweepError::Setting { trial: trial.id.clone(), problem });
-        }
+        let setting = |problem: String| SweepError::Setting { trial: trial.id.clone(), problem };
+        let splits = train::split(trial, &decoded.dataset)?;
+        full_batch(&trial.train, splits.train.len()).map_err(setting)?;
         let Start::Pretrained(trunk) = start else { return Ok(Done::Made) };
         let Pretrain { trunk, data } = &self.graph.trunks[*trunk];
         let (own, images) = (&trunk.pretraining.data.source, &self.made.data[*data]);
@@ -48,15 +43,19 @@ impl Worker<'_> {
                  both sources alike",
                 trial.data.source, trunk.name
             );
-            return Err(SweepError::Setting { trial: trial.id.clone(), problem });
+            return Err(setting(problem));
         }
         let learnt = pretrain::split(trunk, &images.dataset)?.train;
+        let of_trunk = |problem: String| setting(format!("[pretrain.{}]: {problem}", trunk.name));
+        full_batch(&trunk.pretraining.train, learnt.len()).map_err(of_trunk)?;
         let seen = images.dataset.train.also_in(&learnt, &decoded.dataset.test);
         if seen > 0 {
             let what = seen_before(&trunk.name, seen);
             if trial.data.duplicates != "keep" {
-                let set = trial.data.source.clone();
-                return Err(DataError::Duplicates { set, what }.into());
+                let tested = &trial.data.source;
+                return Err(setting(format!(
+                    "{what} ({tested}); remove them from one of the two, or set duplicates = \"keep\" to be told and go on"
+                )));
             }
             self.say_once(format!("note: {what}"));
             self.seen.insert(trial.id.clone(), what);
@@ -88,33 +87,32 @@ impl Worker<'_> {
         let Some(free) = available_memory() else { return Ok(Done::Made) };
         for id in self.due.clone() {
             let Train { trial, data, start, .. } = &self.graph.trials[id];
-            self.weigh(&trial.id, trial, *data, free);
+            let writes = !self.checkpoints.is_none();
+            self.weigh((&trial.id, &trial.label()), trial, (*data, writes), free);
             if let Start::Pretrained(trunk) = start {
                 let Pretrain { trunk, data } = &self.graph.trunks[*trunk];
-                let Trunk { id, model, resolution, pretraining, .. } = trunk;
-                let alike = Trial {
-                    model: model.clone(),
-                    resolution: *resolution,
-                    train: pretraining.train.clone(),
-                    strategy: format!("[pretrain.{}]", trunk.name),
-                    ..Trial::default()
-                };
-                let made = self.store.trunk(id).ok().flatten().is_some();
-                if !made {
-                    self.weigh(id, &alike, *data, free);
+                if self.store.trunk(&trunk.id)?.is_none() {
+                    self.weigh((&trunk.id, &trunk.label()), &alike(trunk), (*data, true), free);
                 }
             }
         }
         Ok(Done::Made)
     }
 
-    /// Notes a training that would take more memory than there is, and says so, once.
-    fn weigh(&mut self, id: &str, trial: &Trial, data: Id<Decode>, free: u64) {
+    /// Notes a training, whose weights are written or not, that would take more memory than there is, and says so, once.
+    fn weigh(
+        &mut self,
+        (id, label): (&str, &str),
+        trial: &Trial,
+        (data, writes): (Id<Decode>, bool),
+        free: u64,
+    ) {
         if self.too_large.contains_key(id) {
             return;
         }
-        if let Some(problem) = memory::shortage(trial, &self.made.data[data].dataset, free) {
-            self.progress.say(&format!("{id} ({}) is not run: {problem}", trial.label()));
+        let classes = self.made.data[data].dataset.classes.len();
+        if let Some(problem) = memory::shortage(trial, classes, writes, free) {
+            self.progress.say(&format!("{id} ({label}) is not run: {problem}"));
             self.too_large.insert(id.to_owned(), problem);
         }
     }
@@ -127,6 +125,28 @@ impl Worker<'_> {
             said.push(line);
         }
     }
+}
+
+/// A trial that takes as much memory as a pretraining: one of the same model and recipe that trains everything from scratch.
+fn alike(trunk: &Trunk) -> Trial {
+    let Trunk { model, resolution, pretraining, .. } = trunk;
+    let (model, train) = (model.clone(), pretraining.train.clone());
+    Trial { model, resolution: *resolution, train, ..Trial::default() }
+}
+
+/// That a recipe which drops what does not fill a batch has one batch at least.
+///
+/// # Errors
+/// What is too little, and what to do.
+fn full_batch(recipe: &TrainSpec, images: usize) -> Result<(), String> {
+    let batch = recipe.batch;
+    if recipe.ragged != "drop" || images >= batch {
+        return Ok(());
+    }
+    let images = plural(images, "training image");
+    Err(format!(
+        "ragged = \"drop\" leaves nothing of {images} in batches of {batch}; lower batch, or set ragged = \"keep\""
+    ))
 }
 
 /// That images which a trial tests with were seen in its pretraining.

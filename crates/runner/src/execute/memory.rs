@@ -1,6 +1,5 @@
 //! Whether a trial has the memory that it will take: [`shortage`], by what its plan lets expect.
 
-use frostline_data::Dataset;
 use frostline_experiment::{Memory, Trial};
 use frostline_text::bytes;
 
@@ -13,9 +12,10 @@ pub(super) fn was_short(reason: &str) -> bool {
 }
 
 /// What is missing for a trial on images that are decoded, and what would fit; none where all does, or where nothing is known of
-/// what it takes. `free` is what may be taken beside what is taken already.
-pub(super) fn shortage(trial: &Trial, dataset: &Dataset, free: u64) -> Option<String> {
-    let memory = Memory::of(trial, dataset.classes.len())?;
+/// what it takes. `writes` is whether its weights are written to a file, `free` what may be taken beside what is taken already.
+pub(super) fn shortage(trial: &Trial, classes: usize, writes: bool, free: u64) -> Option<String> {
+    let memory = Memory::of(trial, classes)?;
+    let memory = if writes { memory.with_written_weights() } else { memory };
     if memory.bytes() <= free {
         return None;
     }
@@ -32,29 +32,14 @@ mod tests {
 
     #[test]
     fn what_would_fit_is_told() {
-        let dataset = |classes: usize| {
-            let images = || frostline_data::Images::new(1, 1, vec![0; 3], vec![0]).unwrap();
-            Dataset {
-                source: String::new(),
-                classes: (0..classes).map(|class| class.to_string()).collect(),
-                train: images(),
-                test: images(),
-                validation: 0,
-                native: frostline_data::NativeSizes { smallest: (1, 1), largest: (1, 1) },
-                digest: String::new(),
-                files: Vec::new(),
-                licence: None,
-                taken: Vec::new(),
-                duplicates: frostline_data::Duplicates::default(),
-            }
-        };
         let mut trial = Trial { model: "resnet18".to_owned(), resolution: 224, ..Trial::default() };
         trial.train.batch = 256;
         let memory = Memory::of(&trial, 10).unwrap();
-        assert_eq!(shortage(&trial, &dataset(10), memory.bytes()), None);
-        let problem = shortage(&trial, &dataset(10), memory.bytes() - memory.by_image).unwrap();
+        assert_eq!(shortage(&trial, 10, false, memory.bytes()), None);
+        let problem = shortage(&trial, 10, false, memory.bytes() - memory.by_image).unwrap();
         assert!(was_short(&problem) && problem.ends_with("; batch = 255 would fit"), "{problem}");
-        let problem = shortage(&trial, &dataset(10), memory.fixed).unwrap();
+        assert!(shortage(&trial, 10, true, memory.bytes()).is_some(), "its weights are written too");
+        let problem = shortage(&trial, 10, false, memory.fixed).unwrap();
         assert!(problem.contains("no batch would fit"), "{problem}");
     }
 }

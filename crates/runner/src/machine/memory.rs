@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
 /// The least of what the system has to give, what the process's control group leaves, and what its address space is limited to
 /// (`ulimit -v`), in bytes; none where the system does not tell.
@@ -10,8 +10,16 @@ pub fn available_memory() -> Option<u64> {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory).ok();
     let free = system.as_ref().map(System::available_memory).filter(|free| *free > 0);
-    let group = system.as_ref().and_then(System::cgroup_limits).map(|limits| limits.free_memory);
-    [free, group, address_space()].into_iter().flatten().min()
+    let root = system.as_ref().and_then(System::cgroup_limits).map(|limits| limits.free_memory);
+    [free, root, own_group(), address_space()].into_iter().flatten().min()
+}
+
+/// What the limit of the process's own control group leaves.
+fn own_group() -> Option<u64> {
+    let (pid, mut system) = (sysinfo::get_current_pid().ok()?, System::new().ok()?);
+    let kind = ProcessRefreshKind::nothing().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
+    Some(system.process(pid)?.cgroup_limits()?.free_memory)
 }
 
 /// What can be used of what is left of a limited address space: the allocator takes it in large blocks and leaves gaps, so three

@@ -121,6 +121,23 @@ fn weights_that_were_overwritten_make_the_trials_due_again_that_started_from_the
 }
 
 #[test]
+fn a_pretraining_without_one_full_batch_is_refused_before_the_first_trial() {
+    let own = "\n[pretrain.p]\nmethod = \"rotation\"\nepochs = 1\nbatch = 64\nragged = \"drop\"\nvalidation = 0.0\n";
+    let grid = "[grid]\nweights = [\"none\", \"pretrain:p\"]";
+    let folder = folder(&(IMAGES.replace("[grid]", grid).replace("seed = [0, 1]", "seed = [0]") + own));
+    images(folder.path(), 0);
+    let refused = sweep(folder.path(), &[]);
+    let told = text(&refused.stderr);
+    let told = told.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("[pretrain.p]: ragged = \"drop\" leaves nothing of ")
+            && told.contains("training images in batches of 64; lower batch"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_pretraining_that_has_seen_the_test_images_of_another_source_is_told() {
     let own = "\n[pretrain.all]\nmethod = \"rotation\"\nepochs = 1\nbatch = 4\nsource = \"folder:more\"\nvalidation = 0.0\n";
     let grid = "[grid]\nweights = [\"pretrain:all\"]";
@@ -137,8 +154,11 @@ fn a_pretraining_that_has_seen_the_test_images_of_another_source_is_told() {
     }
     fs::create_dir_all(folder.path().join("more/test/all")).unwrap();
     image::RgbImage::new(4, 4).save(folder.path().join("more/test/all/1.png")).unwrap();
+    let plain = |bytes: &[u8]| {
+        text(bytes).split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+    };
     let refused = sweep(folder.path(), &["--set", "duplicates=error"]);
-    let told = text(&refused.stderr);
+    let told = plain(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{told}");
     assert!(told.contains("4 images of [pretrain.all] show pictures that the trials are"), "{told}");
     let swept = sweep(folder.path(), &[]);

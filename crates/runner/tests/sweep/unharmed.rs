@@ -147,6 +147,22 @@ fn trials_without_the_memory_they_take_are_named_and_the_others_go_on() {
     let again = limited(folder.path(), 100_000_000, "small", &[]);
     assert!(text(&again.stdout).contains("trials: 1 trained, 1 stored before"), "{}", text(&again.stderr));
 
+    // A pretraining is weighed as well, is not taken for failed, and takes its trials with it until there is enough.
+    let own = "[pretrain.p]\nmethod = \"rotation\"\nepochs = 1\nbatch = 32\n";
+    let pretrained = two.replace("[grid]", "[grid]\nweights = [\"none\", \"pretrain:p\"]") + own;
+    fs::write(
+        folder.path().join("x.toml"),
+        pretrained.replace("\"resnet18\", ", "").replace("\"full\"", "\"head\""),
+    )
+    .unwrap();
+    let short = limited(folder.path(), 1_500_000, "p", &[]);
+    let (out, told) = (text(&short.stdout), text(&short.stderr));
+    assert_eq!(short.status.code(), Some(3), "{out}{told}");
+    assert!(told.contains("(alexnet p 64 px seed 0) is not run: too little memory: about "), "{told}");
+    assert!(out.contains("trials: 1 trained, 1 failed"), "{out}{told}");
+    let again = limited(folder.path(), 100_000_000, "p", &[]);
+    assert!(text(&again.stdout).contains("trials: 1 trained, 1 stored before"), "{}", text(&again.stderr));
+
     // Where the reckoning is of no use, the process ends with a message and a code of its own.
     let none = limited(folder.path(), 250_000, "none", &["--only", "model=resnet18"]);
     let told = text(&none.stderr);
