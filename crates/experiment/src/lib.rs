@@ -5,6 +5,7 @@
 //! mean. Nothing here opens a data set, builds a model or knows where results live.
 
 mod checkpoints;
+mod comparing;
 mod file;
 mod meaning;
 mod memory;

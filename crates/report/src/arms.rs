@@ -1,71 +1,116 @@
-//! What was measured, as tables: [`arms`] with a row per arm, [`trials`] with a row per trial that finished,
-//! [`unfinished`] with those that did not, [`claims`] with what was expected.
+//! What was measured, as tables: [`arms`] and [`costs`] with a row per arm, [`trials`] with a row per trial that finished,
+//! [`unfinished`] with those that did not.
 
 use frostline_experiment::trained_numbers;
 use frostline_results::{Broken, Outcome};
 use frostline_text::{bytes, count, decimals, duration, plural, rate, with_deviation};
 
-use super::answer::error_of;
 use super::table::Table;
-use crate::compare::{Arm, Comparison, Finding, Floor, Quantity, Verdict, deviation, mean};
+use frostline_compare::{Arm, Comparison, Floor, deviation, mean};
 
 const NONE: &str = "–";
 
-/// One row per arm, in the comparison's order.
+/// How accurate each arm was and what it cost in all, in the comparison's order.
 pub(super) fn arms(comparison: &Comparison<'_>) -> Table {
+    let baseline = baseline_name(comparison);
     let mut table = Table::new(&[
         "#>",
         "arm",
         "test accuracy, %>",
-        "balanced, %>",
+        "by images, %>",
         "seeds>",
+        "rank>",
+        "best, %>",
         "total time>",
-        "pretraining>",
-        "wall time>",
-        "training>",
-        "time / full>",
-        "training / full>",
-        "images/s>",
+        &format!("training / {baseline}>"),
         "trained>",
-        "parameters>",
-        "peak memory>",
-        "pixels>",
-        "weights",
     ]);
     let places = decimals(comparison.test_images);
-    let uneven = comparison.arms.iter().filter_map(Arm::floor).any(|floor| floor.is_uneven());
-    let pretrained = comparison.arms.iter().any(|arm| arm.pretraining().is_some());
-    for arm in &comparison.arms {
-        let balanced = arm.balanced_accuracy().filter(|_| uneven);
-        let average = |of: fn(&Outcome) -> Option<f64>, show: fn(f64) -> String| {
-            mean(&arm.values(of)).map_or_else(|| NONE.to_owned(), show)
-        };
+    for (index, arm) in comparison.arms.iter().enumerate() {
         let finished = arm.runs.iter().filter(|run| run.finished().is_some()).count();
+        let rank = comparison.ranks.get(index).copied().flatten();
+        let range = |(low, high): (usize, usize)| {
+            if low == high { low.to_string() } else { format!("{low}–{high}") }
+        };
         table.row([
             arm.number.to_string(),
             arm.label.clone(),
             spread_of(arm, places) + if arm.is_at_floor() { " †" } else { "" },
-            balanced.map_or_else(|| NONE.to_owned(), |share| format!("{:.places$}", 100.0 * share)),
+            arm.by_images().map_or_else(none, |(low, high)| {
+                format!("{:.places$} to {:.places$}", 100.0 * low, 100.0 * high)
+            }),
             if finished == arm.runs.len() {
                 finished.to_string()
             } else {
                 format!("{finished} of {}", arm.runs.len())
             },
-            arm.total().filter(|_| pretrained).map_or_else(|| NONE.to_owned(), duration),
-            arm.pretraining().map_or_else(|| NONE.to_owned(), duration),
+            rank.map_or_else(none, |rank| range(rank.places)),
+            rank.map_or_else(none, |rank| format!("{:.0}", 100.0 * rank.best)),
+            spread_of_time(&arm.total_seconds()),
+            arm.training_ratio.map_or_else(none, rate),
+            trained(arm).map_or_else(none, count),
+        ]);
+    }
+    table
+}
+
+/// Where each arm's time and memory went.
+pub(super) fn costs(comparison: &Comparison<'_>) -> Table {
+    let baseline = baseline_name(comparison);
+    let mut table = Table::new(&[
+        "arm",
+        "total>",
+        "pretraining>",
+        "total, shared>",
+        "wall>",
+        &format!("wall / {baseline}>"),
+        "training>",
+        "images/s>",
+        "trained>",
+        "nominal>",
+        "parameters>",
+        "peak memory>",
+        "pixels>",
+        "weights",
+    ]);
+    for arm in &comparison.arms {
+        let average = |of: fn(&Outcome) -> Option<f64>, show: fn(f64) -> String| {
+            mean(&arm.values(of)).map_or_else(none, show)
+        };
+        let pretrained = arm.pretraining().is_some();
+        let number = |of: fn(&Outcome) -> Option<u64>| {
+            mean(&arm.values(|outcome| of(outcome).map(|n| n as f64))).map_or_else(none, |n| count(n as u64))
+        };
+        table.row([
+            arm.label.clone(),
+            arm.total().filter(|_| pretrained).map_or_else(none, duration),
+            arm.pretraining().map_or_else(none, duration),
+            comparison.total_shared(arm).filter(|_| pretrained).map_or_else(none, duration),
             spread_of_time(&arm.wall_seconds()),
+            arm.time_ratio.map_or_else(none, rate),
             average(|outcome| Some(outcome.seconds.train), duration),
-            arm.time_ratio.map_or_else(|| NONE.to_owned(), rate),
-            arm.training_ratio.map_or_else(|| NONE.to_owned(), rate),
             average(|outcome| outcome.images_per_second, rate),
-            trained(arm).map_or_else(|| NONE.to_owned(), count),
-            average(|outcome| outcome.parameters.map(|n| n as f64), |n| count(n as u64)),
+            trained(arm).map_or_else(none, count),
+            number(|outcome| outcome.trainable_parameters),
+            number(|outcome| outcome.parameters),
             average(|outcome| outcome.peak_memory_bytes.map(|n| n as f64), |n| bytes(n as u64)),
             arm.trial().resolution.to_string(),
             arm.trial().weights.clone(),
         ]);
     }
     table
+}
+
+/// What a baseline is called in a table's head: its strategy, where it is no more than that.
+pub(super) fn baseline_name(comparison: &Comparison<'_>) -> String {
+    match comparison.baseline {
+        [(key, value)] if key == "strategy" => value.clone(),
+        _ => "baseline".to_owned(),
+    }
+}
+
+pub(super) fn none() -> String {
+    NONE.to_owned()
 }
 
 /// What accuracies have to beat, and what the mark in the table says.
@@ -96,7 +141,7 @@ pub(super) fn floors(comparison: &Comparison<'_>) -> String {
         text += " † is no better than that, as far as so many images tell.";
     }
     if floors.iter().any(Floor::is_uneven) {
-        text += " In the balanced accuracy each class counts alike.";
+        text += " In the balanced accuracy below each class counts alike.";
     }
     text + "\n"
 }
@@ -180,73 +225,4 @@ pub(super) fn unfinished(comparison: &Comparison<'_>, broken: &[Broken]) -> Tabl
         ]);
     }
     table
-}
-
-/// One row per claimed number and arm.
-pub(super) fn claims(comparison: &Comparison<'_>) -> Table {
-    let mut table = Table::new(&["claim", "about", "claimed>", "measured>", "difference>", "verdict"]);
-    let places = decimals(comparison.test_images);
-    for verdict in &comparison.verdicts {
-        let show = |value: f64| match verdict.quantity {
-            Quantity::TestAccuracy => format!("{:.places$} %", 100.0 * value),
-            Quantity::Minutes => duration(60.0 * value),
-        };
-        let difference = verdict.measured.map(|measured| match verdict.quantity {
-            Quantity::TestAccuracy => format!("{:+.places$} points", 100.0 * (measured - verdict.claimed)),
-            Quantity::Minutes => format!("× {}", rate(measured / verdict.claimed)),
-        });
-        let measured = verdict.measured.map(|m| format!("{} ({})", show(m), plural(verdict.seeds, "seed")));
-        table.row([
-            verdict.source.clone(),
-            verdict.about.clone(),
-            show(verdict.claimed),
-            measured.unwrap_or_else(|| NONE.to_owned()),
-            difference.unwrap_or_else(|| NONE.to_owned()),
-            in_words(comparison, verdict),
-        ]);
-    }
-    table
-}
-
-fn in_words(comparison: &Comparison<'_>, verdict: &Verdict) -> String {
-    let places = decimals(comparison.test_images);
-    let images = comparison.test_images.map_or_else(String::new, |n| plural(n, "test image"));
-    match verdict.finding {
-        Finding::NoTrial => "no trial of the plan is meant by it".to_owned(),
-        Finding::NotMeasured => "not measured: no trial of it has finished".to_owned(),
-        Finding::WithinSampling { error } => {
-            format!("agrees, as far as {images} can tell (±{:.places$} points)", 100.0 * error)
-        }
-        Finding::WithinSeeds { interval: (low, high) } => format!(
-            "agrees, as far as these seeds can tell (95 % interval {:.places$} to {:.places$} %)",
-            100.0 * low,
-            100.0 * high
-        ),
-        Finding::Beyond { error } => {
-            let side = if verdict.measured > Some(verdict.claimed) { "above" } else { "below" };
-            match error {
-                Some(error) => {
-                    format!(
-                        "{side} the claim by more than {images} explain (±{:.places$} points)",
-                        100.0 * error
-                    )
-                }
-                None => format!("{side} the claim"),
-            }
-        }
-        Finding::OtherMachine { ratio } => {
-            let share = rate(ratio);
-            format!("{share} times the claimed time, on other hardware: neither confirmed nor refuted")
-        }
-    }
-}
-
-/// How far the most accurate arm's figure may be off by the choice of test images alone.
-pub(super) fn sampling_note(comparison: &Comparison<'_>) -> Option<String> {
-    let places = decimals(comparison.test_images);
-    let (error, images) = error_of(comparison, comparison.arms.first()?)?;
-    Some(format!(
-        "Even with unlimited seeds, {images} leave ±{error:.places$} points (95 %) on the highest figure, since another \
-         choice of test images would give another one."
-    ))
 }

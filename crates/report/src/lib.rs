@@ -3,7 +3,10 @@
 
 mod answer;
 mod arms;
-pub mod compare;
+mod claims;
+mod comparisons;
+mod depth;
+mod fairness;
 mod notes;
 mod plots;
 mod pretraining;

@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use frostline_experiment::Trial;
 use frostline_experiment::keys::{Key, keys};
-use frostline_experiment::{Trial, strategy_of};
-use frostline_recipe::Strategy;
 use frostline_results::{Inputs, Outcome, Results, Superseded};
 use frostline_text::{duration, plural};
-use frostline_zoo::{ModelCard, card};
 
-use super::arms::sampling_note;
+use super::fairness;
 use super::provenance::short;
-use crate::compare::{Arm, Comparison, Run};
+use frostline_compare::{Arm, Comparison, Run};
 
 /// Warnings, the weightiest first; each is a sentence or two.
 pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<String> {
@@ -43,26 +41,7 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
             failed.join(", ")
         ));
     }
-    notes.extend(sampling_note(comparison));
-    notes.extend(differing_settings(results));
-    notes.extend(untrained_statistics(&results.plan.trials));
-    let normalisations: BTreeSet<String> = comparison
-        .runs()
-        .filter_map(|(_, run)| match &run.finished()?.weights {
-            Some(weights) => Some((weights.mean, weights.std)),
-            None => {
-                let scratch = card(&run.trial.model).ok()?.normalisation;
-                Some((scratch.mean, scratch.std))
-            }
-        })
-        .map(|normalisation| format!("{normalisation:?}"))
-        .collect();
-    if normalisations.len() > 1 {
-        notes.push(
-            "Images were normalised as each arm's weights or model want it, so not all arms saw the same numbers."
-                .to_owned(),
-        );
-    }
+    notes.extend(fairness::fairness(results, comparison));
     notes.extend(busy(comparison));
     let used: BTreeSet<&str> = comparison
         .runs()
@@ -200,62 +179,6 @@ fn superseded(results: &Results) -> Option<String> {
     })
 }
 
-/// Settings that are no axis and yet are not the same in all trials: an `[[override]]` made them differ.
-fn differing_settings(results: &Results) -> Vec<String> {
-    let axes: BTreeSet<&str> = results.plan.axes.iter().map(|axis| axis.key.as_str()).collect();
-    let mut notes = Vec::new();
-    for key in keys().iter().filter(|key| !axes.contains(key.name)) {
-        let mut whose: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-        for trial in results.plan.trials.iter().filter(|trial| trial.uses(key.name)) {
-            whose.entry(key.show(trial)).or_default().insert(&trial.model);
-        }
-        if whose.len() > 1 {
-            let parts = whose.iter().map(|(value, models)| {
-                let models: Vec<&str> = models.iter().copied().collect();
-                format!("{} for {}", if value.is_empty() { "nothing" } else { value }, models.join(", "))
-            });
-            notes.push(format!(
-                "Not all arms have the same {}: {}. What is measured is the arm as a whole.",
-                key.name,
-                parts.collect::<Vec<_>>().join("; ")
-            ));
-        }
-    }
-    notes
-}
-
-/// That BatchNorms of networks which nothing has trained do not normalise while they are frozen. Phases that an experiment
-/// spells out are not looked into.
-fn untrained_statistics(trials: &[Trial]) -> Option<String> {
-    let models: BTreeSet<&str> = trials
-        .iter()
-        .filter(|trial| trial.weights == "none" && keeps_statistics(trial))
-        .map(|trial| trial.model.as_str())
-        .collect();
-    (!models.is_empty()).then(|| {
-        format!(
-            "Where {} started from random weights, BatchNorms that were frozen kept the statistics that they are made with \
-             (mean 0, variance 1), so activations may vanish or grow without bound before they reach the head. `batch-norm = \
-             \"train\"` normalises by the batch instead.",
-            models.into_iter().collect::<Vec<_>>().join(", ")
-        )
-    })
-}
-
-/// Whether BatchNorms use the statistics that they start with, for some epochs or for all.
-fn keeps_statistics(trial: &Trial) -> bool {
-    use Strategy::{First, FreezeThenThaw, Head, Last, LpFt, Thaw, ThreePhase};
-    let kept = match trial.train.batch_norm.as_str() {
-        "eval" => true,
-        "follow" => matches!(
-            strategy_of(trial),
-            Ok(Head | Last(_) | First(_) | Thaw | FreezeThenThaw(_) | LpFt | ThreePhase)
-        ),
-        _ => false,
-    };
-    kept && card(&trial.model).is_ok_and(ModelCard::has_batch_norm)
-}
-
 /// The settings that all trials share, as `key value`, in the order of the experiment file's reference.
 pub(super) fn shared_settings(trials: &[Trial]) -> Vec<String> {
     let Some(first) = trials.first() else { return Vec::new() };
@@ -294,26 +217,5 @@ mod tests {
         // All waited: seen by the share alone, where a trial took long.
         assert!(note([13.2; 3], [26.4; 3]).unwrap().contains("3 of 3 trials"));
         assert_eq!(note([1.0; 3], [2.0; 3]), None, "short ones may be of one thread for most of their time");
-    }
-
-    #[test]
-    fn frozen_statistics_of_random_networks_are_told() {
-        let note = |model: &str, strategy: &str, change: fn(&mut Trial)| {
-            let mut trial =
-                Trial { model: model.to_owned(), strategy: strategy.to_owned(), ..Trial::default() };
-            change(&mut trial);
-            untrained_statistics(&[trial])
-        };
-        assert!(
-            note("googlenet", "head", |_| {}).unwrap().starts_with("Where googlenet started from random")
-        );
-        for strategy in ["last-2", "first-1", "thaw", "freeze-then-thaw:1", "lp-ft", "three-phase"] {
-            assert!(note("resnet18", strategy, |_| {}).is_some(), "{strategy}");
-        }
-        assert!(note("resnet18", "full", |trial| trial.train.batch_norm = "eval".to_owned()).is_some());
-        assert_eq!(note("resnet18", "full", |_| {}), None);
-        assert_eq!(note("alexnet", "head", |_| {}), None, "it has no BatchNorm");
-        assert_eq!(note("resnet18", "head", |trial| trial.weights = "hub".to_owned()), None);
-        assert_eq!(note("resnet18", "head", |trial| trial.train.batch_norm = "train".to_owned()), None);
     }
 }

@@ -8,7 +8,7 @@ use frostline_results::{Results, Status, StoredTrunk};
 use frostline_text::{bytes, count, duration, grouped, plural};
 
 use super::table::Table;
-use crate::compare::{Comparison, Reached, deviation, mean};
+use frostline_compare::{Comparison, Reached, deviation, mean};
 
 const NONE: &str = "–";
 
@@ -202,18 +202,13 @@ pub(super) fn reaching(comparison: &Comparison<'_>) -> String {
     let brackets = if pretrained { ", in brackets with the whole of the pretraining before it" } else { "" };
     format!(
         "Wall time to the end of the first epoch whose validation accuracy was at least so high, as a mean over seeds{brackets}. \
-         Where not all seeds reached it, the mean is over those that did.\n\n{}",
+         Where not all seeds reached a level, it says how many did.\n\n{}",
         table.without_empty_columns().markdown()
     )
 }
 
 fn cell(reached: &Reached, seeds: usize) -> String {
-    let mut text = duration(reached.seconds);
-    if let Some(with) = reached.with_pretraining {
-        text += &format!(" ({})", duration(with));
-    }
-    if reached.seeds < seeds {
-        text += &format!(", {} of {seeds}", plural(reached.seeds, "seed"));
-    }
-    text
+    let Some(time) = reached.seconds else { return format!("{} of {seeds}", plural(reached.seeds, "seed")) };
+    let with = reached.with_pretraining.map_or_else(String::new, |with| format!(" ({})", duration(with)));
+    duration(time) + &with
 }

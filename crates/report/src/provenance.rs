@@ -7,7 +7,7 @@ use frostline_results::{Environment, Results};
 use frostline_text::{bytes, grouped, plural, quoted};
 
 use super::table::Table;
-use crate::compare::Comparison;
+use frostline_compare::Comparison;
 
 /// The images: counts and digest for each way in which they were read, then the files.
 pub(super) fn data(comparison: &Comparison<'_>) -> String {

@@ -17,8 +17,16 @@ impl Table {
 
     /// Adds a row with a cell for each column. Bars and line ends in a cell are made harmless.
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        let cell = |cell: String| cell.replace('|', "\\|").replace(['\n', '\r'], " ");
-        self.rows.push(cells.into_iter().map(cell).collect());
+        self.cells(cells.into());
+    }
+
+    /// As [`Table::row`], for tables whose columns are found out. Values, which stand at the right, are not broken over lines.
+    pub(super) fn cells(&mut self, cells: Vec<String>) {
+        let cell = |(cell, right): (String, &bool)| {
+            let cell = cell.replace('|', "\\|").replace(['\n', '\r'], " ");
+            if *right { cell.replace(' ', "\u{a0}") } else { cell }
+        };
+        self.rows.push(cells.into_iter().zip(&self.right).map(cell).collect());
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -89,8 +97,8 @@ mod tests {
         let expected = "\
 | Arm         | Time |
 | ----------- | ---: |
-| full \\| all |  9 s |
-| a b         | 10 s |
+| full \\| all |  9 s |
+| a b         | 10 s |
 ";
         assert_eq!(table.without_empty_columns().markdown(), expected);
     }

@@ -5,9 +5,9 @@ use std::fs;
 use frostline_results::samples::{claim, environment, failed, plan, result, results};
 use frostline_results::{Invocation, Results, Store};
 
-use crate::compare::Comparison;
 use crate::write::render;
 use crate::{rewrite_report, write_report};
+use frostline_compare::Comparison;
 
 /// Two arms of two seeds; the head's second trial failed.
 fn small() -> Results {

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use frostline_results::{Results, Store, StoreError, gather, trunk_pictures, write_file};
 use frostline_text::plural;
 
-use crate::compare::Comparison;
 use crate::plots::PlotError;
-use crate::{answer, arms, notes, plots, pretraining, provenance};
+use crate::{answer, arms, claims, comparisons, depth, notes, plots, pretraining, provenance};
+use frostline_compare::Comparison;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ pub fn write_report(folder: &Path) -> Result<Report, ReportError> {
     let path = folder.join("report.md");
     write_file(&path, render(&results, &comparison, &plots).as_bytes())?;
     let answer = answer::answer(&comparison).replace("**", "");
-    let arms = arms::arms(&comparison).without_empty_columns().without_constant(&["pixels", "weights"]);
+    let arms = arms::arms(&comparison).without_empty_columns();
     Ok(Report { path, answer, arms: arms.markdown() })
 }
 
@@ -79,7 +79,9 @@ fn write_plots(
             "accuracy-against-time.svg",
             plots::accuracy_against_time(comparison)?,
         ),
-        ("Validation accuracy over epochs", "validation-curves.svg", plots::validation_curves(comparison)?),
+        ("Accuracy over epochs", "learning-curves.svg", plots::learning_curves(comparison)?),
+        ("Accuracy by confidence", "reliability.svg", plots::reliability(comparison)?),
+        ("What the most accurate arm takes for what", "confusion.svg", plots::confusion(comparison)?),
         (
             "Loss of the pretrainings over epochs",
             "pretraining-curves.svg",
@@ -134,6 +136,9 @@ fn copy_pictures(folder: &Path, results: &Results) -> Result<Vec<Plot>, ReportEr
     Ok(copied)
 }
 
+/// Columns that the line on shared settings says where they are the same in all.
+const CONSTANT: &[&str] = &["pixels", "weights", "parameters"];
+
 /// The whole text of `report.md`.
 pub(crate) fn render(results: &Results, comparison: &Comparison<'_>, plots: &[Plot]) -> String {
     let mut text = format!(
@@ -143,11 +148,14 @@ pub(crate) fn render(results: &Results, comparison: &Comparison<'_>, plots: &[Pl
         progress(comparison)
     );
     section(&mut text, "Arms", &arms_section(results, comparison));
+    section(&mut text, "Differences", &comparisons::comparisons(comparison));
+    section(&mut text, "Cost", &costs(comparison));
+    section(&mut text, "Beyond accuracy", &depth::depth(comparison));
     section(&mut text, "Time to accuracy", &pretraining::reaching(comparison));
     section(&mut text, "Pretraining", &pretraining::pretraining(results));
     let pictures = plots.iter().map(|(title, name)| format!("![{title}](plots/{name})\n"));
     section(&mut text, "Plots", &pictures.collect::<Vec<_>>().join("\n"));
-    let claims = arms::claims(comparison);
+    let claims = claims::claims(comparison);
     if !claims.is_empty() {
         let note = "Claims come from other code on other machines, and their settings may differ in what they do not say: a \
                     difference is a reason to look, not a refutation.";
@@ -192,14 +200,15 @@ fn arms_section(results: &Results, comparison: &Comparison<'_>) -> String {
     if comparison.arms.is_empty() {
         return String::new();
     }
-    let mut text = "The most accurate first. Accuracy is over the whole test split and times are by the clock, mean ± standard \
-                    deviation over seeds; rate and memory are means. Wall time is a trial's training and evaluation, training its \
-                    forward, backward and optimizer steps; total time counts the pretraining that it starts from in full, which \
-                    several trials may share. The ratios to `full` are to the same model trained in full, paired by seed. images/s \
-                    are training images per second of training; trained are the numbers that take part at the resolution.\n\n"
-        .to_owned();
-    text +=
-        &arms::arms(comparison).without_empty_columns().without_constant(&["pixels", "weights"]).markdown();
+    let baseline = arms::baseline_name(comparison);
+    let mut text = format!(
+        "The most accurate first. Accuracy is over the whole test split, mean ± standard deviation over seeds; *by images* is where the \
+         mean may lie by the choice of the test images alone (Wilson's 95 % interval). *Rank* and *best* say in which places, and how \
+         often in the first, an arm comes out of experiments made up of the same seeds and images, drawn anew. Total time is a trial by \
+         the clock, with the pretraining that it starts from in full. The ratio to {baseline} is of training alone, within seeds; \
+         *trained* are the numbers that take part at the resolution.\n\n"
+    );
+    text += &arms::arms(comparison).without_empty_columns().markdown();
     let floors = arms::floors(comparison);
     if !floors.is_empty() {
         text += &format!("\n{floors}");
@@ -214,4 +223,24 @@ fn arms_section(results: &Results, comparison: &Comparison<'_>) -> String {
         text += &format!("\n<details>\n<summary>Every seed</summary>\n\n{table}\n</details>\n");
     }
     text
+}
+
+fn costs(comparison: &Comparison<'_>) -> String {
+    if comparison.measured().is_empty() {
+        return String::new();
+    }
+    let baseline = arms::baseline_name(comparison);
+    let table = arms::costs(comparison).without_empty_columns().without_constant(CONSTANT).markdown();
+    let pretrained = comparison.arms.iter().any(|arm| arm.pretraining().is_some());
+    let three = if pretrained {
+        " A pretraining is counted in full in *total*, by its part for each of the trials that start from it in *total, shared*, and \
+         not at all in *wall*."
+    } else {
+        ""
+    };
+    format!(
+        "By the clock, means over seeds (± standard deviation). Wall time is a trial's training and evaluation, which with many test \
+         images hides what freezing saves; training is its forward, backward and optimizer steps.{three} The ratio to {baseline} is \
+         within seeds. *Trained* are numbers that take part at the resolution, *nominal* those that the strategy names.\n\n{table}"
+    )
 }

@@ -15,8 +15,22 @@ const OLD: &str = ".old";
 /// # Errors
 /// A full disk, missing permissions, or any other failure; the old content is then still there.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    write_file_with(path, |file| file.write_all(content).map_err(|error| StoreError::writing(path, error)))
+}
+
+/// As [`write_file`], with content that is written piece by piece.
+pub(super) fn write_file_with(
+    path: &Path,
+    content: impl FnOnce(&mut File) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let partial = beside(path, PARTIAL);
-    let written = write_through(&partial, content)
+    let failed = |error| StoreError::writing(&partial, error);
+    let write = || {
+        let mut file = File::create(&partial).map_err(failed)?;
+        content(&mut file)?;
+        file.sync_all().map_err(failed)
+    };
+    let written = write()
         .and_then(|()| fs::rename(&partial, path).map_err(|error| StoreError::writing(path, error)))
         .and_then(|()| sync_folder(parent(path)));
     if written.is_err() {

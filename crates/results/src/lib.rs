@@ -15,6 +15,7 @@
 //! trial has its `model.safetensors` where `checkpoints` asks for it. [`find`] finds a trial by its id, and [`Sidecar`]
 //! is what goes with its weights when they leave the folder.
 
+mod answers;
 mod atomic;
 mod environment;
 mod error;
@@ -32,10 +33,10 @@ mod sidecar;
 mod store;
 mod superseded;
 mod tables;
-mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use answers::{Answers, BINS, Bin, ClassTally, Marks};
 pub use atomic::write_file;
 pub use environment::{Build, Environment};
 pub use error::StoreError;
@@ -52,4 +53,3 @@ pub use records::{
 };
 pub use sidecar::{Lineages, Measured, Preparation, Sidecar, beside, none_kept};
 pub use store::{State, Store};
-pub use tally::ClassTally;

@@ -9,8 +9,8 @@ use super::inputs::FOLDER;
 use super::records::PlanRecord;
 use super::store::{PICTURES, WEIGHTS};
 use crate::{
-    Broken, Environment, Invocation, Results, StoreError, StoredTrial, StoredTrunk, Superseded, json, ledger,
-    tables,
+    Answers, Broken, Environment, Invocation, Results, StoreError, StoredTrial, StoredTrunk, Superseded,
+    json, ledger, tables,
 };
 
 impl Results {
@@ -97,10 +97,10 @@ pub(super) fn named_trial(folder: &Path, id: &str) -> Result<StoredTrial, StoreE
         trial: json::read(&folder.join("trial.json"), "trial")?,
         outcome: json::read(&folder.join("outcome.json"), "outcome")?,
         epochs: json::read(&folder.join("epochs.json"), "epochs")?,
-        tally: Vec::new(),
+        answers: Answers::default(),
     };
     belongs(folder, "trial", id, [&stored.trial.id, &stored.outcome.trial])?;
-    stored.tally = tables::tally(&folder.join("predictions.parquet"), &stored.outcome)?;
+    stored.answers = tables::answers(&folder.join("predictions.parquet"), &stored.outcome)?;
     Ok(stored)
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use frostline_experiment::{Checkpoints, Plan, Trial};
 use serde::{Deserialize, Serialize};
 
-use crate::{ClassTally, Environment, Invocation, StoredTrunk};
+use crate::{Answers, Environment, Invocation, StoredTrunk};
 
 /// Everything that a trial leaves behind.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,10 +53,9 @@ pub struct StoredTrial {
     pub outcome: Outcome,
     /// One record per epoch.
     pub epochs: Vec<EpochRecord>,
-    /// What the predictions come to, class by class, in the order of the labels; empty where there are none. Counted when they
-    /// are read.
+    /// What the predictions come to, counted when they are read.
     #[serde(skip)]
-    pub tally: Vec<ClassTally>,
+    pub answers: Answers,
 }
 
 impl StoredTrial {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use frostline_experiment::{Axis, Checkpoints, Claim, DataSpec, Plan, TrainSpec, Trial};
 
 use crate::{
-    Build, ClassTally, DataRecord, Environment, EpochRecord, FileRecord, Invocation, Outcome, Prediction,
+    Answers, Build, DataRecord, Environment, EpochRecord, FileRecord, Invocation, Outcome, Prediction,
     Results, Seconds, Status, StoredTrial, Superseded, TrialResult,
 };
 
@@ -37,6 +37,8 @@ pub fn plan(models: &[&str], strategies: &[&str], seeds: u64) -> Plan {
         trials,
         claims: Vec::new(),
         checkpoints: Checkpoints::None,
+        baseline: vec![("strategy".to_owned(), "full".to_owned())],
+        margin: 1.0,
     }
 }
 
@@ -47,6 +49,7 @@ pub fn claim() -> Claim {
         test_accuracy: Some(0.852),
         minutes: Some(10.0),
         source: "the tutorial's table".to_owned(),
+        written: Vec::new(),
     }
 }
 
@@ -57,8 +60,8 @@ pub fn results(plan: Plan, measure: impl Fn(&Trial) -> (f64, f64)) -> Results {
         let (accuracy, wall) = measure(trial);
         let TrialResult { mut outcome, epochs, predictions, .. } = result(trial, accuracy, wall);
         outcome.environment = environment.id();
-        let tally = ClassTally::of(predictions.iter().map(|one| (one.label, one.predicted)));
-        StoredTrial { trial: trial.clone(), outcome, epochs, tally }
+        let answers = Answers::of(predictions.into_iter()).expect("each image once");
+        StoredTrial { trial: trial.clone(), outcome, epochs, answers }
     };
     let trials = plan.trials.iter().map(stored).collect();
     let environments = BTreeMap::from([(environment.id(), environment)]);
@@ -73,7 +76,11 @@ pub fn results(plan: Plan, measure: impl Fn(&Trial) -> (f64, f64)) -> Results {
     }
 }
 
-/// A finished trial of as few test images as give the accuracy, ten at least.
+/// Test images of every trial.
+pub const IMAGES: u32 = 1000;
+
+/// A finished trial of [`IMAGES`] test images, whose accuracy has at most three decimals. The first images are classified rightly and
+/// the others wrongly, so of two trials the worse is right nowhere that the better is not.
 pub fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
     let mut outcome =
         Outcome::started(trial, 2, "2026-01-02T03:04:05Z".to_owned(), "0123456789ab".to_owned());
@@ -108,7 +115,7 @@ pub fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
         class_names: (0..10).map(|digit| digit.to_string()).collect(),
         train: 1290,
         validation: 147,
-        test: 360,
+        test: IMAGES as usize,
         licence: Some("CC BY 4.0".to_owned()),
         files: vec![file],
         taken: Vec::new(),
@@ -128,24 +135,27 @@ pub fn result(trial: &Trial, accuracy: f64, wall: f64) -> TrialResult {
             seconds: Seconds { wall: wall / epochs as f64, ..Seconds::default() },
         }
     };
-    let (right, images) = counts(accuracy);
+    let right = (accuracy * f64::from(IMAGES)).round() as u32;
     let predicted = |i: u32| if i < right { i % 10 } else { (i + 1) % 10 };
     let prediction =
         |i: u32| Prediction { example: i, label: i % 10, predicted: predicted(i), probability: 0.5 };
     TrialResult {
         outcome,
         epochs: (1..=epochs).map(epoch).collect(),
-        predictions: (0..images).map(prediction).collect(),
+        predictions: (0..IMAGES).map(prediction).collect(),
         checkpoint: None,
     }
 }
 
-/// Images that are told rightly, and all images, whose ratio is an accuracy of at most four decimals.
-fn counts(accuracy: f64) -> (u32, u32) {
-    let of = |images: u32| (accuracy * f64::from(images)).round() as u32;
-    let fits = |images: &u32| f64::from(of(*images)) / f64::from(*images) == accuracy;
-    let images = [10, 20, 100, 1000].into_iter().find(fits).unwrap_or(10_000);
-    (of(images), images)
+/// Answers to (images, of them right) of each class, class by class; what is wrong is taken for the next class.
+pub fn answers(classes: &[(usize, usize)]) -> Answers {
+    let mut rows = Vec::new();
+    for (label, &(images, right)) in classes.iter().enumerate() {
+        let predicted = |i: usize| if i < right { label } else { (label + 1) % classes.len() };
+        rows.extend((0..images).map(|i| (label as u32, predicted(i) as u32)));
+    }
+    let row = |(example, (label, predicted))| Prediction { example, label, predicted, probability: 0.5 };
+    Answers::of((0..).zip(rows).map(row).collect::<Vec<_>>().into_iter()).expect("each image once")
 }
 
 /// The same trial, failed.

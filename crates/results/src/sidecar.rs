@@ -191,7 +191,7 @@ mod tests {
     fn stored(result: TrialResult) -> StoredTrial {
         let trial = plan(&["resnet18"], &["head"], 1).trials.remove(0);
         let TrialResult { outcome, epochs, .. } = result;
-        StoredTrial { trial, outcome, epochs, tally: Vec::new() }
+        StoredTrial { trial, outcome, epochs, answers: crate::Answers::default() }
     }
 
     fn kept() -> StoredTrial {

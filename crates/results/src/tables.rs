@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
 
+use super::atomic::write_file_with;
 use super::json::FORMAT;
 use crate::{
-    ClassTally, EpochRecord, Inputs, Outcome, Prediction, Results, Status, StoreError, StoredTrial,
-    StoredTrunk, write_file,
+    Answers, EpochRecord, Inputs, Outcome, Prediction, Results, Status, StoreError, StoredTrial, StoredTrunk,
+    write_file,
 };
 
 /// Writes the tables of a results folder; that of the pretrainings only where there are some.
@@ -19,15 +20,39 @@ pub(super) fn write_all(folder: &Path, results: &Results) -> Result<(), StoreErr
     if !results.trunks.is_empty() {
         write(&folder.join("pretraining.parquet"), pretraining(&results.trunks))?;
     }
-    let mut all = predictions(&[]).and_then(|none| of_trial(none, ""));
+    all_predictions(folder, results)
+}
+
+/// Rows of predictions in a group of `predictions.parquet`, about.
+const GROUP: usize = 1 << 20;
+
+/// Puts the predictions of all trials into one table, of which no more than a group is in memory at a time.
+fn all_predictions(folder: &Path, results: &Results) -> Result<(), StoreError> {
+    let path = folder.join("predictions.parquet");
     let aside = |stored: &StoredTrial| Inputs::of(&stored.outcome).name(&stored.trial.id);
     let current = results.trials.iter().map(|stored| ("trials", stored.trial.id.clone()));
     let superseded = results.superseded.trials.iter().map(|stored| ("superseded/trials", aside(stored)));
-    for (place, name) in current.chain(superseded) {
-        let frame = read(&folder.join(place).join(&name).join("predictions.parquet"))?;
-        all = all.and_then(|all| all.vstack(&of_trial(frame, &name)?));
-    }
-    write(&folder.join("predictions.parquet"), all)
+    let failed = |error: &PolarsError| damaged(&path, error);
+    let none = || predictions(&[]).and_then(|none| of_trial(none, ""));
+    write_file_with(&path, |file| {
+        let mut group = none().map_err(|error| failed(&error))?;
+        let writer = ParquetWriter::new(file).with_key_value_metadata(Some(format()));
+        let mut writer = writer.batched(group.schema()).map_err(|error| failed(&error))?;
+        for (place, name) in current.chain(superseded) {
+            let frame = read(&folder.join(place).join(&name).join("predictions.parquet"))?;
+            of_trial(frame, &name)
+                .and_then(|frame| group.vstack_mut(&frame).map(|_| ()))
+                .map_err(|error| failed(&error))?;
+            if group.height() >= GROUP {
+                group.align_chunks_par();
+                writer.write_batch(&group).map_err(|error| failed(&error))?;
+                group = none().map_err(|error| failed(&error))?;
+            }
+        }
+        group.align_chunks_par();
+        writer.write_batch(&group).and_then(|()| writer.finish()).map_err(|error| failed(&error))?;
+        Ok(())
+    })
 }
 
 /// The ids of a folder's table of trials; none where there is no table.
@@ -67,21 +92,17 @@ impl Predictions {
     }
 }
 
-/// What a trial's predictions come to, class by class; none of a failed trial.
+/// What a trial's predictions come to; nothing of a failed trial.
 ///
 /// # Errors
 /// Predictions that are damaged, or give another accuracy than is stored.
-pub(super) fn tally(path: &Path, outcome: &Outcome) -> Result<Vec<ClassTally>, StoreError> {
-    let frame = read(path)?;
-    let counted = frame.column("label").and_then(|labels| {
-        let pairs = labels.u32()?.iter().zip(frame.column("predicted")?.u32()?.iter());
-        Ok(ClassTally::of(pairs.filter_map(|(label, predicted)| Some((label?, predicted?)))))
-    });
-    let tally = counted.map_err(|error| damaged(path, &error))?;
-    let right: usize = tally.iter().map(|class| class.right).sum();
-    let found = (frame.height() > 0).then(|| right as f64 / frame.height() as f64);
+pub(super) fn answers(path: &Path, outcome: &Outcome) -> Result<Answers, StoreError> {
+    let rows = rows(&read(path)?).map_err(|error| damaged(path, &error))?;
+    let answers = Answers::of(rows.into_iter())
+        .map_err(|reason| StoreError::Damaged { path: path.to_owned(), reason })?;
+    let found = answers.accuracy();
     if found == outcome.test_accuracy {
-        return Ok(tally);
+        return Ok(answers);
     }
     let share = |accuracy: Option<f64>| accuracy.map_or_else(|| "none".to_owned(), |share| share.to_string());
     let reason = format!(
@@ -246,6 +267,23 @@ fn predictions(rows: &[Prediction]) -> PolarsResult<DataFrame> {
     ]
 }
 
+/// The rows of a trial's predictions.
+fn rows(frame: &DataFrame) -> PolarsResult<Vec<Prediction>> {
+    let whole = |name: &str| frame.column(name).and_then(|column| column.u32().cloned());
+    let (examples, labels, predicted) = (whole("example")?, whole("label")?, whole("predicted")?);
+    let probabilities = frame.column("probability")?.f32()?;
+    let numbers = examples.iter().zip(labels.iter()).zip(predicted.iter()).zip(probabilities.iter());
+    let row = |(((example, label), predicted), probability)| {
+        Some(Prediction {
+            example: example?,
+            label: label?,
+            predicted: predicted?,
+            probability: probability?,
+        })
+    };
+    Ok(numbers.filter_map(row).collect())
+}
+
 /// Puts a trial's id before its predictions.
 fn of_trial(frame: DataFrame, id: &str) -> PolarsResult<DataFrame> {
     df!["trial" => vec![id; frame.height()]]?.hstack(frame.columns())
@@ -269,16 +307,20 @@ fn write(path: &Path, frame: PolarsResult<DataFrame>) -> Result<(), StoreError> 
 }
 
 fn parquet(path: &Path, frame: PolarsResult<DataFrame>) -> Result<Vec<u8>, StoreError> {
-    let format = KeyValueMetadata::from_static(vec![("frostline.format".to_owned(), FORMAT.to_string())]);
     let mut bytes = Vec::new();
     frame
         .and_then(|mut frame| {
             ParquetWriter::new(&mut bytes)
-                .with_key_value_metadata(Some(format))
+                .with_key_value_metadata(Some(format()))
                 .finish(frame.align_chunks_par())
         })
         .map_err(|error| damaged(path, &error))?;
     Ok(bytes)
+}
+
+/// What every table says of itself.
+fn format() -> KeyValueMetadata {
+    KeyValueMetadata::from_static(vec![("frostline.format".to_owned(), FORMAT.to_string())])
 }
 
 fn damaged(path: &Path, error: &PolarsError) -> StoreError {

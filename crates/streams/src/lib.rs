@@ -32,6 +32,8 @@ pub enum Purpose {
     Noise = 7,
     /// The order in which a plan runs its trials; counters: (0, 0).
     Plan = 8,
+    /// Which seeds or images a made-up experiment has; counters: (experiment, 0) for seeds, (experiment, images) for images.
+    Bootstrap = 9,
 }
 
 /// A seed, from which the stream of every purpose follows.

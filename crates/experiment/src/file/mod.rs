@@ -2,6 +2,7 @@
 //! found at once and reported with its place. What the cells of the grid come to is [`crate::plan`]'s.
 
 mod amend;
+mod comparing;
 mod conditions;
 mod flags;
 mod pretraining;
@@ -40,6 +41,10 @@ pub struct Experiment {
     pub(crate) changed: bool,
     /// Which weights are kept.
     pub(crate) checkpoints: Checkpoints,
+    /// What arms are held against, by key.
+    pub(crate) baseline: Vec<(String, String)>,
+    /// In points.
+    pub(crate) margin: f64,
     /// The values of `[data]` and `[train]`.
     pub(crate) fixed: Vec<Assignment>,
     /// The axes of `[grid]` in the order of the file.

@@ -11,12 +11,24 @@ use super::suggest::did_you_mean;
 use super::tree::{self, Name, Node, Place, Value};
 use super::{Assignment, Experiment, GridAxis};
 use crate::checkpoints::Checkpoints;
+use crate::comparing::{full, one_point};
 use crate::trial::keys::{Key, Section, key, keys};
 
 pub(crate) type Entries = Vec<(Name, Node)>;
 
-const ROOT: [&str; 9] =
-    ["question", "checkpoints", "data", "train", "grid", "strategy", "pretrain", "override", "claim"];
+const ROOT: [&str; 11] = [
+    "question",
+    "checkpoints",
+    "baseline",
+    "margin",
+    "data",
+    "train",
+    "grid",
+    "strategy",
+    "pretrain",
+    "override",
+    "claim",
+];
 
 /// Reads a file's text with flags on top; see [`Experiment::read`].
 pub(crate) fn experiment(path: &Path, text: &str, flags: &[String]) -> Result<Experiment, Vec<Problem>> {
@@ -62,6 +74,8 @@ impl Reader {
             path: String::new(),
             changed: false,
             checkpoints: Checkpoints::None,
+            baseline: full(),
+            margin: one_point(),
             fixed: Vec::new(),
             axes: Vec::new(),
             strategies: Vec::new(),
@@ -69,11 +83,13 @@ impl Reader {
             overrides: Vec::new(),
             claims: Vec::new(),
         };
-        let (mut overrides, mut claims) = (Vec::new(), Vec::new());
+        let (mut overrides, mut claims, mut baseline) = (Vec::new(), Vec::new(), None);
         for (name, node) in self.table(node_entries(root)) {
             match name.text.as_str() {
                 "question" => experiment.question = self.question(&node).unwrap_or_default(),
                 "checkpoints" => experiment.checkpoints = self.checkpoints(&node).unwrap_or_default(),
+                "baseline" => baseline = Some(node),
+                "margin" => experiment.margin = self.margin(&node).unwrap_or_else(one_point),
                 "data" => experiment.fixed.extend(self.section(&name, node, Section::Data)),
                 "train" => experiment.fixed.extend(self.section(&name, node, Section::Train)),
                 "grid" => experiment.axes = self.grid(&name, node),
@@ -94,6 +110,9 @@ impl Reader {
         experiment.overrides = overrides.into_iter().filter_map(|table| self.one_override(table)).collect();
         for set in experiment.overrides.iter().flat_map(|overriding| &overriding.set) {
             self.known.add(set.key, &set.value);
+        }
+        if let Some(node) = baseline {
+            experiment.baseline = self.baseline(node).unwrap_or_default();
         }
         experiment.claims = claims.into_iter().filter_map(|table| self.one_claim(table)).collect();
         experiment

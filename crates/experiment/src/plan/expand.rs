@@ -2,13 +2,14 @@
 //! in order. Nothing is downloaded or built for it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use frostline_streams::{Purpose, Streams};
 
 use super::{Axis, Claim, Plan};
 use crate::file::{Experiment, Place, Problem, Problems};
 use crate::refusal;
-use crate::trial::keys::Key;
+use crate::trial::keys::{Key, keys};
 use crate::trial::{Trial, pretraining_name};
 
 /// More cells than this are taken for a mistake.
@@ -28,15 +29,8 @@ pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
                 .help("an axis of k values multiplies the trials by k; use fewer values, or several files"),
         ])
     })?;
-    let (mut trials, mut ids, mut problems) = (Vec::new(), BTreeSet::new(), Vec::new());
-    for index in 0..cells {
-        let cell = Cell::new(experiment, index);
-        cell.check(&mut problems);
-        let trial = cell.trial.sealed();
-        if ids.insert(trial.id.clone()) {
-            trials.push(trial);
-        }
-    }
+    let mut problems = Vec::new();
+    let trials = trials(experiment, cells, &mut problems);
     let claims = claims(experiment, &trials, &mut problems);
     if !problems.is_empty() {
         return Err(fail(problems.into_iter().map(|(_, problem)| problem).collect()));
@@ -52,7 +46,23 @@ pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
         trials: in_order(trials),
         claims,
         checkpoints: experiment.checkpoints,
+        baseline: experiment.baseline.clone(),
+        margin: experiment.margin,
     })
+}
+
+/// The trials of the grid's cells, each once.
+fn trials(experiment: &Experiment, cells: usize, problems: &mut Found) -> Vec<Trial> {
+    let (mut trials, mut ids) = (Vec::new(), BTreeSet::new());
+    for index in 0..cells {
+        let cell = Cell::new(experiment, index);
+        cell.check(problems);
+        let trial = cell.trial.sealed();
+        if ids.insert(trial.id.clone()) {
+            trials.push(trial);
+        }
+    }
+    trials
 }
 
 /// Problems that were found, without repetition; the text tells repetitions apart.
@@ -121,7 +131,7 @@ impl Cell {
 
 /// The claims that speak of a trial. One that speaks of none is a problem, unless `--set` changed the grid.
 fn claims(experiment: &Experiment, trials: &[Trial], found: &mut Found) -> Vec<Claim> {
-    let mut claims = Vec::new();
+    let (mut claims, written) = (Vec::new(), as_written(experiment));
     for entry in &experiment.claims {
         let holds = |trial: &Trial| entry.when.iter().all(|when| when.key.show(trial) == when.value);
         if trials.iter().any(holds) {
@@ -130,6 +140,7 @@ fn claims(experiment: &Experiment, trials: &[Trial], found: &mut Found) -> Vec<C
                 test_accuracy: entry.test_accuracy,
                 minutes: entry.minutes,
                 source: entry.source.clone(),
+                written: changed(&written, trials, holds),
             });
         } else if !experiment.changed && !trials.is_empty() {
             let problem =
@@ -141,6 +152,42 @@ fn claims(experiment: &Experiment, trials: &[Trial], found: &mut Found) -> Vec<C
         }
     }
     claims
+}
+
+/// The trials that the file has without `--set`; none where nothing was set.
+fn as_written(experiment: &Experiment) -> Vec<Trial> {
+    if !experiment.changed {
+        return Vec::new();
+    }
+    let Ok(written) = Experiment::read(Path::new(&experiment.path), &experiment.text, &[]) else {
+        return Vec::new();
+    };
+    let cells = written.axes.iter().map(|axis| axis.values.len()).product();
+    trials(&written, cells, &mut Vec::new())
+}
+
+/// The keys whose values some of the trials that a claim speaks of do not have in the file, with those that they have there.
+fn changed(
+    written: &[Trial],
+    trials: &[Trial],
+    speaks: impl Fn(&Trial) -> bool,
+) -> Vec<(String, Vec<String>)> {
+    let of = |key: &Key, trials: &[Trial]| -> Vec<String> {
+        let mut values: Vec<String> = Vec::new();
+        for trial in trials.iter().filter(|trial| speaks(trial)) {
+            let value = key.show(trial);
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        values
+    };
+    let changed = keys().iter().filter(|key| key.name != "seed").filter_map(|key| {
+        let (now, before) = (of(key, trials), of(key, written));
+        let other = !before.is_empty() && now.iter().any(|value| !before.contains(value));
+        other.then(|| (key.name.to_owned(), before))
+    });
+    changed.collect()
 }
 
 /// Seeds outermost, in the order in which they first appear; arms shuffled within a seed. The order of the axes in the

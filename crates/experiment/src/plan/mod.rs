@@ -12,6 +12,7 @@ pub use select::SelectError;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoints::Checkpoints;
+use crate::comparing;
 use crate::trial::{Trial, Trunk};
 
 /// What a sweep will do, in order.
@@ -31,6 +32,12 @@ pub struct Plan {
     /// Which weights are kept.
     #[serde(default, skip_serializing_if = "Checkpoints::is_none")]
     pub checkpoints: Checkpoints,
+    /// What the arms are held against: the arm with these values beside their keys that is otherwise the same.
+    #[serde(default = "comparing::full", skip_serializing_if = "comparing::is_full")]
+    pub baseline: Vec<(String, String)>,
+    /// Within how many points of accuracy arms are as good as equal.
+    #[serde(default = "comparing::one_point", skip_serializing_if = "comparing::is_one_point")]
+    pub margin: f64,
 }
 
 impl Plan {
@@ -68,4 +75,8 @@ pub struct Claim {
     pub minutes: Option<f64>,
     /// Who claims it.
     pub source: String,
+    /// The settings that `--set` changed for the trials that it speaks of, each with the values that the file has for them; such
+    /// trials are not what was claimed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<(String, Vec<String>)>,
 }

@@ -101,7 +101,8 @@ mod tests {
         }
         let (experiment, question) = (String::new(), String::new());
         let (axes, claims, checkpoints) = Default::default();
-        Plan { experiment, question, axes, trials, claims, checkpoints }
+        let (baseline, margin) = (crate::comparing::full(), crate::comparing::one_point());
+        Plan { experiment, question, axes, trials, claims, checkpoints, baseline, margin }
     }
 
     fn count(filters: &[&str]) -> Result<usize, String> {

@@ -1,4 +1,4 @@
-//! [`Axis`]: from values to places, linear or logarithmic, with round ticks; and [`spread`], which moves labels apart.
+//! [`Axis`]: from values to places, linear or logarithmic, with round ticks.
 
 /// Maps values in `low..=high` to places in pixels.
 #[derive(Clone, Copy, Debug)]
@@ -94,30 +94,6 @@ fn extent(values: &[f64]) -> (f64, f64) {
     if low <= high { (low, high) } else { (0.0, 1.0) }
 }
 
-/// Moves places apart until neighbours are `gap` apart, each as little as possible (least squares), then into
-/// `low..=high`. The order of the result is that of `wanted`.
-pub(crate) fn spread(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..wanted.len()).collect();
-    order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]).then(a.cmp(&b)));
-    // Without the gaps, the places must not decrease: pool neighbours that would (isotonic regression).
-    let mut pools: Vec<(f64, usize)> = Vec::new();
-    for (rank, &index) in order.iter().enumerate() {
-        let mut pool = (wanted[index] - rank as f64 * gap, 1);
-        while let Some(&(place, size)) = pools.last().filter(|(place, _)| *place > pool.0) {
-            pool = ((place * size as f64 + pool.0 * pool.1 as f64) / (size + pool.1) as f64, size + pool.1);
-            pools.pop();
-        }
-        pools.push(pool);
-    }
-    let levels = pools.iter().flat_map(|&(place, size)| std::iter::repeat_n(place, size));
-    let most = high - gap * wanted.len().saturating_sub(1) as f64;
-    let mut places = vec![0.0; wanted.len()];
-    for (rank, (&index, level)) in order.iter().zip(levels).enumerate() {
-        places[index] = level.min(most).max(low) + rank as f64 * gap;
-    }
-    places
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,14 +120,5 @@ mod tests {
         assert!(costs.is_logarithmic() && (costs.at(10.0) - 50.0).abs() < 1e-9);
         assert!(!Axis::of_costs(&[2.0, 10.0], (0.0, 100.0)).is_logarithmic());
         assert_eq!(Axis::around(&[], (0.0, 1.0), 0.1).ticks(2).len(), 3);
-    }
-
-    #[test]
-    fn labels_move_apart_as_little_as_possible() {
-        assert_eq!(spread(&[10.0, 50.0], 15.0, (0.0, 100.0)), [10.0, 50.0]);
-        assert_eq!(spread(&[52.0, 50.0, 51.0], 10.0, (0.0, 100.0)), [61.0, 41.0, 51.0]);
-        assert_eq!(spread(&[99.0, 98.0], 10.0, (0.0, 100.0)), [100.0, 90.0]);
-        assert_eq!(spread(&[1.0, 1.0], 10.0, (0.0, 100.0)), [0.0, 10.0]);
-        assert_eq!(spread(&[], 10.0, (0.0, 100.0)), [] as [f64; 0]);
     }
 }

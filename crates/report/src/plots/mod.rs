@@ -2,7 +2,9 @@
 //! its own or writes files.
 
 mod axis;
+mod calibration;
 mod canvas;
+mod confusion;
 mod cost;
 mod curves;
 mod frame;
@@ -14,8 +16,10 @@ mod strategies;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use calibration::reliability;
+pub(crate) use confusion::confusion;
 pub(crate) use cost::accuracy_against_time;
-pub(crate) use curves::validation_curves;
+pub(crate) use curves::learning_curves;
 pub use phases::what_trains_when;
 pub(crate) use pretraining::pretraining_curves;
 pub use stages::stage_picture;

@@ -5,12 +5,11 @@ use frostline_results::EpochRecord;
 
 use super::PlotError;
 use super::axis::Axis;
-use super::canvas::{Canvas, Dash, INK, Place, SOFT, Type, draw};
+use super::canvas::{BOLD, Canvas, Dash, HEAD, INK, Place, SOFT, Type, WIDTH, draw, fitted};
 use super::frame::{COLOURS, Frame};
-use crate::compare::mean;
 use crate::pretraining::Group;
+use frostline_compare::mean;
 
-const WIDTH: f64 = 860.0;
 const INNER: f64 = 170.0;
 
 /// Draws the curves; none where no pretraining has two epochs.
@@ -21,7 +20,7 @@ pub(crate) fn pretraining_curves(groups: &[Group<'_>]) -> Result<Option<String>,
     }
     let columns = panels.len().min(2);
     let cell = (WIDTH / columns as f64, INNER + 100.0);
-    let size = (WIDTH, 58.0 + panels.len().div_ceil(columns) as f64 * cell.1);
+    let size = (WIDTH, HEAD + panels.len().div_ceil(columns) as f64 * cell.1);
     let svg = draw(size, "Loss of the pretrainings over epochs", |canvas| {
         canvas.head(
             "Loss of the pretrainings over epochs",
@@ -29,7 +28,7 @@ pub(crate) fn pretraining_curves(groups: &[Group<'_>]) -> Result<Option<String>,
         )?;
         for (index, panel) in panels.iter().enumerate() {
             let (column, row) = ((index % columns) as f64, (index / columns) as f64);
-            panel.paint(canvas, (column * cell.0, 58.0 + row * cell.1), cell.0)?;
+            panel.paint(canvas, (column * cell.0, HEAD + row * cell.1), cell.0)?;
         }
         Ok(())
     })?;
@@ -70,7 +69,11 @@ impl Panel {
         let y = Axis::around(&values, (to.1, from.1), 1e-3).within(0.0, f64::MAX);
         let frame = Frame { from, to, x: Axis::exactly((1.0, last), (from.0 + 8.0, to.0)), y };
         let title = Type { bold: true, ..Type::plain(13.0, INK).side(0) };
-        canvas.text(&self.title, ((from.0 + to.0) / 2.0, corner.1 + 12.0), title)?;
+        canvas.text(
+            &fitted(&self.title, BOLD * 13.0, width - 24.0),
+            ((from.0 + to.0) / 2.0, corner.1 + 12.0),
+            title,
+        )?;
         let whole = frame.x.ticks(6).into_iter().filter(|(value, _)| value.fract() == 0.0);
         let x_ticks: Vec<(f64, String)> = whole.map(|(value, _)| (value, format!("{value:.0}"))).collect();
         frame.paint(canvas, (&x_ticks, &y.ticks(5)), ("epoch", "loss"))?;

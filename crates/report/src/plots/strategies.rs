@@ -3,12 +3,11 @@
 use frostline_text::{decimals, with_deviation};
 
 use super::axis::Axis;
-use super::canvas::{Canvas, Dash, FAINT, INK, SOFT, Type, draw, width};
+use super::canvas::{Canvas, Dash, FAINT, HEAD, INK, SOFT, Type, WIDTH, draw, fitted, width};
 use super::frame::{Frame, Look, looks, models_apart, names, only_model};
 use super::{PlotError, percent};
-use crate::compare::{Arm, Comparison, deviation, interval, mean};
+use frostline_compare::{Arm, Comparison, deviation, interval, mean};
 
-const WIDTH: f64 = 860.0;
 const ROW: f64 = 30.0;
 const LABEL: f64 = 12.5;
 
@@ -18,10 +17,10 @@ enum Row<'c> {
     Arm { arm: &'c Arm<'c>, look: Look },
 }
 
-/// Draws the plot; none where no trial has finished.
+/// Draws the plot; none where fewer than two arms have a finished trial.
 pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option<String>, PlotError> {
     let values: Vec<f64> = comparison.arms.iter().flat_map(spans).collect();
-    if values.is_empty() {
+    if comparison.measured().len() < 2 {
         return Ok(None);
     }
     let models = models_apart(comparison);
@@ -29,9 +28,9 @@ pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option
     let name = |arm: &Arm<'_>| names[arm.number - 1].as_str();
     let rows = rows(comparison, &models);
     let widths = comparison.arms.iter().map(|arm| width(name(arm), LABEL));
-    let left = widths.fold(60.0, f64::max) + 40.0;
-    let from = (left, 82.0);
-    let to = (WIDTH - 120.0, from.1 + rows.len() as f64 * ROW + 6.0);
+    let left = widths.fold(60.0, f64::max).min(230.0) + 32.0;
+    let from = (left, HEAD + 24.0);
+    let to = (WIDTH - 104.0, from.1 + rows.len() as f64 * ROW + 6.0);
     let x = Axis::around(&values, (from.0, to.0), 0.5).within(-1.0, 101.0);
     let frame = Frame { from, to, x, y: Axis::exactly((0.0, 1.0), (to.1, from.1)) };
     let three = comparison.arms.iter().any(|arm| arm.accuracies().len() > 2);
@@ -41,8 +40,8 @@ pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option
     let explanation = format!("{seeds}{interval}");
     let svg = draw((WIDTH, to.1 + 52.0), "Test accuracy by strategy", |canvas| {
         canvas.head(&format!("Test accuracy by strategy{}", only_model(comparison)), &explanation)?;
-        canvas.text("mean ± sd", (to.0 + 16.0, from.1 - 12.0), Type::plain(12.0, SOFT))?;
-        let ticks = x.ticks(8);
+        canvas.text("mean ± sd", (to.0 + 12.0, from.1 - 12.0), Type::plain(12.0, SOFT))?;
+        let ticks = x.ticks(6);
         for (value, _) in &ticks {
             canvas.line(&[(x.at(*value), from.1), (x.at(*value), to.1)], FAINT, 1.0, Dash::Solid)?;
         }
@@ -54,7 +53,11 @@ pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option
                     canvas.text(model, (16.0, y + 2.0), Type { bold: true, ..Type::plain(13.0, INK) })?;
                 }
                 Row::Arm { arm, look } => {
-                    canvas.text(name(arm), (left - 16.0, y), Type::plain(LABEL, INK).side(1))?;
+                    canvas.text(
+                        &fitted(name(arm), LABEL, left - 24.0),
+                        (left - 12.0, y),
+                        Type::plain(LABEL, INK).side(1),
+                    )?;
                     paint_arm(canvas, &frame, y, (arm, *look), decimals(comparison.test_images))?;
                 }
             }
@@ -73,7 +76,7 @@ fn paint_arm(
 ) -> Result<(), PlotError> {
     let values: Vec<f64> = arm.accuracies().into_iter().map(percent).collect();
     canvas.line(&[(frame.from.0, y), (frame.to.0, y)], FAINT, 1.0, Dash::Dashed(2.0, 3.0))?;
-    let beside = (frame.to.0 + 16.0, y);
+    let beside = (frame.to.0 + 12.0, y);
     let Some(mean) = mean(&values) else {
         let failed = arm.runs.iter().any(|run| run.failure().is_some());
         let state = if failed { "failed" } else { "not run yet" };
@@ -88,7 +91,7 @@ fn paint_arm(
             canvas.line(&[(end, y - 4.0), (end, y + 4.0)], look.colour, 2.0, Dash::Solid)?;
         }
     }
-    canvas.marker((frame.x.at(mean), y), look.shape, 4.8, look.colour, false)?;
+    canvas.bare_marker((frame.x.at(mean), y), look.shape, 4.8, look.colour, false)?;
     if values.len() > 1 {
         for value in &values {
             canvas.ring((frame.x.at(*value), seeds), 3.2, look.colour)?;

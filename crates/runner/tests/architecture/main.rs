@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which crates of the workspace each may name in `[dependencies]`, from the bottom up: each names those above it alone.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("allocator", &[]),
     ("kernels", &[]),
     ("sources", &[]),
@@ -20,7 +20,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("recipe", &["zoo"]),
     ("experiment", &["recipe", "sources", "streams", "text", "zoo"]),
     ("results", &["experiment", "text"]),
-    ("report", &["experiment", "recipe", "results", "text", "zoo"]),
+    ("compare", &["experiment", "results", "streams"]),
+    ("report", &["compare", "experiment", "recipe", "results", "text", "zoo"]),
     ("data", &["hub", "sources", "streams", "text"]),
     ("models", &["hub", "kernels", "streams", "text", "zoo"]),
     ("engine", &["data", "kernels", "models", "recipe", "streams"]),
@@ -46,12 +47,13 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Dependencies that a crate must not have, with the reason in ARCHITECTURE.md.
-const NEVER: [(&str, &[&str]); 8] = [
+const NEVER: [(&str, &[&str]); 9] = [
     ("kernels", &["candle-nn", "rand", "rand_chacha", "hf-hub"]),
     ("zoo", TENSORS_AND_FILES),
     ("recipe", TENSORS_AND_FILES),
     ("experiment", TENSORS_AND_FILES),
     ("results", &["candle-core", "clap", "indicatif", "hf-hub", "plotters"]),
+    ("compare", &["candle-core", "clap", "indicatif", "hf-hub", "plotters", "polars"]),
     ("models", &["candle-nn", "clap", "indicatif", "hf-hub"]),
     ("engine", &["clap", "indicatif", "hf-hub", "polars"]),
     ("data", &["candle-core", "clap", "indicatif", "hf-hub"]),

@@ -163,6 +163,7 @@ fn trials_without_the_memory_they_take_are_named_and_the_others_go_on() {
     let again = limited(folder.path(), 100_000_000, "p", &[]);
     assert!(text(&again.stdout).contains("trials: 1 trained, 1 stored before"), "{}", text(&again.stderr));
 
+    fs::write(folder.path().join("x.toml"), &two).unwrap();
     // Where the reckoning is of no use, the process ends with a message and a code of its own.
     let none = limited(folder.path(), 250_000, "none", &["--only", "model=resnet18"]);
     let told = text(&none.stderr);

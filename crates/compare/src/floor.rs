@@ -1,6 +1,6 @@
 //! What an accuracy has to beat to say anything: [`Floor`], of guessing and of always naming the largest class.
 
-use super::{Arm, mean, sampling_error};
+use super::{Arm, mean, wilson};
 
 /// Accuracies that need no image, in [0, 1].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,15 +18,14 @@ impl Floor {
     pub(super) fn of(arm: &Arm<'_>) -> Option<Self> {
         arm.runs.iter().find_map(|run| {
             let data = run.finished()?.data.as_ref()?;
-            let tally = &run.stored?.tally;
-            let images = tally.iter().map(|class| class.images).sum();
+            let images = run.stored?.answers.right.len();
             Some(Self { classes: data.classes, largest: run.stored?.largest_class()?, images })
         })
     }
 
     /// Whether an accuracy is no more than this, as far as so many test images tell (95 %).
     pub(super) fn holds(&self, accuracy: f64) -> bool {
-        accuracy - sampling_error(accuracy, self.images).unwrap_or(0.0) <= self.largest
+        wilson(accuracy, self.images).map_or(accuracy, |(low, _)| low) <= self.largest
     }
 
     /// Whether classes differ so much in size that an accuracy is mostly that of some: the largest has a tenth more than its
@@ -57,8 +56,7 @@ impl Arm<'_> {
 
 #[cfg(test)]
 mod tests {
-    use frostline_results::ClassTally;
-    use frostline_results::samples::{plan, results};
+    use frostline_results::samples::{answers, plan, results};
 
     use super::super::Comparison;
 
@@ -66,7 +64,7 @@ mod tests {
     fn one_class_named() -> frostline_results::Results {
         let mut results = results(plan(&["resnet18"], &["full"], 1), |_| (0.95, 1.0));
         let stored = &mut results.trials[0];
-        stored.tally = vec![ClassTally { images: 19, right: 19 }, ClassTally { images: 1, right: 0 }];
+        stored.answers = answers(&[(19, 19), (1, 0)]);
         stored.outcome.data.as_mut().unwrap().classes = 2;
         results
     }
@@ -85,11 +83,11 @@ mod tests {
     #[test]
     fn an_arm_is_above_the_floor_only_by_more_than_its_test_images_leave_open() {
         let mut results = one_class_named();
-        let even = |right: usize, images: usize| vec![ClassTally { images, right }; 2];
+        let even = |right: usize, images: usize| answers(&[(images, right); 2]);
         for (right, images, at_floor) in
             [(11, 20, true), (19, 20, false), (520, 1000, true), (540, 1000, false)]
         {
-            results.trials[0].tally = even(right, images);
+            results.trials[0].answers = even(right, images);
             results.trials[0].outcome.test_accuracy = Some(right as f64 / images as f64);
             let comparison = Comparison::of(&results);
             assert_eq!(comparison.arms[0].is_at_floor(), at_floor, "{right} of {images}");

@@ -3,7 +3,7 @@
 
 use frostline_experiment::Claim;
 
-use super::statistics::{interval, mean, sampling_error};
+use super::statistics::{interval, mean, wilson};
 use super::{Arm, Comparison};
 
 /// What a claim is about.
@@ -46,15 +46,20 @@ pub enum Finding {
         /// That interval.
         interval: (f64, f64),
     },
-    /// The difference is no larger than what the choice of test images explains.
+    /// The claim lies in the 95 % interval by the choice of test images (Wilson).
     WithinSampling {
-        /// Half the 95 % interval, as a share.
-        error: f64,
+        /// That interval, as shares.
+        interval: (f64, f64),
     },
-    /// The difference is larger than that.
+    /// It lies outside of that.
     Beyond {
-        /// Half the 95 % interval by the choice of test images, as a share; none where the split's size is unknown.
-        error: Option<f64>,
+        /// The 95 % interval by the choice of test images, as shares; none where the split's size is unknown.
+        interval: Option<(f64, f64)>,
+    },
+    /// `--set` made the trials others than the experiment file has them, of which the claim speaks.
+    NotComparable {
+        /// Each as (key, value here, value in the file).
+        differs: Vec<(String, String, String)>,
     },
     /// Times of different machines; the ratio is measured over claimed.
     OtherMachine {
@@ -90,7 +95,9 @@ pub(super) fn check(claim: &Claim, comparison: &Comparison<'_>) -> Vec<Verdict> 
                 Quantity::TestAccuracy => arm.accuracies(),
                 Quantity::Minutes => arm.wall_seconds().iter().map(|seconds| seconds / 60.0).collect(),
             };
+            let differs = differs(claim, arm);
             let finding = mean(&values).map_or(Finding::NotMeasured, |measured| match quantity {
+                _ if !differs.is_empty() => Finding::NotComparable { differs },
                 Quantity::TestAccuracy => accuracy(claimed, measured, &values, comparison.test_images),
                 Quantity::Minutes => Finding::OtherMachine { ratio: measured / claimed },
             });
@@ -107,14 +114,20 @@ fn speaks_of(claim: &Claim, arm: &Arm<'_>) -> bool {
 }
 
 fn accuracy(claimed: f64, measured: f64, values: &[f64], test_images: Option<usize>) -> Finding {
-    let error = test_images.and_then(|n| sampling_error(measured, n));
-    match (interval(values), error) {
-        (_, Some(error)) if (measured - claimed).abs() <= error => Finding::WithinSampling { error },
-        (Some(interval), _) if interval.0 <= claimed && claimed <= interval.1 => {
-            Finding::WithinSeeds { interval }
-        }
-        (_, error) => Finding::Beyond { error },
+    let by_images = test_images.and_then(|n| wilson(measured, n));
+    let holds = |interval: &(f64, f64)| interval.0 <= claimed && claimed <= interval.1;
+    match (by_images.filter(holds), interval(values).filter(holds)) {
+        (Some(interval), _) => Finding::WithinSampling { interval },
+        (None, Some(interval)) => Finding::WithinSeeds { interval },
+        (None, None) => Finding::Beyond { interval: by_images },
     }
+}
+
+/// What of an arm is otherwise than the file has it for the trials that the claim speaks of.
+fn differs(claim: &Claim, arm: &Arm<'_>) -> Vec<(String, String, String)> {
+    let here = |key: &str| arm.trial().value_of(key).unwrap_or_else(|| "nothing".to_owned());
+    let changed = claim.written.iter().filter(|(key, values)| !values.contains(&here(key)));
+    changed.map(|(key, values)| (key.clone(), here(key), values.join(" or "))).collect()
 }
 
 #[cfg(test)]
@@ -128,8 +141,8 @@ mod tests {
         assert!(matches!(accuracy(0.8565, 0.85, &values, Some(10_000)), Finding::WithinSampling { .. }));
         // Over seeds: 4.303 * 0.01 / sqrt(3) = 0.0248.
         assert!(matches!(accuracy(0.87, 0.85, &values, Some(10_000)), Finding::WithinSeeds { .. }));
-        let Finding::Beyond { error } = accuracy(0.90, 0.85, &values, Some(10_000)) else { panic!() };
-        assert!((error.unwrap() - 0.0070).abs() < 1e-4);
-        assert_eq!(accuracy(0.86, 0.85, &[0.85], None), Finding::Beyond { error: None });
+        let Finding::Beyond { interval } = accuracy(0.90, 0.85, &values, Some(10_000)) else { panic!() };
+        assert!((interval.unwrap().1 - 0.8569).abs() < 1e-4);
+        assert_eq!(accuracy(0.86, 0.85, &[0.85], None), Finding::Beyond { interval: None });
     }
 }

@@ -1,0 +1,50 @@
+//! How arms are compared: `baseline` and `margin`.
+
+use super::problem::Problem;
+use super::read::{Reader, number};
+use super::tree::{Name, Node, Value};
+
+impl Reader {
+    /// `baseline`: a strategy, or a table of keys and values like `when`.
+    pub(crate) fn baseline(&mut self, node: Node) -> Option<Vec<(String, String)>> {
+        let node = match node.value {
+            Value::Table(_) => node,
+            Value::Text(_) => {
+                let name = Name { text: "strategy".to_owned(), place: node.place.clone() };
+                let place = node.place.clone();
+                Node { value: Value::Table(vec![(name, node)]), place }
+            }
+            _ => {
+                let problem = Problem::new(format!("`baseline` must be a strategy, not {}", node.found()));
+                let help = "for example baseline = \"head\", or baseline = { strategy = \"full\", weights = \"none\" }";
+                self.report(problem.at(&node.place, "here").help(help));
+                return None;
+            }
+        };
+        match self.known.read(&node) {
+            Ok(when) if when.conditions.iter().any(|condition| condition.key.name == "seed") => {
+                let problem = Problem::new("`baseline` cannot name a seed").at(&node.place, "here");
+                self.report(problem.help("arms are compared within each seed"));
+                None
+            }
+            Ok(when) => {
+                Some(when.conditions.into_iter().map(|one| (one.key.name.to_owned(), one.value)).collect())
+            }
+            Err(problems) => {
+                problems.into_iter().for_each(|problem| self.report(problem));
+                None
+            }
+        }
+    }
+
+    /// `margin`, in points of accuracy.
+    pub(crate) fn margin(&mut self, node: &Node) -> Option<f64> {
+        let margin = number(node).filter(|margin| *margin > 0.0 && *margin < 100.0);
+        if margin.is_none() {
+            let message = format!("`margin` must be a number above 0 and below 100, not {}", node.found());
+            let help = "within so many points of accuracy two arms are as good as equal; 1 is the default";
+            self.report(Problem::new(message).at(&node.place, "here").help(help));
+        }
+        margin
+    }
+}

@@ -1,0 +1,251 @@
+//! Whether arms were compared fairly: [`fairness`] finds what differs between them beside what was meant to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use frostline_compare::{Arm, Comparison, mean};
+use frostline_experiment::keys::keys;
+use frostline_experiment::{Trial, strategy_of};
+use frostline_recipe::Strategy;
+use frostline_results::Results;
+use frostline_zoo::{ModelCard, card};
+
+/// What a reader must know before taking one arm for better than another; each is a sentence or two.
+pub(super) fn fairness(results: &Results, comparison: &Comparison<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    notes.extend(one_rate(results));
+    notes.extend(at_the_edge(results, comparison));
+    notes.extend(budgets(comparison));
+    notes.extend(differing_settings(results));
+    notes.extend(lineages(comparison));
+    notes.extend(untrained_statistics(&results.plan.trials));
+    notes.extend(normalisations(comparison));
+    notes
+}
+
+/// That strategies shared one learning rate, which suits some of them better than others.
+fn one_rate(results: &Results) -> Option<String> {
+    let axis = |key: &str| results.plan.axes.iter().find(|axis| axis.key == key);
+    let several = axis("strategy").is_some_and(|axis| axis.values.len() > 1);
+    let swept = axis("learning-rate").is_some_and(|axis| axis.values.len() > 1);
+    (several && !swept).then(|| {
+        "The learning rate was not tuned: all strategies of a model had the same. What suits training everything may not suit a head \
+         alone, so a gap between strategies is one at this rate. An axis `learning-rate` in [grid] gives each its own choice."
+            .to_owned()
+    })
+}
+
+/// Arms for whose best learning rate a better one may lie beyond those that were tried.
+fn at_the_edge(results: &Results, comparison: &Comparison<'_>) -> Option<String> {
+    let axis = results.plan.axes.iter().find(|axis| axis.key == "learning-rate")?;
+    let mut rates: Vec<f64> = axis.values.iter().filter_map(|value| value.parse().ok()).collect();
+    rates.sort_by(f64::total_cmp);
+    let (least, most) = (*rates.first()?, *rates.last()?);
+    if rates.len() < 2 {
+        return None;
+    }
+    // Arms that are the same but for the rate.
+    let mut families: BTreeMap<String, Vec<&Arm<'_>>> = BTreeMap::new();
+    for arm in comparison.measured() {
+        let mut same = Trial { seed: 0, ..arm.trial().clone() };
+        same.train.learning_rate = 0.0;
+        families.entry(same.sealed().id).or_default().push(arm);
+    }
+    let mut edges: BTreeSet<String> = BTreeSet::new();
+    for family in families.into_values().filter(|family| family.len() > 1) {
+        let validated = |arm: &&Arm<'_>| mean(&arm.values(|outcome| outcome.validation_accuracy));
+        let chosen = |arm: &&Arm<'_>| validated(arm).or_else(|| arm.accuracy()).unwrap_or(0.0);
+        let best = family.iter().max_by(|a, b| chosen(a).total_cmp(&chosen(b)));
+        let Some(best) = best else { continue };
+        let rate = best.trial().train.learning_rate;
+        if rate == least || rate == most {
+            edges.insert(best.label.clone());
+        }
+    }
+    (!edges.is_empty()).then(|| {
+        format!(
+            "The best learning rate of some lies at the edge of those that were tried ({least} to {most}), so a better one may lie beyond: {}.",
+            edges.into_iter().collect::<Vec<_>>().join("; ")
+        )
+    })
+}
+
+/// That arms saw more training images than others, by epochs or by images of an epoch.
+fn budgets(comparison: &Comparison<'_>) -> Option<String> {
+    let mut budgets: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
+    for arm in comparison.measured() {
+        let images = arm.runs.iter().find_map(|run| Some(run.finished()?.data.as_ref()?.train));
+        budgets.entry((arm.trial().train.epochs, images?)).or_default().push(&arm.label);
+    }
+    (budgets.len() > 1).then(|| {
+        let each = budgets.iter().map(|((epochs, images), arms)| {
+            let some = if arms.len() > 3 { format!("{} arms", arms.len()) } else { arms.join(", ") };
+            format!("{epochs} epochs of {images} images for {some}")
+        });
+        format!("Budgets differ: {}.", each.collect::<Vec<_>>().join("; "))
+    })
+}
+
+/// That pretrained weights did not all come from one place.
+fn lineages(comparison: &Comparison<'_>) -> Option<String> {
+    let mut origins: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (arm, run) in comparison.runs() {
+        let Some(outcome) = run.finished() else { continue };
+        let origin = match (&outcome.weights, &outcome.pretraining) {
+            (_, Some(_)) => "pretrained here".to_owned(),
+            (Some(weights), _) => weights.repo.clone().unwrap_or_else(|| weights.file.clone()),
+            (None, None) => "random weights".to_owned(),
+        };
+        origins.entry(origin).or_default().insert(arm.model);
+    }
+    let loaded = origins.keys().filter(|origin| *origin != "random weights").count();
+    (origins.len() > 1 && loaded > 0).then(|| {
+        let each = origins.iter().map(|(origin, models)| {
+            format!("{origin} for {}", models.iter().copied().collect::<Vec<_>>().join(", "))
+        });
+        format!(
+            "Arms started from weights of different origin: {}. What an arm gains may be what its weights had seen.",
+            each.collect::<Vec<_>>().join("; ")
+        )
+    })
+}
+
+fn normalisations(comparison: &Comparison<'_>) -> Option<String> {
+    let different: BTreeSet<String> = comparison
+        .runs()
+        .filter_map(|(_, run)| match &run.finished()?.weights {
+            Some(weights) => Some((weights.mean, weights.std)),
+            None => {
+                let scratch = card(&run.trial.model).ok()?.normalisation;
+                Some((scratch.mean, scratch.std))
+            }
+        })
+        .map(|normalisation| format!("{normalisation:?}"))
+        .collect();
+    (different.len() > 1).then(|| {
+        "Images were normalised as each arm's weights or model want it, so not all arms saw the same numbers.".to_owned()
+    })
+}
+
+/// Settings that are no axis and yet are not the same in all trials: an `[[override]]` made them differ.
+fn differing_settings(results: &Results) -> Vec<String> {
+    let axes: BTreeSet<&str> = results.plan.axes.iter().map(|axis| axis.key.as_str()).collect();
+    let mut notes = Vec::new();
+    for key in keys().iter().filter(|key| !axes.contains(key.name)) {
+        let mut whose: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for trial in results.plan.trials.iter().filter(|trial| trial.uses(key.name)) {
+            whose.entry(key.show(trial)).or_default().insert(&trial.model);
+        }
+        if whose.len() > 1 {
+            let parts = whose.iter().map(|(value, models)| {
+                let models: Vec<&str> = models.iter().copied().collect();
+                format!("{} for {}", if value.is_empty() { "nothing" } else { value }, models.join(", "))
+            });
+            notes.push(format!(
+                "Not all arms have the same {}: {}. What is measured is the arm as a whole.",
+                key.name,
+                parts.collect::<Vec<_>>().join("; ")
+            ));
+        }
+    }
+    notes
+}
+
+/// That BatchNorms of networks which nothing has trained do not normalise while they are frozen. Phases that an experiment
+/// spells out are not looked into.
+fn untrained_statistics(trials: &[Trial]) -> Option<String> {
+    let models: BTreeSet<&str> = trials
+        .iter()
+        .filter(|trial| trial.weights == "none" && keeps_statistics(trial))
+        .map(|trial| trial.model.as_str())
+        .collect();
+    (!models.is_empty()).then(|| {
+        format!(
+            "Where {} started from random weights, BatchNorms that were frozen kept the statistics that they are made with \
+             (mean 0, variance 1), so activations may vanish or grow without bound before they reach the head. `batch-norm = \
+             \"train\"` normalises by the batch instead.",
+            models.into_iter().collect::<Vec<_>>().join(", ")
+        )
+    })
+}
+
+/// Whether BatchNorms use the statistics that they start with, for some epochs or for all.
+fn keeps_statistics(trial: &Trial) -> bool {
+    use Strategy::{First, FreezeThenThaw, Head, Last, LpFt, Thaw, ThreePhase};
+    let kept = match trial.train.batch_norm.as_str() {
+        "eval" => true,
+        "follow" => matches!(
+            strategy_of(trial),
+            Ok(Head | Last(_) | First(_) | Thaw | FreezeThenThaw(_) | LpFt | ThreePhase)
+        ),
+        _ => false,
+    };
+    kept && card(&trial.model).is_ok_and(ModelCard::has_batch_norm)
+}
+
+#[cfg(test)]
+mod tests {
+    use frostline_experiment::Axis;
+    use frostline_results::samples::{plan, results};
+
+    use super::*;
+
+    #[test]
+    fn one_rate_for_all_strategies_is_told_and_the_edge_of_several() {
+        let with_rates = |rates: &[f64], best: f64| {
+            let mut plan = plan(&["resnet18"], &["full", "head"], 1);
+            let given = |rate: f64| {
+                plan.trials.iter().cloned().map(move |mut trial| {
+                    trial.train.learning_rate = rate;
+                    trial.sealed()
+                })
+            };
+            let trials: Vec<Trial> = rates.iter().flat_map(|rate| given(*rate).collect::<Vec<_>>()).collect();
+            plan.trials = trials;
+            if rates.len() > 1 {
+                let values = rates.iter().map(f64::to_string).collect();
+                plan.axes.push(Axis { key: "learning-rate".to_owned(), values });
+            }
+            let results = results(plan, |t| (if t.train.learning_rate == best { 0.9 } else { 0.8 }, 1.0));
+            fairness(&results, &Comparison::of(&results)).join("\n")
+        };
+        assert!(with_rates(&[0.001], 0.001).contains("The learning rate was not tuned"));
+        let inside = with_rates(&[0.01, 0.001, 0.0001], 0.001);
+        assert!(!inside.contains("not tuned") && !inside.contains("edge"), "{inside}");
+        let edge = with_rates(&[0.01, 0.001, 0.0001], 0.01);
+        assert!(edge.contains("(0.0001 to 0.01)") && edge.contains("full · learning-rate 0.01"), "{edge}");
+    }
+
+    #[test]
+    fn budgets_and_origins_that_differ_are_told() {
+        let mut results = results(plan(&["resnet18", "alexnet"], &["full"], 1), |_| (0.8, 1.0));
+        let said = |results: &Results| fairness(results, &Comparison::of(results)).join("\n");
+        assert!(!said(&results).contains("Budgets") && !said(&results).contains("origin"));
+        results.trials[0].outcome.data.as_mut().unwrap().train = 100;
+        results.trials[0].outcome.pretraining =
+            Some(frostline_results::PretrainingRecord { trunk: "t".to_owned(), wall_seconds: 1.0 });
+        let notes = said(&results);
+        assert!(notes.contains("Budgets differ: 6 epochs of 100 images for "), "{notes}");
+        assert!(notes.contains("pretrained here for ") && notes.contains("random weights for "), "{notes}");
+    }
+
+    #[test]
+    fn frozen_statistics_of_random_networks_are_told() {
+        let note = |model: &str, strategy: &str, change: fn(&mut Trial)| {
+            let mut trial =
+                Trial { model: model.to_owned(), strategy: strategy.to_owned(), ..Trial::default() };
+            change(&mut trial);
+            untrained_statistics(&[trial])
+        };
+        assert!(
+            note("googlenet", "head", |_| {}).unwrap().starts_with("Where googlenet started from random")
+        );
+        for strategy in ["last-2", "first-1", "thaw", "freeze-then-thaw:1", "lp-ft", "three-phase"] {
+            assert!(note("resnet18", strategy, |_| {}).is_some(), "{strategy}");
+        }
+        assert!(note("resnet18", "full", |trial| trial.train.batch_norm = "eval".to_owned()).is_some());
+        assert_eq!(note("resnet18", "full", |_| {}), None);
+        assert_eq!(note("alexnet", "head", |_| {}), None, "it has no BatchNorm");
+        assert_eq!(note("resnet18", "head", |trial| trial.weights = "hub".to_owned()), None);
+        assert_eq!(note("resnet18", "head", |trial| trial.train.batch_norm = "train".to_owned()), None);
+    }
+}
