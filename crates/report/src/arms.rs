@@ -147,7 +147,7 @@ pub(super) fn floors(comparison: &Comparison<'_>) -> String {
 }
 
 /// The numbers that an arm trains at its resolution.
-fn trained(arm: &Arm<'_>) -> Option<u64> {
+pub(super) fn trained(arm: &Arm<'_>) -> Option<u64> {
     let classes = arm.runs.iter().find_map(|run| Some(run.finished()?.data.as_ref()?.classes))?;
     trained_numbers(arm.trial(), classes)
 }

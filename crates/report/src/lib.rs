@@ -7,6 +7,7 @@ mod claims;
 mod comparisons;
 mod depth;
 mod fairness;
+mod forms;
 mod notes;
 mod plots;
 mod pretraining;

@@ -9,7 +9,7 @@ use frostline_results::{Results, Store, StoreError, gather, trunk_pictures, writ
 use frostline_text::plural;
 
 use crate::plots::PlotError;
-use crate::{answer, arms, claims, comparisons, depth, notes, plots, pretraining, provenance};
+use crate::{answer, arms, claims, comparisons, depth, forms, notes, plots, pretraining, provenance};
 use frostline_compare::Comparison;
 
 /// Why there is no report.
@@ -57,8 +57,13 @@ pub fn write_report(folder: &Path) -> Result<Report, ReportError> {
     let mut plots = write_plots(folder, &comparison, &results)?;
     plots.extend(copy_pictures(folder, &results)?);
     let path = folder.join("report.md");
-    write_file(&path, render(&results, &comparison, &plots).as_bytes())?;
+    let markdown = render(&results, &comparison, &plots);
+    write_file(&path, markdown.as_bytes())?;
+    let page = forms::page(folder, &results.plan.question, &markdown)?;
+    write_file(&folder.join("report.html"), page.as_bytes())?;
     let answer = answer::answer(&comparison).replace("**", "");
+    let notes = notes::notes(&results, &comparison);
+    forms::write_data(folder, &forms::Data::of(&results, &comparison, answer.clone(), notes))?;
     let arms = arms::arms(&comparison).without_empty_columns();
     Ok(Report { path, answer, arms: arms.markdown() })
 }

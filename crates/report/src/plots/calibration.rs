@@ -3,6 +3,7 @@
 
 use frostline_compare::{Arm, Comparison};
 use frostline_results::{BINS, Bin};
+use frostline_text::plural;
 
 use super::axis::Axis;
 use super::canvas::{BOLD, Canvas, Dash, FAINT, HEAD, INK, Place, SOFT, Type, WIDTH, draw, fitted};
@@ -97,17 +98,17 @@ fn panel(canvas: &Canvas<'_>, frame: &Frame, look: Look, bins: &[Bin; BINS]) -> 
             0.55,
         )?;
     }
-    let points: Vec<Place> = bins
-        .iter()
-        .filter(|bin| bin.images >= FEW.min(most as usize))
-        .map(|bin| {
-            let images = bin.images as f64;
-            frame.at(percent(bin.confidence / images), percent(bin.right as f64 / images))
-        })
-        .collect();
+    let shown: Vec<&Bin> = bins.iter().filter(|bin| bin.images >= FEW.min(most as usize)).collect();
+    let shares = |bin: &Bin| {
+        (percent(bin.confidence / bin.images as f64), percent(bin.right as f64 / bin.images as f64))
+    };
+    let points: Vec<Place> = shown.iter().map(|bin| shares(bin)).map(|(x, y)| frame.at(x, y)).collect();
     canvas.line(&points, look.colour, 1.8, Dash::Solid)?;
-    for point in points {
+    for (point, bin) in points.into_iter().zip(shown) {
         canvas.marker(point, look.shape, 3.0, look.colour, false)?;
+        let (sure, right) = shares(bin);
+        let images = plural(bin.images, "image");
+        canvas.hint(point, 5.0, &format!("{images}: {sure:.1} % sure, {right:.1} % right"));
     }
     canvas.line(&[(left, floor), (right, floor)], SOFT, 1.0, Dash::Solid)
 }

@@ -1,6 +1,8 @@
 //! Drawing on a white sheet: [`draw`] makes an SVG, [`Canvas`] puts lines, markers and texts on it, [`Axis`] maps values
 //! to places and picks round ticks. Places are in CSS pixels from the upper left corner.
 
+use std::cell::RefCell;
+
 use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
@@ -37,16 +39,20 @@ pub(crate) fn draw(
     title: &str,
     paint: impl FnOnce(&Canvas<'_>) -> Result<(), PlotError>,
 ) -> Result<String, PlotError> {
-    let mut svg = String::new();
+    let (mut svg, hints);
+    svg = String::new();
     let (w, h) = (fine(width) as u32, fine(height) as u32);
     {
-        let canvas = Canvas { area: SVGBackend::with_string(&mut svg, (w, h)).into_drawing_area() };
+        let area = SVGBackend::with_string(&mut svg, (w, h)).into_drawing_area();
+        let canvas = Canvas { area, hints: RefCell::default() };
         canvas.area.fill(&WHITE)?;
         paint(&canvas)?;
         canvas.area.present()?;
+        hints = canvas.hints.take();
     }
+    let svg = svg.replace("</svg>", &(hints + "</svg>"));
     let fine_header = format!("<svg width=\"{w}\" height=\"{h}\"");
-    let title = title.replace('&', "&amp;").replace('<', "&lt;");
+    let title = escaped(title);
     let header = format!("<svg width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\"");
     let svg = svg.replacen(&fine_header, &header, 1);
     Ok(svg.replacen(
@@ -59,6 +65,8 @@ pub(crate) fn draw(
 /// A sheet that is being drawn on.
 pub(crate) struct Canvas<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
+    /// What is told where the pointer is, as elements of the SVG.
+    hints: RefCell<String>,
 }
 
 /// How a line is broken up, in pixels.
@@ -187,6 +195,15 @@ impl Canvas<'_> {
         self.area(&corners, colour, 1.0)
     }
 
+    /// Tells `text` where the pointer comes within `radius` of a place; browsers show it, and read it out.
+    pub(crate) fn hint(&self, (x, y): Place, radius: f64, text: &str) {
+        let (x, y, radius) = (fine(x), fine(y), fine(radius));
+        *self.hints.borrow_mut() += &format!(
+            "<circle class=\"hint\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" fill=\"#000\" fill-opacity=\"0\"><title>{}</title></circle>\n",
+            escaped(text)
+        );
+    }
+
     /// A text on a white patch that hides what would run through its letters; it begins at `place`.
     pub(crate) fn patched_text(&self, text: &str, (x, y): Place, look: Type) -> Result<(), PlotError> {
         let (right, half) = (x + 0.96 * width(text, look.size), 0.55 * look.size);
@@ -219,6 +236,10 @@ impl Canvas<'_> {
         }
         Ok(())
     }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// A text in lines no wider than `room`.

@@ -1,6 +1,7 @@
 //! The confusion matrix of the most accurate arm: of each class's test images, the share that was taken for each class, over all seeds.
 
 use frostline_compare::Comparison;
+use frostline_text::plural;
 use plotters::style::RGBColor;
 
 use super::PlotError;
@@ -47,6 +48,9 @@ pub(crate) fn confusion(comparison: &Comparison<'_>) -> Result<Option<String>, P
             let all: usize = counts[row].iter().sum();
             for (column, &count) in counts[row].iter().enumerate() {
                 let share = count as f64 / all.max(1) as f64;
+                let middle = (left + side * (column as f64 + 0.5), y);
+                let images = plural(count, "image");
+                canvas.hint(middle, side / 2.0, &format!("{images} of {name} taken for {}", names[column]));
                 cell(
                     canvas,
                     (left + side * column as f64, top + side * row as f64),

@@ -2,6 +2,7 @@
 //! front, which is what no other arm beats at both. Where the best crowd, a second panel shows them larger.
 
 use frostline_compare::{Arm, Comparison, interval, mean, pareto_front};
+use frostline_text::duration;
 
 use super::axis::Axis;
 use super::canvas::{Canvas, Dash, HEAD, INK, Place, SOFT, Type, WIDTH, draw, width};
@@ -137,6 +138,8 @@ impl<'p, 'c> Panel<'p, 'c> {
             canvas.rim(at, look.shape, 5.5)?;
             whiskers(canvas, frame, mark)?;
             canvas.bare_marker(at, look.shape, 5.5, look.colour, !mark.on_front)?;
+            let total = duration(mark.arm.total().unwrap_or(0.0));
+            canvas.hint(at, 8.0, &format!("{}: {:.2} %, {total}", mark.arm.label, mark.accuracy.1));
         }
         Ok(())
     }

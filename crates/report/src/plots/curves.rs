@@ -123,6 +123,15 @@ impl<'c> Curves<'c> {
         let validation: Vec<Place> = self.validation.iter().map(|p| frame.at(p.0, p.2)).collect();
         canvas.line(&training, SOFT, 1.5, Dash::Dashed(5.0, 3.0))?;
         canvas.line(&validation, colour, 2.2, Dash::Solid)?;
+        for (curve, what) in [(&training, "training"), (&validation, "validation")] {
+            let values: Vec<(f64, f64)> = match what {
+                "training" => self.training.clone(),
+                _ => self.validation.iter().map(|p| (p.0, p.2)).collect(),
+            };
+            for (place, (epoch, value)) in curve.iter().zip(values) {
+                canvas.hint(*place, 4.0, &format!("{}: {what} {value:.1} %, epoch {epoch}", self.name));
+            }
+        }
         for &epoch in &self.kept {
             let point = self.validation.iter().find(|p| p.0 == epoch as f64).map(|p| (p.0, p.2));
             let point = point.or_else(|| self.training.iter().find(|p| p.0 == epoch as f64).copied());

@@ -84,6 +84,9 @@ impl Panel {
             if places.len() > 1 {
                 canvas.line(&places, colour, 2.0, dash)?;
             }
+            for (place, (epoch, loss)) in places.iter().zip(curve) {
+                canvas.hint(*place, 4.0, &format!("{}: loss {loss:.3}, epoch {epoch}", self.title));
+            }
         }
         Ok(())
     }

@@ -92,12 +92,19 @@ fn paint_arm(
         }
     }
     canvas.bare_marker((frame.x.at(mean), y), look.shape, 4.8, look.colour, false)?;
+    let text = with_deviation(mean, deviation(&values), places);
+    canvas.hint((frame.x.at(mean), y), 5.0, &format!("{}: {text} %", arm.label));
     if values.len() > 1 {
-        for value in &values {
+        for (value, run) in values.iter().zip(arm.runs.iter().filter(|run| run.finished().is_some())) {
             canvas.ring((frame.x.at(*value), seeds), 3.2, look.colour)?;
+            let (id, seed) = (&run.trial.id, run.trial.seed);
+            canvas.hint(
+                (frame.x.at(*value), seeds),
+                4.0,
+                &format!("{value:.places$} %, seed {seed}, trial {id}"),
+            );
         }
     }
-    let text = with_deviation(mean, deviation(&values), places);
     canvas.text(&text, beside, Type::plain(12.0, INK))
 }
 
