@@ -3,6 +3,7 @@
 //! writes nothing, and the same results give the same numbers.
 
 mod arm;
+mod changes;
 mod claims;
 mod crossed;
 mod floor;
@@ -20,6 +21,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use arm::{Arm, Run};
+pub use changes::{Change, Changes, Ratio};
 pub use claims::{Finding, Quantity, Verdict};
 pub use crossed::{Crossed, ENOUGH_SEEDS, Needed};
 pub use floor::Floor;

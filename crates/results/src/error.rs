@@ -92,6 +92,29 @@ pub enum StoreError {
         /// How many trials.
         count: usize,
     },
+    /// Two folders that are to be one are of different experiments.
+    #[error(
+        "{first} and {other} hold different experiments; only parts of one experiment file can be joined"
+    )]
+    OtherPart {
+        /// The first folder.
+        first: PathBuf,
+        /// The one that does not fit.
+        other: PathBuf,
+    },
+    /// Two folders that are to be one have different outcomes of one trial.
+    #[error(
+        "trial {id} came to one thing in {first} and to another in {other}; remove its folder from that which is wrong, and join them \
+         again"
+    )]
+    TwoOutcomes {
+        /// The trial's id.
+        id: String,
+        /// One folder.
+        first: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
     /// The folder is no results folder.
     #[error(
         "{folder} holds no plan.json; name the results folder of an experiment, for instance results/quickstart"

@@ -24,6 +24,7 @@ mod invocation;
 mod json;
 mod ledger;
 mod lookup;
+mod merge;
 mod pretrained;
 mod read;
 mod records;
@@ -45,6 +46,7 @@ pub use invocation::Invocation;
 pub use json::FORMAT;
 pub use ledger::gather;
 pub use lookup::{Found, LookupError, find};
+pub use merge::merge;
 pub use pretrained::{StoredTrunk, TrunkOutcome, TrunkResult};
 pub use read::{trial_weights, trunk_pictures};
 pub use records::{

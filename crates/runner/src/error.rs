@@ -71,16 +71,19 @@ pub enum Ending {
     Done,
     /// The work is done, and some of it failed: trials of a sweep, or images that a model was asked about.
     SomeFailed,
+    /// What was compared is not the same, beyond noise.
+    Changed,
     /// The user stopped a sweep, with this exit code.
     Interrupted(u8),
 }
 
 impl Ending {
-    /// 0, 3, or by the signal: 130 after Ctrl-C.
+    /// 0, 3, 4 where something changed, or by the signal: 130 after Ctrl-C.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::SomeFailed => 3,
+            Self::Changed => 4,
             Self::Interrupted(code) => code,
         }
     }

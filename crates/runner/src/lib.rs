@@ -19,7 +19,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 use error::{Ending, Error};
 use machine::hub_options;
-use terminal::{Progress, tell};
+use terminal::{Form, Progress, tell};
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -45,12 +45,13 @@ pub fn run(command: &Command) -> Result<(String, Ending), Error> {
         Command::Plan(args) => commands::plan::plan(args).map(done),
         Command::Export(args) => commands::export::export(args).map(done),
         Command::Predict(args) => commands::predict::predict(args),
-        Command::Report(args) => {
-            Ok(done(format!("{}\n", frostline_report::rewrite_report(&args.folder)?.path.display())))
-        }
+        Command::Report(args) => commands::report::report(args).map(done),
+        Command::Diff(args) => commands::diff::diff(args),
+        Command::Merge(args) => commands::report::merge(args).map(done),
         Command::Models(args) => commands::models::models(args).map(done),
         Command::Data(args) => {
-            commands::data::data(args, hub_options(args.offline)?, &Progress::new()).map(done)
+            commands::data::data(args, hub_options(args.offline)?, &Progress::new(Form::of_terminal()))
+                .map(done)
         }
     }
 }

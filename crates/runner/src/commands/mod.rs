@@ -2,12 +2,14 @@
 //! to print.
 
 pub mod data;
+pub mod diff;
 pub mod explain;
 pub mod export;
 pub mod models;
 pub mod plan;
 pub mod predict;
 pub mod pretrain;
+pub mod report;
 pub mod sweep;
 
 use std::path::Path;

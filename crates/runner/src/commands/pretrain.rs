@@ -30,16 +30,14 @@ pub fn pretrain(args: &PretrainArgs, hub: HubOptions) -> Result<(String, Ending)
     }
     let mut run = Run::open(&experiment, &whole, &PlanArgs { only: Vec::new(), ..plan_args }, &args.run)?;
     let tally = run.sweep(&whole, &plan).pretrain(&Hub::new(hub)?)?;
-    let mut text = table(&run.store, &trunks)?;
+    let mut text = if args.run.json { String::new() } else { table(&run.store, &trunks)? };
     if let (Some(output), [trunk], 0) = (&args.output, trunks.as_slice(), tally.failed + tally.left) {
         let weights = run.store.trunk_weights(&trunk.id);
         let bytes = std::fs::read(&weights).map_err(|error| Error::reading(&weights, error, None))?;
         write_file(output, &bytes)?;
-        text += &format!(
-            "\nwritten to {}; use it as weights = \"file:{}\"\n",
-            output.display(),
-            output.display()
-        );
+        let told =
+            format!("\nwritten to {}; use it as weights = \"file:{}\"\n", output.display(), output.display());
+        text += if args.run.json { "" } else { &told };
     }
     Ok((text, run.ending(&tally)))
 }

@@ -9,12 +9,14 @@ use frostline_report::{Report, write_report};
 use frostline_results::{Invocation, Results, Status, Store, trial_weights};
 
 use super::planned;
+use super::report::track;
 use crate::cli::{PlanArgs, RunArgs, SweepArgs};
 use crate::error::{Ending, Error};
 use crate::execute::{Settings, Sweep, Tally};
 use crate::machine::environment;
-use crate::terminal::{Interrupt, Progress};
+use crate::terminal::{Form, Interrupt, Progress};
 use frostline_text::plural;
+use serde_json::json;
 
 /// Trials whose ids a command line still has room for.
 const MOST_NAMED: usize = 5;
@@ -31,13 +33,32 @@ pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Erro
     let tally = run.sweep(&whole, &plan).run(&Hub::new(hub)?)?;
     let report = write_report(&folder)?;
     let mut text = summary(&tally, &plan, &report, &again(args));
+    text += &track(&folder, &args.track)?;
     let lacking = lacking(&plan, &Results::read(&folder)?, |id| trial_weights(&folder, id).is_some());
     if !lacking.is_empty() {
         let mut alone = args.clone();
         alone.plan.only.retain(|only| !only.trim_start().starts_with("trial")); // filters of one key add up
         text += &with_checkpoints(&lacking, plan.checkpoints, &again(&alone));
     }
+    let Tally { finished, failed, skipped, left } = tally;
+    run.progress.event(
+        "sweep-ends",
+        json!({
+            "trained": finished, "failed": failed, "stored": skipped, "left": left,
+            "report": report.path.display().to_string(), "answer": report.answer,
+        }),
+    );
+    let text = if args.run.json { String::new() } else { text };
     Ok((text, run.ending(&tally)))
+}
+
+/// How progress is told.
+fn form(args: &RunArgs) -> Form {
+    match args {
+        RunArgs { json: true, .. } => Form::Events,
+        RunArgs { quiet: true, .. } => Form::Quiet,
+        _ => Form::of_terminal(),
+    }
 }
 
 /// The finished trials of a plan that have kept other weights than it wants, or none.
@@ -85,7 +106,7 @@ impl Run {
         args: &RunArgs,
     ) -> Result<Self, Error> {
         let folder = args.results.clone().unwrap_or_else(|| Path::new("results").join(&whole.experiment));
-        let (store, progress) = (Store::open(&folder)?, Progress::new());
+        let (store, progress) = (Store::open(&folder)?, Progress::new(form(args)));
         if store.restored() > 0 {
             let count = plural(store.restored(), "trial");
             progress.say(&format!(

@@ -172,7 +172,11 @@ impl Worker<'_> {
             self.made.trunks.put(id, Pretrained::failed(trunk, problem)); // Not stored, so that it is tried again.
             return Ok(Done::Stored(Status::Failed { reason: problem.clone() }));
         }
-        self.progress.training_begins(&trunk.label(), trunk.pretraining.train.epochs);
+        self.progress.training_begins(
+            &trunk.label(),
+            trunk.pretraining.train.epochs,
+            trunk.pretraining.train.batch,
+        );
         let mut outcome = TrunkOutcome {
             trunk: trunk.id.clone(),
             status: Status::Finished,
@@ -234,7 +238,7 @@ impl Worker<'_> {
                 }
             },
         };
-        self.progress.training_begins(&trial.label(), trial.train.epochs);
+        self.progress.training_begins(&trial.label(), trial.train.epochs, trial.train.batch);
         let mut log = Log::begin();
         let mut witness = Witness { progress: self.progress, interrupted: self.interrupted, log: &mut log };
         let (dataset, checkpoints) = (&self.made.data[*data].dataset, self.checkpoints);

@@ -3,10 +3,11 @@
 
 mod columns;
 mod interrupt;
+mod pace;
 mod progress;
 mod tell;
 
 pub(crate) use columns::Columns;
 pub use interrupt::Interrupt;
-pub use progress::Progress;
+pub use progress::{Form, Progress};
 pub use tell::tell;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which crates of the workspace each may name in `[dependencies]`, from the bottom up: each names those above it alone.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("allocator", &[]),
     ("kernels", &[]),
     ("sources", &[]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("results", &["experiment", "text"]),
     ("compare", &["experiment", "results", "streams"]),
     ("report", &["compare", "experiment", "recipe", "results", "text", "zoo"]),
+    ("trackers", &["experiment", "results", "text"]),
     ("data", &["hub", "sources", "streams", "text"]),
     ("models", &["hub", "kernels", "streams", "text", "zoo"]),
     ("engine", &["data", "kernels", "models", "recipe", "streams"]),
@@ -29,6 +30,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
         "runner",
         &[
             "allocator",
+            "compare",
             "data",
             "engine",
             "experiment",
@@ -41,19 +43,21 @@ const ARROWS: [(&str, &[&str]); 16] = [
             "sources",
             "streams",
             "text",
+            "trackers",
             "zoo",
         ],
     ),
 ];
 
 /// Dependencies that a crate must not have, with the reason in ARCHITECTURE.md.
-const NEVER: [(&str, &[&str]); 9] = [
+const NEVER: [(&str, &[&str]); 10] = [
     ("kernels", &["candle-nn", "rand", "rand_chacha", "hf-hub"]),
     ("zoo", TENSORS_AND_FILES),
     ("recipe", TENSORS_AND_FILES),
     ("experiment", TENSORS_AND_FILES),
     ("results", &["candle-core", "clap", "indicatif", "hf-hub", "plotters"]),
     ("compare", &["candle-core", "clap", "indicatif", "hf-hub", "plotters", "polars"]),
+    ("trackers", &["candle-core", "clap", "indicatif", "hf-hub", "plotters", "polars"]),
     ("models", &["candle-nn", "clap", "indicatif", "hf-hub"]),
     ("engine", &["clap", "indicatif", "hf-hub", "polars"]),
     ("data", &["candle-core", "clap", "indicatif", "hf-hub"]),

@@ -1,5 +1,6 @@
 //! Whole sweeps of the binary on the embedded digits: what is stored, what an interruption leaves, what a second run does.
 
+mod forms;
 mod heads;
 mod inputs;
 mod pretraining;

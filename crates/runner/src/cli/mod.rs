@@ -1,12 +1,16 @@
 //! The command line: [`Cli`], read by clap. It says what a user may write, and does nothing.
 
+mod help;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use frostline_experiment::Trial;
-use frostline_experiment::keys::{Section, keys};
 
 use crate::predict::Format;
+use help::{
+    DATA_EXAMPLES, DIFF_EXAMPLES, EXIT_CODES, EXPORT_EXAMPLES, MERGE_EXAMPLES, PLAN_EXAMPLES,
+    PREDICT_EXAMPLES, PRETRAIN_EXAMPLES, REPORT_EXAMPLES, SWEEP_EXAMPLES, long_help, short_help,
+};
 
 /// Compares image models and freeze strategies, and reports what each point of accuracy costs in time.
 #[derive(Clone, Debug, Parser)]
@@ -17,13 +21,6 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
-
-const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 the work failed, 2 the command line or the experiment file will not do,
-3 the work is done but for trials that failed or images that are broken, 130 interrupted.
-
-Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE act as in other Hugging Face tools;
-NO_COLOR turns colours off.";
 
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
@@ -44,7 +41,14 @@ pub enum Command {
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(PredictArgs),
     /// Writes the report of a results folder anew
+    #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
+    /// Tells what changed from one results folder to another, in accuracy and time, and whether it is more than noise
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArgs),
+    /// Joins results folders of one experiment, each with some of its trials, to one
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(MergeArgs),
     /// Lists the models: stages, parameters, multiply-adds, weights on the Hub
     Models(ModelsArgs),
     /// Fetches and verifies a data source, and shows classes, sizes and digest
@@ -89,6 +93,9 @@ pub struct SweepArgs {
     /// How they run.
     #[command(flatten)]
     pub run: RunArgs,
+    /// Where else results go.
+    #[command(flatten)]
+    pub track: TrackArgs,
 }
 
 /// How something is trained, and where it goes.
@@ -106,6 +113,12 @@ pub struct RunArgs {
     /// Trains anew what is finished, and replaces its results; a sweep keeps pretrained weights that are whole
     #[arg(long)]
     pub force: bool,
+    /// Shows no progress and no notes, only what it came to
+    #[arg(long, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Tells progress as JSON on standard output, an event a line, and what it came to as the last
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A pretraining.
@@ -174,6 +187,42 @@ pub struct ReportArgs {
     /// The results folder, for instance results/quickstart
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+    /// Where else results go.
+    #[command(flatten)]
+    pub track: TrackArgs,
+}
+
+/// Files for other tools.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TrackArgs {
+    /// Writes event files that TensorBoard reads [default: tensorboard/ in the results folder]
+    #[arg(long, value_name = "DIR", require_equals = true)]
+    pub tensorboard: Option<Option<PathBuf>>,
+    /// Writes a file store that MLflow reads [default: mlruns/ in the results folder]
+    #[arg(long, value_name = "DIR", require_equals = true)]
+    pub mlflow: Option<Option<PathBuf>>,
+}
+
+/// Two sweeps.
+#[derive(Args, Clone, Debug)]
+pub struct DiffArgs {
+    /// The results folder before
+    #[arg(value_name = "A")]
+    pub first: PathBuf,
+    /// The results folder after
+    #[arg(value_name = "B")]
+    pub second: PathBuf,
+}
+
+/// Parts of a sweep.
+#[derive(Args, Clone, Debug)]
+pub struct MergeArgs {
+    /// The results folder to write; what it holds already is kept
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The results folders to join
+    #[arg(value_name = "PART", required = true)]
+    pub parts: Vec<PathBuf>,
 }
 
 /// The list of models.
@@ -223,92 +272,13 @@ fn count(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "give a whole number from 1".to_owned())
 }
 
-const SWEEP_EXAMPLES: &str = "\
-Examples:
-  frostline sweep
-  frostline sweep experiments/article.toml --only model=resnet18 --only seed=0
-  frostline sweep experiments/article.toml --set data.per-class=500 --set train.epochs=3
-  frostline sweep experiments/article.toml --set 'grid.seed=[0, 1]' --set 'weights[model=alexnet]=none'
-
-Finished trials are kept: the same command goes on where an earlier one stopped.";
-
-const PRETRAIN_EXAMPLES: &str = "\
-Examples:
-  frostline pretrain experiments/pretraining.toml rotation --only seed=0 --output rotation.safetensors
-  frostline pretrain experiments/quickstart.toml other-digits
-
-The weights of each model and seed are kept in the results folder, where `frostline sweep` finds them.";
-
-const EXPORT_EXAMPLES: &str = "\
-Examples:
-  frostline export 81c7f9 --output digits.safetensors
-  frostline export 81c7f9035a0f --results results/plants --output plants.safetensors
-
-Weights are kept by trials of an experiment with checkpoints = \"best\" (or --set checkpoints=best). torchvision and timm take
-the file with load_state_dict(load_file(...), strict=True).";
-
-const PREDICT_EXAMPLES: &str = "\
-Examples:
-  frostline predict 81c7f9 photos
-  frostline predict plants.safetensors 'photos/2024-*.jpg' leaf.png --top 3
-  frostline predict plants.safetensors photos --format jsonl > predictions.jsonl
-
-Images are resized as in training. One that cannot be used is a row that says why, and the exit code is then 3.";
-
-const PLAN_EXAMPLES: &str = "\
-Examples:
-  frostline plan experiments/article.toml
-  frostline plan experiments/strategies.toml --explain --pictures pictures
-  frostline plan experiments/article.toml --set 'learning-rate=[1e-3, 1e-4]' --only model=resnet18";
-
-const DATA_EXAMPLES: &str = "\
-Examples:
-  frostline data digits --sheet digits.png
-  frostline data hub:uoft-cs/cifar10
-  frostline data folder:photos --resolution 64";
-
-fn short_help(examples: &str) -> String {
-    format!("{examples}\n\n--help lists the keys of an experiment file.")
-}
-
-fn long_help(examples: &str) -> String {
-    format!("{examples}\n\n{}", keys_help())
-}
-
-/// The keys of an experiment file with their defaults, and how `--set` names them.
-fn keys_help() -> String {
-    let mut help = String::from(
-        "Keys of an experiment file. Any of them may be an axis of [grid], with a list of values; the first four are\n\
-         written there only. [[override]] (when = { AXIS = VALUE }, then keys) changes them for some trials, the last\n\
-         that applies wins. [[claim]] (when, test-accuracy, minutes, source) is held against the results. [strategy.NAME]\n\
-         (phases: a list of tables) spells out a strategy; `frostline plan --explain` shows what each one does.\n\
-         [pretrain.NAME] (method: supervised, autoencoder or rotation; denoise; seed; keys of [data] and [train]) makes\n\
-         what `pretrain:NAME` names. checkpoints = \"best\" (or \"last\"; before the first table) keeps each trial's weights.\n",
-    );
-    let defaults = Trial::default();
-    for section in [Section::Grid, Section::Data, Section::Train] {
-        help += &format!("\n  [{section}]\n");
-        for key in keys().iter().filter(|key| key.section == section) {
-            let default = match key.show(&defaults) {
-                default if default.is_empty() => "required".to_owned(),
-                default => default,
-            };
-            let choices = match key.choices() {
-                [first, ..] if !key.meaning.contains(first) => format!(": {}", key.choices().join(", ")),
-                _ => String::new(),
-            };
-            help += &format!("  {:<16} {:<9} {}{choices}\n", key.name, default, key.meaning);
-        }
-    }
-    help += "\n--set replaces what the file says of a key, also where the file has it as an axis. The section may be left\n\
-             out; a list makes an axis. KEY[AXIS=VALUE,…]=VALUE adds an override after those of the file. A value is\n\
-             TOML, or plain text where it is not.\n";
-    help
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use frostline_experiment::Trial;
+    use frostline_experiment::keys::keys;
+
+    use super::help::keys_help;
 
     use super::*;
 
@@ -332,11 +302,12 @@ mod tests {
     fn a_sweep_has_its_defaults_and_takes_flags_several_times() {
         let Command::Sweep(args) = Cli::parse_from(["frostline", "sweep"]).command else { panic!() };
         assert_eq!(args.plan.file, PathBuf::from("experiments/quickstart.toml"));
-        let RunArgs { results, threads, offline, force } = args.run;
-        assert!(results.is_none() && threads.is_none() && !offline && !force);
+        let RunArgs { results, threads, offline, force, quiet, json } = args.run;
+        assert!(results.is_none() && threads.is_none() && !offline && !force && !quiet && !json);
         let line = ["frostline", "sweep", "x.toml", "--set", "a=1", "--set", "b=2", "--threads", "2"];
         let Command::Sweep(args) = Cli::parse_from(line).command else { panic!() };
         assert_eq!((args.plan.set.len(), args.run.threads), (2, Some(2)));
         assert!(Cli::try_parse_from(["frostline", "sweep", "--threads", "0"]).is_err());
+        assert!(Cli::try_parse_from(["frostline", "sweep", "--quiet", "--json"]).is_err());
     }
 }

@@ -1,0 +1,115 @@
+//! What `--help` says beside the flags: examples, exit codes, and the keys of an experiment file.
+
+use frostline_experiment::Trial;
+use frostline_experiment::keys::{Section, keys};
+
+pub(super) const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 the work failed, 2 the command line or the experiment file will not do,
+3 the work is done but for trials that failed or images that are broken, 4 `diff` found a change, 130 interrupted.
+
+Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE act as in other Hugging Face tools;
+NO_COLOR turns colours off.";
+
+pub(super) const SWEEP_EXAMPLES: &str = "\
+Examples:
+  frostline sweep
+  frostline sweep experiments/article.toml --only model=resnet18 --only seed=0
+  frostline sweep experiments/article.toml --set data.per-class=500 --set train.epochs=3
+  frostline sweep experiments/article.toml --set 'grid.seed=[0, 1]' --set 'weights[model=alexnet]=none'
+
+Finished trials are kept: the same command goes on where an earlier one stopped.";
+
+pub(super) const PRETRAIN_EXAMPLES: &str = "\
+Examples:
+  frostline pretrain experiments/pretraining.toml rotation --only seed=0 --output rotation.safetensors
+  frostline pretrain experiments/quickstart.toml other-digits
+
+The weights of each model and seed are kept in the results folder, where `frostline sweep` finds them.";
+
+pub(super) const EXPORT_EXAMPLES: &str = "\
+Examples:
+  frostline export 81c7f9 --output digits.safetensors
+  frostline export 81c7f9035a0f --results results/plants --output plants.safetensors
+
+Weights are kept by trials of an experiment with checkpoints = \"best\" (or --set checkpoints=best). torchvision and timm take
+the file with load_state_dict(load_file(...), strict=True).";
+
+pub(super) const PREDICT_EXAMPLES: &str = "\
+Examples:
+  frostline predict 81c7f9 photos
+  frostline predict plants.safetensors 'photos/2024-*.jpg' leaf.png --top 3
+  frostline predict plants.safetensors photos --format jsonl > predictions.jsonl
+
+Images are resized as in training. One that cannot be used is a row that says why, and the exit code is then 3.";
+
+pub(super) const PLAN_EXAMPLES: &str = "\
+Examples:
+  frostline plan experiments/article.toml
+  frostline plan experiments/strategies.toml --explain --pictures pictures
+  frostline plan experiments/article.toml --set 'learning-rate=[1e-3, 1e-4]' --only model=resnet18";
+
+pub(super) const REPORT_EXAMPLES: &str = "\
+Examples:
+  frostline report results/quickstart
+  frostline report results/quickstart --tensorboard && tensorboard --logdir results/quickstart/tensorboard
+  frostline report results/quickstart --mlflow=mlruns && MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri mlruns
+
+report.md is for reading, report.html for a browser, report.json and csv/ for programs; docs/report.schema.json says what is in them.";
+
+pub(super) const DIFF_EXAMPLES: &str = "\
+Examples:
+  frostline diff results/before results/after
+
+Arms are matched by what they are called, trials by their seeds. The exit code is 4 where an accuracy changed beyond noise (p below
+0.05 by Holm over the arms), or the time of all trials did (its 95 % interval leaves out 1, by more than 5 %, on the same machine).";
+
+pub(super) const MERGE_EXAMPLES: &str = "\
+Examples:
+  frostline merge results/article part-1 part-2
+
+The parts are of one experiment file, each with some of its trials, as --only leaves them, and stay as they are.";
+
+pub(super) const DATA_EXAMPLES: &str = "\
+Examples:
+  frostline data digits --sheet digits.png
+  frostline data hub:uoft-cs/cifar10
+  frostline data folder:photos --resolution 64";
+
+pub(super) fn short_help(examples: &str) -> String {
+    format!("{examples}\n\n--help lists the keys of an experiment file.")
+}
+
+pub(super) fn long_help(examples: &str) -> String {
+    format!("{examples}\n\n{}", keys_help())
+}
+
+/// The keys of an experiment file with their defaults, and how `--set` names them.
+pub(super) fn keys_help() -> String {
+    let mut help = String::from(
+        "Keys of an experiment file. Any of them may be an axis of [grid], with a list of values; the first four are\n\
+         written there only. [[override]] (when = { AXIS = VALUE }, then keys) changes them for some trials, the last\n\
+         that applies wins. [[claim]] (when, test-accuracy, minutes, source) is held against the results. [strategy.NAME]\n\
+         (phases: a list of tables) spells out a strategy; `frostline plan --explain` shows what each one does.\n\
+         [pretrain.NAME] (method: supervised, autoencoder or rotation; denoise; seed; keys of [data] and [train]) makes\n\
+         what `pretrain:NAME` names. checkpoints = \"best\" (or \"last\"; before the first table) keeps each trial's weights.\n",
+    );
+    let defaults = Trial::default();
+    for section in [Section::Grid, Section::Data, Section::Train] {
+        help += &format!("\n  [{section}]\n");
+        for key in keys().iter().filter(|key| key.section == section) {
+            let default = match key.show(&defaults) {
+                default if default.is_empty() => "required".to_owned(),
+                default => default,
+            };
+            let choices = match key.choices() {
+                [first, ..] if !key.meaning.contains(first) => format!(": {}", key.choices().join(", ")),
+                _ => String::new(),
+            };
+            help += &format!("  {:<16} {:<9} {}{choices}\n", key.name, default, key.meaning);
+        }
+    }
+    help += "\n--set replaces what the file says of a key, also where the file has it as an axis. The section may be left\n\
+             out; a list makes an axis. KEY[AXIS=VALUE,…]=VALUE adds an override after those of the file. A value is\n\
+             TOML, or plain text where it is not.\n";
+    help
+}

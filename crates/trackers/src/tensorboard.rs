@@ -1,0 +1,86 @@
+//! TensorBoard's event files: records framed as TFRecords, each an `Event` message of protocol buffers with scalars.
+
+use std::fs;
+use std::path::Path;
+
+use frostline_results::{Results, StoreError, write_file};
+
+use super::{Point, began, file_name, points};
+
+/// Writes an event file for each stored trial, in a folder named by its trial and seed; `tensorboard --logdir FOLDER` shows them.
+///
+/// # Errors
+/// A failed write.
+pub fn tensorboard(folder: &Path, results: &Results) -> Result<usize, StoreError> {
+    for stored in &results.trials {
+        let run = folder.join(file_name(&format!("{} {}", stored.trial.label(), stored.trial.id)));
+        fs::create_dir_all(&run).map_err(|error| StoreError::writing(&run, error))?;
+        let time = began(&stored.outcome);
+        let mut bytes = record(&event(time, 0, &text(3, "brain.Event:2")));
+        for Point { name, value, epoch, time } in points(stored) {
+            let scalar = [text(1, name), float(2, value as f32)].concat();
+            bytes.extend(record(&event(time, epoch as u64, &message(5, &message(1, &scalar)))));
+        }
+        write_file(&run.join(format!("events.out.tfevents.{time:.0}.frostline")), &bytes)?;
+    }
+    Ok(results.trials.len())
+}
+
+/// A TFRecord: the length and the data, each with its checksum.
+fn record(data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u64).to_le_bytes();
+    let parts = [&length[..], &masked(&length), data, &masked(data)];
+    parts.concat()
+}
+
+/// The checksum (CRC-32C), masked as TFRecords have it.
+fn masked(data: &[u8]) -> [u8; 4] {
+    crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
+}
+
+/// An `Event`: field 1 is the time, 2 the step, and what follows.
+fn event(time: f64, step: u64, what: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![1 << 3 | 1];
+    bytes.extend(time.to_le_bytes());
+    bytes.push(2 << 3);
+    bytes.extend(varint(step));
+    bytes.extend(what);
+    bytes
+}
+
+fn text(field: u8, text: &str) -> Vec<u8> {
+    message(field, text.as_bytes())
+}
+
+/// A field whose length is told.
+fn message(field: u8, content: &[u8]) -> Vec<u8> {
+    [&[field << 3 | 2][..], &varint(content.len() as u64), content].concat()
+}
+
+fn float(field: u8, value: f32) -> Vec<u8> {
+    [&[field << 3 | 5][..], &value.to_le_bytes()].concat()
+}
+
+/// Seven bits a byte, the lowest first.
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_checksums_by_hand() {
+        assert_eq!((varint(1), varint(300)), (vec![1], vec![0xac, 0x02]));
+        // RFC 3720: the CRC-32C of 32 zero bytes is 8a9136aa; rotated by 15 bits and the constant added.
+        let masked_zeros = 0x8a91_36aau32.rotate_right(15).wrapping_add(0xa282_ead8);
+        assert_eq!(masked(&[0; 32]), masked_zeros.to_le_bytes());
+    }
+}
