@@ -132,6 +132,8 @@ fn differs(claim: &Claim, arm: &Arm<'_>) -> Vec<(String, String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use frostline_results::samples::{claim, plan, results};
+
     use super::*;
 
     #[test]
@@ -144,5 +146,24 @@ mod tests {
         let Finding::Beyond { interval } = accuracy(0.90, 0.85, &values, Some(10_000)) else { panic!() };
         assert!((interval.unwrap().1 - 0.8569).abs() < 1e-4);
         assert_eq!(accuracy(0.86, 0.85, &[0.85], None), Finding::Beyond { interval: None });
+    }
+
+    #[test]
+    fn a_claim_on_a_run_that_was_cut_down_is_not_comparable() {
+        let mut plan = plan(&["resnet18"], &["full"], 3);
+        plan.claims = vec![claim()];
+        let finding = |plan: &frostline_experiment::Plan| {
+            let results = results(plan.clone(), |_| (0.852, 1.0));
+            Comparison::of(&results).verdicts[0].finding.clone()
+        };
+        assert!(matches!(finding(&plan), Finding::WithinSampling { .. }));
+        plan.claims[0].written = vec![("epochs".to_owned(), vec!["10".to_owned()])];
+        let differs = vec![("epochs".to_owned(), "6".to_owned(), "10".to_owned())];
+        assert_eq!(finding(&plan), Finding::NotComparable { differs });
+        plan.claims[0].written = vec![("epochs".to_owned(), vec!["6".to_owned(), "10".to_owned()])];
+        assert!(
+            matches!(finding(&plan), Finding::WithinSampling { .. }),
+            "one of the file's trials is as it was"
+        );
     }
 }

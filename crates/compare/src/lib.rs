@@ -7,6 +7,7 @@ mod changes;
 mod claims;
 mod crossed;
 mod floor;
+mod gallery;
 #[cfg(test)]
 mod golden;
 mod hypotheses;
@@ -25,6 +26,7 @@ pub use changes::{Change, Changes, Ratio};
 pub use claims::{Finding, Quantity, Verdict};
 pub use crossed::{Crossed, ENOUGH_SEEDS, Needed};
 pub use floor::Floor;
+pub use gallery::Gallery;
 pub use hypotheses::{holm, mcnemar};
 pub use pairs::{Disagreement, LEVEL, Pair, Standing};
 pub use ranks::Rank;

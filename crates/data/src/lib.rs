@@ -36,5 +36,5 @@ pub use frostline_sources::{Augment, OnDuplicates, Reading, Source};
 pub use images::Images;
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, Ragged};
 pub use prepare::{Prepared, open, prepare};
-pub use sheet::{contact_sheet, picture_rows};
+pub use sheet::{contact_sheet, picture, picture_rows};
 pub use split::{Splits, split};

@@ -7,7 +7,7 @@ use std::path::Path;
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
 
-use crate::{DataError, Dataset};
+use crate::{DataError, Dataset, Images};
 
 /// Images of each class.
 const COLUMNS: usize = 10;
@@ -23,6 +23,23 @@ const GAP: u32 = 4;
 const DOT: u32 = 2;
 /// Most characters of a class name that are drawn.
 const NAME: usize = 14;
+
+/// One of the images as PNG.
+///
+/// # Errors
+/// None that is known: there is room in memory.
+///
+/// # Panics
+/// If there is no image `index`.
+pub fn picture(images: &Images, index: usize) -> Result<Vec<u8>, DataError> {
+    let (width, height) = (images.width() as u32, images.height() as u32);
+    let failed = |why: String| DataError::malformed("a picture", why);
+    let picture = RgbImage::from_raw(width, height, images.image(index).to_vec())
+        .ok_or_else(|| failed(format!("its pixels are not {width}x{height}")))?;
+    let mut png = Cursor::new(Vec::new());
+    picture.write_to(&mut png, ImageFormat::Png).map_err(|error| failed(error.to_string()))?;
+    Ok(png.into_inner())
+}
 
 /// Writes a PNG with a row for each of the first hundred classes: its name, then its first ten training images.
 ///

@@ -8,6 +8,7 @@ mod comparisons;
 mod depth;
 mod fairness;
 mod forms;
+mod gallery;
 mod notes;
 mod plots;
 mod pretraining;

@@ -9,7 +9,9 @@ use frostline_results::{Results, Store, StoreError, gather, trunk_pictures, writ
 use frostline_text::plural;
 
 use crate::plots::PlotError;
-use crate::{answer, arms, claims, comparisons, depth, forms, notes, plots, pretraining, provenance};
+use crate::{
+    answer, arms, claims, comparisons, depth, forms, gallery, notes, plots, pretraining, provenance,
+};
 use frostline_compare::Comparison;
 
 /// Why there is no report.
@@ -55,6 +57,7 @@ pub fn write_report(folder: &Path) -> Result<Report, ReportError> {
     gather(folder, &results)?;
     let comparison = Comparison::of(&results);
     let mut plots = write_plots(folder, &comparison, &results)?;
+    plots.extend(write_galleries(folder, &comparison)?);
     plots.extend(copy_pictures(folder, &results)?);
     let path = folder.join("report.md");
     let markdown = render(&results, &comparison, &plots);
@@ -104,6 +107,16 @@ fn write_plots(
         }
     }
     Ok(written)
+}
+
+/// Writes the galleries that there are pictures for.
+fn write_galleries(folder: &Path, comparison: &Comparison<'_>) -> Result<Vec<Plot>, ReportError> {
+    let drawn = gallery::galleries(folder, comparison)?;
+    let write = |(title, name, svg): (String, String, String)| {
+        write_file(&folder.join("plots").join(&name), svg.as_bytes())?;
+        Ok((title, name))
+    };
+    drawn.into_iter().map(write).collect()
 }
 
 /// How the files of autoencoders' pictures begin.

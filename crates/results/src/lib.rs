@@ -48,7 +48,7 @@ pub use ledger::gather;
 pub use lookup::{Found, LookupError, find};
 pub use merge::merge;
 pub use pretrained::{StoredTrunk, TrunkOutcome, TrunkResult};
-pub use read::{trial_weights, trunk_pictures};
+pub use read::{gallery_picture, predicted, trial_weights, trunk_pictures};
 pub use records::{
     Broken, Checkpoint, CheckpointRecord, DataRecord, EpochRecord, FileRecord, Outcome, Prediction,
     PretrainingRecord, Results, Seconds, Status, StoredTrial, Superseded, TrialResult, WeightsRecord,

@@ -164,6 +164,19 @@ pub fn trunk_pictures(folder: &Path, id: &str) -> Option<PathBuf> {
     Some(folder.join("pretrained").join(id).join(PICTURES)).filter(|path| path.exists())
 }
 
+/// Where the picture of a test image is, or will be, for the gallery; `digest` is that of the images in memory.
+pub fn gallery_picture(folder: &Path, digest: &str, image: usize) -> PathBuf {
+    folder.join("gallery").join(format!("{}-{image}.png", &digest[..digest.len().min(12)]))
+}
+
+/// What a stored trial said of some test images: the label and the predicted class of each.
+///
+/// # Errors
+/// Predictions that are damaged, or have no such image.
+pub fn predicted(folder: &Path, id: &str, images: &[usize]) -> Result<Vec<(u32, u32)>, StoreError> {
+    tables::predicted(&folder.join("trials").join(id).join("predictions.parquet"), images)
+}
+
 /// The file of a trial's weights, where there is one.
 pub fn trial_weights(folder: &Path, id: &str) -> Option<PathBuf> {
     Some(folder.join("trials").join(id).join(WEIGHTS)).filter(|path| path.exists())

@@ -113,6 +113,20 @@ pub(super) fn answers(path: &Path, outcome: &Outcome) -> Result<Answers, StoreEr
     Err(StoreError::Damaged { path: path.to_owned(), reason })
 }
 
+/// The labels and predicted classes of some images of a trial.
+pub(super) fn predicted(path: &Path, images: &[usize]) -> Result<Vec<(u32, u32)>, StoreError> {
+    let mut rows = rows(&read(path)?).map_err(|error| damaged(path, &error))?;
+    rows.sort_unstable_by_key(|row| row.example);
+    let of = |image: &usize| {
+        let row = rows.get(*image).ok_or_else(|| StoreError::Damaged {
+            path: path.to_owned(),
+            reason: format!("it has no test image {image}"),
+        })?;
+        Ok((row.label, row.predicted))
+    };
+    images.iter().map(of).collect()
+}
+
 /// A trial's predictions as parquet, as they are stored beside its outcome.
 pub(super) fn predictions_file(path: &Path, rows: &[Prediction]) -> Result<Vec<u8>, StoreError> {
     parquet(path, predictions(rows))

@@ -262,3 +262,41 @@ fn a_pretraining_that_will_not_do_is_refused_with_its_place() {
     let name = plan(&file("model = \"resnet18\"\nweights = \"pretrain:A b\"", "")).unwrap_err().join("\n");
     assert!(name.contains("names no pretraining"), "{name}");
 }
+
+#[test]
+fn baselines_and_margins_are_read_and_default_to_training_everything_and_one_point() {
+    let of =
+        |lines: &str| plan(&format!("{lines}\n{}", file(GRID, ""))).map(|plan| (plan.baseline, plan.margin));
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(of("").unwrap(), (vec![pair("strategy", "full")], 1.0));
+    assert_eq!(of("baseline = \"head\"\nmargin = 0.5").unwrap(), (vec![pair("strategy", "head")], 0.5));
+    let both = "baseline = { model = \"resnet34\", strategy = \"full\" }";
+    assert_eq!(of(both).unwrap().0, [pair("model", "resnet34"), pair("strategy", "full")]);
+    for (wrong, message) in [
+        ("baseline = \"hed\"", "no trial has strategy `hed`"),
+        ("baseline = 3", "`baseline` must be a strategy, not the number 3"),
+        ("baseline = { seed = 3 }", "`baseline` cannot name a seed"),
+        ("margin = 0", "`margin` must be a number above 0 and below 100, not the number 0"),
+        ("margin = \"one\"", "`margin` must be a number above 0"),
+    ] {
+        let told = of(wrong).unwrap_err().join("\n");
+        assert!(told.contains(message), "{wrong}: {told}");
+    }
+}
+
+#[test]
+fn a_claim_knows_what_flags_have_made_of_its_trials() {
+    let claim = "[[claim]]\nwhen = { model = \"resnet18\", strategy = \"full\" }\ntest-accuracy = 0.9\nsource = \"s\"";
+    let text = file(GRID, &format!("[train]\nepochs = 10\n{claim}"));
+    let written = |flags: &[&str]| {
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let experiment = Experiment::read(Path::new("x.toml"), &text, &flags).unwrap();
+        expand(&experiment).unwrap().claims[0].written.clone()
+    };
+    assert!(written(&[]).is_empty());
+    assert!(written(&["seed=7", "strategy=full"]).is_empty(), "fewer trials are the same ones");
+    let key = |key: &str, value: &str| (key.to_owned(), vec![value.to_owned()]);
+    assert_eq!(written(&["epochs=2", "per-class=50"]), [key("per-class", "all"), key("epochs", "10")]);
+    let rates = written(&["learning-rate=[0.01, 0.1]"]);
+    assert_eq!(rates, [("learning-rate".to_owned(), vec!["0.01".to_owned(), "0.001".to_owned()])]);
+}

@@ -17,6 +17,7 @@ mod strategies;
 mod tests;
 
 pub(crate) use calibration::reliability;
+pub(crate) use canvas::{WIDTH, fitted};
 pub(crate) use confusion::confusion;
 pub(crate) use cost::accuracy_against_time;
 pub(crate) use curves::learning_curves;

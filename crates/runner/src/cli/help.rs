@@ -91,7 +91,9 @@ pub(super) fn keys_help() -> String {
          that applies wins. [[claim]] (when, test-accuracy, minutes, source) is held against the results. [strategy.NAME]\n\
          (phases: a list of tables) spells out a strategy; `frostline plan --explain` shows what each one does.\n\
          [pretrain.NAME] (method: supervised, autoencoder or rotation; denoise; seed; keys of [data] and [train]) makes\n\
-         what `pretrain:NAME` names. checkpoints = \"best\" (or \"last\"; before the first table) keeps each trial's weights.\n",
+         what `pretrain:NAME` names. checkpoints = \"best\" (or \"last\"; before the first table) keeps each trial's weights.\n\
+         There too: baseline, a strategy (\"full\") or a table of keys and values, which arms are held against, and margin (1),\n\
+         the points of accuracy within which arms are as good as equal.\n",
     );
     let defaults = Trial::default();
     for section in [Section::Grid, Section::Data, Section::Train] {

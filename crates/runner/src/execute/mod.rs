@@ -9,6 +9,7 @@ mod check;
 mod compare;
 mod decode;
 mod error;
+mod gallery;
 mod graph;
 mod keep;
 mod lineage;
@@ -33,6 +34,7 @@ use frostline_results::{Environment, Status, Store};
 
 use compare::compare;
 pub use error::SweepError;
+use gallery::keep_pictures;
 use graph::{Graph, Id, Train};
 use schedule::{Goal, Schedule, Step};
 use worker::{Done, Products, Worker};
@@ -153,6 +155,9 @@ impl<'a> Sweep<'a> {
                 }
                 Done::Made | Done::Stored(_) => {}
             }
+        }
+        if goal == Goal::Trials && tally.finished > 0 {
+            keep_pictures(&worker, &graph, self.whole)?;
         }
         self.progress.sweep_ends();
         Ok(tally)
