@@ -175,6 +175,11 @@ impl<'a> Comparison<'a> {
         find(arm, other).cloned().or_else(|| find(other, arm).map(Pair::reversed))
     }
 
+    /// The difference of any two arms, first less second; none where they share no seed on the same images.
+    pub fn difference(&self, arm: &Arm<'_>, other: &Arm<'_>) -> Option<Crossed> {
+        pairs::difference(arm, other)
+    }
+
     /// The arms with at least one finished and tested trial, the most accurate first.
     pub fn measured(&self) -> Vec<&Arm<'a>> {
         self.arms.iter().filter(|arm| arm.accuracy().is_some()).collect()

@@ -85,19 +85,8 @@ impl Pair {
         drawn: &Resampled,
         margin: f64,
     ) -> Option<Self> {
-        let common: Vec<(u64, &Run<'_>, &Run<'_>)> = first
-            .runs
-            .iter()
-            .filter_map(|run| {
-                let twin = second.runs.iter().find(|twin| twin.trial.seed == run.trial.seed)?;
-                same_images(run, twin).then_some((run.trial.seed, run, twin))
-            })
-            .collect();
-        let marks: Vec<_> = common
-            .iter()
-            .filter_map(|(_, a, b)| Some((&a.stored?.answers.right, &b.stored?.answers.right)))
-            .collect();
-        let answered = Answered::of(&marks);
+        let common = common(first, second);
+        let answered = answered(&common);
         let difference = Crossed::of(&answered)?;
         let drawn_of: Vec<_> =
             common.iter().filter_map(|(seed, a, b)| Some((*seed, places(a)?, places(b)?))).collect();
@@ -178,6 +167,26 @@ impl Pair {
     pub fn cannot_be_told_apart(&self) -> bool {
         self.p >= LEVEL
     }
+}
+
+/// The difference of two arms, as [`Pair::difference`].
+pub(crate) fn difference(first: &Arm<'_>, second: &Arm<'_>) -> Option<Crossed> {
+    Crossed::of(&answered(&common(first, second)))
+}
+
+/// The runs of two arms by the seeds that both finished on the same images.
+fn common<'r, 'a>(first: &'r Arm<'a>, second: &'r Arm<'a>) -> Vec<(u64, &'r Run<'a>, &'r Run<'a>)> {
+    let twins = first.runs.iter().filter_map(|run| {
+        let twin = second.runs.iter().find(|twin| twin.trial.seed == run.trial.seed)?;
+        same_images(run, twin).then_some((run.trial.seed, run, twin))
+    });
+    twins.collect()
+}
+
+fn answered(common: &[(u64, &Run<'_>, &Run<'_>)]) -> Answered {
+    let marks =
+        common.iter().filter_map(|(_, a, b)| Some((&a.stored?.answers.right, &b.stored?.answers.right)));
+    Answered::of(&marks.collect::<Vec<_>>())
 }
 
 /// Gives each pair the p-values that it has in the family of all of them.

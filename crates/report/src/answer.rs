@@ -24,8 +24,11 @@ pub(super) fn answer(comparison: &Comparison<'_>) -> String {
             cost_of(first),
         );
     }
-    let parts =
-        [best(comparison, first, measured.len()), cheapest(comparison, &measured), pretrained(&measured)];
+    let parts = [
+        best(comparison, first, measured.len()),
+        cheapest(comparison, &measured),
+        pretrained(comparison, &measured),
+    ];
     let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     floor + &said.join(" ")
 }
@@ -169,43 +172,50 @@ fn cost_of(arm: &Arm<'_>) -> String {
 }
 
 /// Whether pretraining pays, its own time counted: how many arms that start from one are beaten by none without in both accuracy
-/// and cost. Nothing where no arm does, or all do.
-fn pretrained(measured: &[&Arm<'_>]) -> String {
+/// and cost, and how sure that is. Nothing where no arm does, or all do.
+fn pretrained(comparison: &Comparison<'_>, measured: &[&Arm<'_>]) -> String {
     let (with, without): (Vec<&Arm<'_>>, Vec<&Arm<'_>>) =
         measured.iter().copied().partition(|arm| arm.pretraining().is_some());
     if with.is_empty() || without.is_empty() {
         return String::new();
     }
-    let beats = |other: &&Arm<'_>, arm: &Arm<'_>| {
-        let (cheaper, better) = (other.total() <= arm.total(), other.accuracy() >= arm.accuracy());
-        cheaper && better
-    };
-    let pays: Vec<&str> = with
+    // Of the arms without that cost no more, the most accurate; they come in that order.
+    let rival = |arm: &Arm<'_>| without.iter().find(|other| other.total() <= arm.total());
+    let against = |arm: &Arm<'_>| rival(arm).and_then(|rival| comparison.difference(arm, rival));
+    let (pays, loses): (Vec<&Arm<'_>>, Vec<&Arm<'_>>) = with
         .iter()
-        .filter(|arm| !without.iter().any(|other| beats(other, arm)))
-        .map(|arm| arm.label.as_str())
-        .collect();
+        .copied()
+        .partition(|arm| rival(arm).is_none_or(|rival| rival.accuracy() < arm.accuracy()));
     let counted = "Pretraining, its own time counted,";
-    match (pays.as_slice(), with.len()) {
-        ([], 1) => format!(
-            "{counted} does not pay here: by the means over seeds, an arm without it is as accurate as the one that starts from it, and \
-             costs no more."
-        ),
-        ([], n) => format!(
-            "{counted} does not pay here: by the means over seeds, for each of the {n} arms that start from it there is one without that \
-             is as accurate and costs no more."
-        ),
-        (_, 1) => format!(
-            "{counted} buys something here: by the means over seeds, no arm without it is as accurate for as little as the one that \
-             starts from it."
-        ),
-        (pays, n) => format!(
-            "{counted} buys something in {} of the {n} arms that start from it: by the means over seeds, no arm without it is as \
-             accurate for as little as {}.",
-            pays.len(),
-            pays.join(", ")
-        ),
+    if pays.is_empty() {
+        let places = decimals(comparison.test_images);
+        // How much better each may be all the same, at the most.
+        let most =
+            loses.iter().filter_map(|arm| against(arm)).map(|d| d.interval(0.95).1).fold(0.0, f64::max);
+        let each = match loses.len() {
+            1 => "the arm that starts from it".to_owned(),
+            n => format!("each of the {n} arms that start from it"),
+        };
+        return format!(
+            "{counted} does not pay here: {each} has one without that costs no more and is as accurate by the means over seeds, and by \
+             the 95 % intervals at most {:.places$} points less.",
+            100.0 * most
+        );
     }
+    let settled = pays.iter().filter(|arm| against(arm).is_none_or(|d| d.interval(0.95).0 > 0.0)).count();
+    let labels: Vec<&str> = pays.iter().map(|arm| arm.label.as_str()).collect();
+    let sure = match (settled, pays.len()) {
+        (all, of) if all == of => "",
+        (0, _) => ", which these seeds and images do not settle",
+        _ => ", which these seeds and images settle for some alone",
+    };
+    format!(
+        "{counted} buys something in {} of {} that start from it: no arm without it is as accurate, by the means over seeds, for as \
+         little as {}{sure}.",
+        pays.len(),
+        plural(with.len(), "arm"),
+        labels.join(", ")
+    )
 }
 
 fn percent(comparison: &Comparison<'_>, share: Option<f64>) -> String {
@@ -338,14 +348,25 @@ mod tests {
     #[test]
     fn a_pretraining_is_counted_in_what_an_arm_costs() {
         let dear = with_pretraining(100.0, 0.9);
-        assert!(dear.contains("its own time counted, does not pay here"), "{dear}");
+        assert!(
+            dear.contains(
+                "its own time counted, does not pay here: the arm that starts from it has one without"
+            ),
+            "{dear}"
+        );
+        assert!(dear.contains("at most 0.0 points less."), "{dear}");
         assert!(dear.contains("No arm is cheaper: 30.0 s a trial"), "{dear}");
         let better = with_pretraining(100.0, 0.95);
-        assert!(better.contains("buys something here"), "{better}");
+        assert!(
+            better.contains("buys something in 1 of 1 arm") && better.ends_with("pretrain:p."),
+            "{better}"
+        );
         assert!(
             better.contains("0.27 times the 110.0 s (100.0 s of it pretraining), at an accuracy 5.0 points"),
             "{better}"
         );
+        let by_a_hair = with_pretraining(100.0, 0.901);
+        assert!(by_a_hair.ends_with("which these seeds and images do not settle."), "{by_a_hair}");
         let cheap = with_pretraining(5.0, 0.9);
         assert!(
             cheap.contains("15.0 s (5.00 s of it pretraining)") && cheap.contains("buys something"),
