@@ -1,5 +1,10 @@
 //! [`Table`]: a Markdown table whose source is as readable as what it renders to.
 
+use frostline_text::grouped;
+
+/// Rows from which on a table is for programs, not for readers.
+const MOST: usize = 250;
+
 /// Rows under a header; columns whose header ends in `>` are set to the right.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
@@ -64,8 +69,13 @@ impl Table {
         self
     }
 
-    /// The table's lines, with an end of line after each.
+    /// The table's lines, with an end of line after each. Of very many rows those that come first.
     pub(super) fn markdown(&self) -> String {
+        if self.rows.len() > MOST {
+            let first = Self { rows: self.rows[..MOST].to_vec(), ..self.clone() };
+            let (shown, all) = (grouped(MOST as u64), grouped(self.rows.len() as u64));
+            return format!("{}\n*{shown} of {all} rows; `csv/` has all of them.*\n", first.markdown());
+        }
         let widths: Vec<usize> = (0..self.header.len())
             .map(|c| {
                 self.rows.iter().chain([&self.header]).map(|row| row[c].chars().count()).fold(3, usize::max)
@@ -101,5 +111,16 @@ mod tests {
 | a b         | 10 s |
 ";
         assert_eq!(table.without_empty_columns().markdown(), expected);
+    }
+
+    #[test]
+    fn of_very_many_rows_the_first_are_shown() {
+        let mut table = Table::new(&["Arm"]);
+        (0..1000).for_each(|row| table.row([row.to_string()]));
+        let text = table.markdown();
+        assert!(
+            text.lines().count() == 254 && text.ends_with("*250 of 1,000 rows; `csv/` has all of them.*\n"),
+            "{text}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 //! one row per trial, epoch and test image, and the trunks' epochs into `pretraining.parquet`. Columns are snake_case, accuracies shares in [0, 1], times seconds.
 
 use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
@@ -36,7 +37,8 @@ fn all_predictions(folder: &Path, results: &Results) -> Result<(), StoreError> {
     let none = || predictions(&[]).and_then(|none| of_trial(none, ""));
     write_file_with(&path, |file| {
         let mut group = none().map_err(|error| failed(&error))?;
-        let writer = ParquetWriter::new(file).with_key_value_metadata(Some(format()));
+        let mut buffered = BufWriter::new(file);
+        let writer = ParquetWriter::new(&mut buffered).with_key_value_metadata(Some(format()));
         let mut writer = writer.batched(group.schema()).map_err(|error| failed(&error))?;
         for (place, name) in current.chain(superseded) {
             let frame = read(&folder.join(place).join(&name).join("predictions.parquet"))?;
@@ -51,7 +53,8 @@ fn all_predictions(folder: &Path, results: &Results) -> Result<(), StoreError> {
         }
         group.align_chunks_par();
         writer.write_batch(&group).and_then(|()| writer.finish()).map_err(|error| failed(&error))?;
-        Ok(())
+        drop(writer);
+        buffered.flush().map_err(|error| StoreError::writing(&path, error))
     })
 }
 
@@ -313,7 +316,11 @@ impl<'a> Rows<'a> {
 
 fn read(path: &Path) -> Result<DataFrame, StoreError> {
     let file = File::open(path).map_err(|error| StoreError::reading(path, error))?;
-    ParquetReader::new(file).finish().map_err(|error| damaged(path, &error))
+    // Trials are small and many: polars' threads would wait for each other more than they read.
+    ParquetReader::new(file)
+        .read_parallel(ParallelStrategy::None)
+        .finish()
+        .map_err(|error| damaged(path, &error))
 }
 
 fn write(path: &Path, frame: PolarsResult<DataFrame>) -> Result<(), StoreError> {

@@ -15,6 +15,9 @@ const INNER: f64 = 300.0;
 /// The share of all accuracies' range within which at least three arms and most of all are said to crowd.
 const CROWD: f64 = 0.12;
 
+/// Arms from which on those on the front alone are named.
+const MOST_NAMED: usize = 40;
+
 /// One arm as it is drawn.
 struct Mark<'c> {
     name: String,
@@ -50,7 +53,8 @@ pub(crate) fn accuracy_against_time(comparison: &Comparison<'_>) -> Result<Optio
     let panels: Vec<(String, Vec<&Mark<'_>>)> = std::iter::once((String::new(), marks.iter().collect()))
         .chain(crowd(&marks).map(|best| ("the most accurate, larger".to_owned(), best)))
         .collect();
-    let key = marks.len() as f64 * 18.0 + 16.0;
+    let named = marks.iter().filter(|mark| mark.is_named(marks.len())).count();
+    let key = named as f64 * 18.0 + 16.0;
     let placed: Vec<Panel<'_, '_>> = panels
         .iter()
         .enumerate()
@@ -65,7 +69,11 @@ pub(crate) fn accuracy_against_time(comparison: &Comparison<'_>) -> Result<Optio
         2 => "Mean over seeds; whiskers from the lowest to the highest.",
         _ => "Mean over seeds; whiskers: Student's 95 % intervals.",
     };
-    let explanation = format!("{whiskers} Filled: on the Pareto front (dashed), which no arm beats at both.");
+    let mut explanation =
+        format!("{whiskers} Filled: on the Pareto front (dashed), which no arm beats at both.");
+    if named < marks.len() {
+        explanation += &format!(" Of {} arms, those on it are named.", marks.len());
+    }
     let svg = draw((WIDTH, height), "Test accuracy against total time, by arm", |canvas| {
         canvas.head(&format!("Test accuracy against total time{}", only_model(comparison)), &explanation)?;
         let before = marks.iter().any(|mark| mark.arm.pretraining().is_some());
@@ -77,6 +85,13 @@ pub(crate) fn accuracy_against_time(comparison: &Comparison<'_>) -> Result<Optio
         if numbered { explain_numbers(canvas, bottom, &marks) } else { Ok(()) }
     })?;
     Ok(Some(svg))
+}
+
+impl Mark<'_> {
+    /// Whether it has a name in a plot of so many arms.
+    fn is_named(&self, arms: usize) -> bool {
+        arms <= MOST_NAMED || self.on_front
+    }
 }
 
 /// The most accurate arms, where they lie so close together that they hide each other.
@@ -111,7 +126,8 @@ impl<'p, 'c> Panel<'p, 'c> {
         let frame = Frame { from, to, x, y };
         // Names stand beside the markers where they find room, else numbers do and a key explains them.
         let labels: Vec<String> = marks.iter().map(|mark| mark.name.clone()).collect();
-        let (places, clear) = labelled(&frame, marks, &labels);
+        let few = marks.len() <= MOST_NAMED;
+        let (places, clear) = if few { labelled(&frame, marks, &labels) } else { (Vec::new(), false) };
         Self { title, marks, frame, labels, places, clear }
     }
 
@@ -124,8 +140,9 @@ impl<'p, 'c> Panel<'p, 'c> {
         frame.paint(canvas, (&frame.x.ticks(7), &frame.y.ticks(7)), (x_title, "test accuracy, %"))?;
         canvas.line(&staircase(frame, marks), SOFT, 1.5, Dash::Dashed(6.0, 4.0))?;
         let (labels, places) = if numbered {
-            let numbers: Vec<String> = marks.iter().map(|mark| mark.arm.number.to_string()).collect();
-            let (places, _) = labelled(frame, marks, &numbers);
+            let named: Vec<&Mark<'_>> = marks.iter().copied().filter(|m| m.is_named(marks.len())).collect();
+            let numbers: Vec<String> = named.iter().map(|mark| mark.arm.number.to_string()).collect();
+            let (places, _) = labelled(frame, &named, &numbers);
             (numbers, places)
         } else {
             (self.labels.clone(), self.places.clone())
@@ -200,7 +217,7 @@ fn whiskers(canvas: &Canvas<'_>, frame: &Frame, mark: &Mark<'_>) -> Result<(), P
 }
 
 fn explain_numbers(canvas: &Canvas<'_>, top: f64, marks: &[Mark<'_>]) -> Result<(), PlotError> {
-    let mut by_number: Vec<&Mark<'_>> = marks.iter().collect();
+    let mut by_number: Vec<&Mark<'_>> = marks.iter().filter(|mark| mark.is_named(marks.len())).collect();
     by_number.sort_by_key(|mark| mark.arm.number);
     let widest = width(&marks.len().to_string(), LABEL);
     for (line, mark) in by_number.into_iter().enumerate() {

@@ -10,6 +10,8 @@ use frostline_compare::{Arm, Comparison, deviation, interval, mean};
 
 const ROW: f64 = 30.0;
 const LABEL: f64 = 12.5;
+/// Arms that have a row; of more, the most accurate.
+const MOST: usize = 100;
 
 /// A line of the plot.
 enum Row<'c> {
@@ -26,7 +28,8 @@ pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option
     let models = models_apart(comparison);
     let names = names(comparison, !models.is_empty());
     let name = |arm: &Arm<'_>| names[arm.number - 1].as_str();
-    let rows = rows(comparison, &models);
+    let mut rows = rows(comparison, &models);
+    rows.retain(|row| !matches!(row, Row::Arm { arm, .. } if arm.number > MOST));
     let widths = comparison.arms.iter().map(|arm| width(name(arm), LABEL));
     let left = widths.fold(60.0, f64::max).min(230.0) + 32.0;
     let from = (left, HEAD + 24.0);
@@ -37,7 +40,10 @@ pub(crate) fn accuracy_by_strategy(comparison: &Comparison<'_>) -> Result<Option
     let interval = if three { " Bar: Student's 95 % interval of the mean." } else { "" };
     let several = comparison.arms.iter().any(|arm| arm.accuracies().len() > 1);
     let seeds = if several { "Ring: one seed. Filled, below: mean over seeds." } else { "One seed." };
-    let explanation = format!("{seeds}{interval}");
+    let mut explanation = format!("{seeds}{interval}");
+    if comparison.arms.len() > MOST {
+        explanation = format!("The {MOST} most accurate of {} arms. {explanation}", comparison.arms.len());
+    }
     let svg = draw((WIDTH, to.1 + 52.0), "Test accuracy by strategy", |canvas| {
         canvas.head(&format!("Test accuracy by strategy{}", only_model(comparison)), &explanation)?;
         canvas.text("mean ± sd", (to.0 + 12.0, from.1 - 12.0), Type::plain(12.0, SOFT))?;
