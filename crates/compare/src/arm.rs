@@ -8,7 +8,7 @@ use super::statistics::{mean, wilson};
 /// Trials that differ only in the seed.
 #[derive(Clone, Debug)]
 pub struct Arm<'a> {
-    /// Its place in [`Comparison::arms`], from 1.
+    /// Its place in [`super::Comparison::arms`], from 1.
     pub number: usize,
     /// What tells it from the other arms, for instance `resnet18 · last-1`.
     pub label: String,

@@ -2,7 +2,8 @@
 //! made of one set of made-up experiments; [`bca`] reads intervals off it.
 //!
 //! Of k seeds k - 1 are drawn, as k draws would have the variance of a mean too small by a kth (Rao and Wu 1988), which is much of it
-//! for few seeds. Draws depend on the number of seeds and images alone: the same results give the same numbers, in whatever order arms are named.
+//! for few seeds. What is chance in a single answer comes in with the seeds and with the images, so intervals are wide (Owen 2007).
+//! Draws depend on the number of seeds and images alone: the same results give the same numbers, in whatever order arms are named.
 
 use frostline_results::Marks;
 use frostline_streams::{Purpose, Streams};

@@ -73,11 +73,11 @@ pub(super) fn costs(comparison: &Comparison<'_>) -> Table {
         "pixels>",
         "weights",
     ]);
+    let pretrained = comparison.arms.iter().any(|arm| arm.pretraining().is_some());
     for arm in &comparison.arms {
         let average = |of: fn(&Outcome) -> Option<f64>, show: fn(f64) -> String| {
             mean(&arm.values(of)).map_or_else(none, show)
         };
-        let pretrained = arm.pretraining().is_some();
         let number = |of: fn(&Outcome) -> Option<u64>| {
             mean(&arm.values(|outcome| of(outcome).map(|n| n as f64))).map_or_else(none, |n| count(n as u64))
         };

@@ -108,11 +108,10 @@ pub(super) fn verdict(comparison: &Comparison<'_>, pair: &Pair) -> String {
         Standing::NotInFamily => {
             format!("{side} by its own test, not among {}", plural(comparison.pairs.len(), "comparison"))
         }
-        Standing::OnlyThese => format!("{side} with {seeds}, which are too few to speak of others"),
+        Standing::OnlyThese => format!("{side} with {seeds}, too few to speak of others"),
         Standing::Open if pair.difference.seeds < ENOUGH_SEEDS => format!("not told apart with {seeds}"),
         Standing::Open => format!("not resolved with {seeds}{}", needed(pair)),
     }
-    .replace("1 seed, which are", "1 seed, which is")
 }
 
 /// What would resolve it.
@@ -142,8 +141,8 @@ mod tests {
     fn verdicts_say_no_more_than_seeds_and_images_bear() {
         assert_eq!(of(3, |_| 0.9), "a tie in every seed, right on the same images");
         assert_eq!(of(3, |seed| 0.5 + 0.001 * seed as f64), "worse");
-        assert_eq!(of(2, |_| 0.5), "behind with 2 seeds, which are too few to speak of others");
-        assert_eq!(of(1, |_| 0.5), "behind with 1 seed, which is too few to speak of others");
+        assert_eq!(of(2, |_| 0.5), "behind with 2 seeds, too few to speak of others");
+        assert_eq!(of(1, |_| 0.5), "behind with 1 seed, too few to speak of others");
         assert_eq!(of(2, |seed| 0.899 - 0.001 * seed as f64), "not told apart with 2 seeds");
         assert_eq!(of(3, |seed| 0.899 - 0.001 * seed as f64), "equivalent within 1 point");
         let open = of(3, |seed| [0.80, 0.90, 0.89][seed as usize]);

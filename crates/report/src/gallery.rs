@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use frostline_compare::{Arm, Comparison};
 use frostline_results::{StoreError, gallery_picture, predicted};
-use frostline_text::plural;
+use frostline_text::{escaped, plural};
 
 use crate::depth::class_names;
 use crate::plots::{WIDTH, fitted};
@@ -112,7 +112,6 @@ struct Cell {
 fn svg(title: &str, cells: &[Cell]) -> String {
     let rows = cells.len().div_ceil(COLUMNS) as f64;
     let height = 40.0 + rows * CELL.1;
-    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut svg = format!(
         "<svg width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\">\n\
          <title>{}</title>\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n<g font-family=\"Helvetica, Arial, 'DejaVu Sans', \

@@ -1,5 +1,4 @@
-//! The report: [`compare`] puts stored trials together into arms and derives what is said of them; [`write_report`] renders
-//! that as Markdown, tables and plots.
+//! The report: [`write_report`] renders a comparison of arms as Markdown, with plots, as a page for browsers, and as numbers for programs.
 
 mod answer;
 mod arms;

@@ -7,6 +7,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use frostline_results::StoreError;
+use frostline_text::escaped;
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
 
 const STYLE: &str = include_str!("report.css");
@@ -70,10 +71,6 @@ fn figure(folder: &Path, address: &str, caption: &str) -> Result<String, StoreEr
         format!("<img alt=\"{}\" src=\"data:image/{kind};base64,{data}\">", escaped(caption))
     };
     Ok(format!("<figure>\n{inside}\n<figcaption>{}</figcaption>\n</figure>\n", escaped(caption)))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

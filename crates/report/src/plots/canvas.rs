@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 
+use frostline_text::escaped;
 use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
@@ -236,10 +237,6 @@ impl Canvas<'_> {
         }
         Ok(())
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// A text in lines no wider than `room`.

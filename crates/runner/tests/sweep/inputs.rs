@@ -42,6 +42,11 @@ fn tested(folder: &Path) -> Vec<usize> {
     stored(folder).into_keys().map(of).collect()
 }
 
+/// A message without the lines and the frame that it is broken into.
+fn plain(bytes: &[u8]) -> String {
+    text(bytes).split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn images_that_were_added_make_stored_trials_due_again_and_lose_none() {
     let folder = folder(IMAGES);
@@ -127,8 +132,7 @@ fn a_pretraining_without_one_full_batch_is_refused_before_the_first_trial() {
     let folder = folder(&(IMAGES.replace("[grid]", grid).replace("seed = [0, 1]", "seed = [0]") + own));
     images(folder.path(), 0);
     let refused = sweep(folder.path(), &[]);
-    let told = text(&refused.stderr);
-    let told = told.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+    let told = plain(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{told}");
     assert!(
         told.contains("[pretrain.p]: ragged = \"drop\" leaves nothing of ")
@@ -154,9 +158,6 @@ fn a_pretraining_that_has_seen_the_test_images_of_another_source_is_told() {
     }
     fs::create_dir_all(folder.path().join("more/test/all")).unwrap();
     image::RgbImage::new(4, 4).save(folder.path().join("more/test/all/1.png")).unwrap();
-    let plain = |bytes: &[u8]| {
-        text(bytes).split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
-    };
     let refused = sweep(folder.path(), &["--set", "duplicates=error"]);
     let told = plain(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{told}");
