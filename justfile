@@ -17,7 +17,7 @@ plan FILE="experiments/quickstart.toml" *ARGS="":
 report DIR="results/quickstart" *ARGS="":
     {{frostline}} report {{DIR}} {{ARGS}}
 
-# Criterion benches of kernels, training steps and the loader
+# Criterion benches of kernels, training steps, the loader and reports
 bench *ARGS:
     cargo bench --package frostline-benches {{ARGS}}
 

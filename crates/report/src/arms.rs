@@ -161,8 +161,8 @@ fn spread_of_time(seconds: &[f64]) -> String {
 
 /// Mean and standard deviation in per cent; the mean alone of one seed.
 fn spread_of(arm: &Arm<'_>, places: usize) -> String {
-    let values: Vec<f64> = arm.accuracies().iter().map(|share| 100.0 * share).collect();
-    mean(&values).map_or_else(|| NONE.to_owned(), |mean| with_deviation(mean, deviation(&values), places))
+    let spread = deviation(&arm.accuracies()).map(|spread| 100.0 * spread);
+    arm.accuracy().map_or_else(none, |mean| with_deviation(100.0 * mean, spread, places))
 }
 
 /// One row per finished trial, arm by arm.

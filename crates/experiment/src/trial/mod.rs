@@ -124,8 +124,11 @@ impl Trial {
     /// What a user knows it by while it runs.
     pub fn label(&self) -> String {
         let Self { model, strategy, resolution, seed, .. } = self;
-        let trunk = pretraining_name(&self.weights).map_or_else(String::new, |name| format!(" {name}"));
-        format!("{model}{trunk} {strategy} {resolution} px seed {seed}")
+        let weights = match self.weights.as_str() {
+            "none" => String::new(),
+            weights => format!(" {}", pretraining_name(weights).unwrap_or(weights)),
+        };
+        format!("{model}{weights} {strategy} {resolution} px seed {seed}")
     }
 
     /// The fields that determine the numbers, as JSON in the order of their declaration.

@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::canvas::{Canvas, Dash, FAINT, HEAD, INK, SOFT, Type, WIDTH, draw, fitted, width};
 use super::frame::{Frame, Look, looks, models_apart, names, only_model};
 use super::{PlotError, percent};
-use frostline_compare::{Arm, Comparison, deviation, interval, mean};
+use frostline_compare::{Arm, Comparison, deviation, interval};
 
 const ROW: f64 = 30.0;
 const LABEL: f64 = 12.5;
@@ -83,7 +83,7 @@ fn paint_arm(
     let values: Vec<f64> = arm.accuracies().into_iter().map(percent).collect();
     canvas.line(&[(frame.from.0, y), (frame.to.0, y)], FAINT, 1.0, Dash::Dashed(2.0, 3.0))?;
     let beside = (frame.to.0 + 12.0, y);
-    let Some(mean) = mean(&values) else {
+    let Some(mean) = arm.accuracy().map(percent) else {
         let failed = arm.runs.iter().any(|run| run.failure().is_some());
         let state = if failed { "failed" } else { "not run yet" };
         return canvas.text(state, beside, Type::plain(12.0, SOFT));
@@ -98,7 +98,7 @@ fn paint_arm(
         }
     }
     canvas.bare_marker((frame.x.at(mean), y), look.shape, 4.8, look.colour, false)?;
-    let text = with_deviation(mean, deviation(&values), places);
+    let text = with_deviation(mean, deviation(&arm.accuracies()).map(percent), places);
     canvas.hint((frame.x.at(mean), y), 5.0, &format!("{}: {text} %", arm.label));
     if values.len() > 1 {
         for (value, run) in values.iter().zip(arm.runs.iter().filter(|run| run.finished().is_some())) {

@@ -156,8 +156,11 @@ impl<'a> Sweep<'a> {
                 Done::Made | Done::Stored(_) => {}
             }
         }
-        if goal == Goal::Trials && tally.finished > 0 {
-            keep_pictures(&worker, &graph, self.whole)?;
+        if goal == Goal::Trials
+            && tally.finished > 0
+            && let Some(dataset) = worker.tested()
+        {
+            keep_pictures(worker.store.folder(), dataset)?;
         }
         self.progress.sweep_ends();
         Ok(tally)

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use frostline_data::{DataError, Prepared, Source};
+use frostline_data::{DataError, Dataset, Prepared, Source};
 use frostline_experiment::Checkpoints;
 use frostline_hub::Hub;
 use frostline_models::{WeightsSource, card};
@@ -83,6 +83,16 @@ impl Products {
 }
 
 impl Worker<'_> {
+    /// The images that trials were tested on, the largest of several sizes; none where nothing was decoded, or trials have several
+    /// sources.
+    pub(super) fn tested(&self) -> Option<&Dataset> {
+        let used: Vec<Id<Decode>> = self.graph.trials.ids().map(|id| self.graph.trials[id].data).collect();
+        let source = |id: &Id<Decode>| &self.graph.data[*id].source;
+        let one = used.iter().all(|id| source(id) == source(&used[0]));
+        let decoded = used.iter().filter(|_| one).filter_map(|id| self.made.data.get(*id));
+        decoded.map(|decoded| &decoded.dataset).max_by_key(|dataset| dataset.test.height())
+    }
+
     /// Does one step, whose inputs are made.
     ///
     /// # Errors
