@@ -25,10 +25,12 @@ fn copy(from: &Path) -> tempfile::TempDir {
             fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
         }
     }
-    fs::create_dir(to.path().join("plots")).unwrap();
-    for entry in fs::read_dir(from.join("plots")).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, to.path().join("plots").join(path.file_name().unwrap())).unwrap();
+    for part in ["plots", "gallery"].into_iter().filter(|part| from.join(part).exists()) {
+        fs::create_dir(to.path().join(part)).unwrap();
+        for entry in fs::read_dir(from.join(part)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, to.path().join(part).join(path.file_name().unwrap())).unwrap();
+        }
     }
     to
 }
@@ -66,11 +68,15 @@ fn misfit(name: &str) -> Option<String> {
     if ids(&plan.trials) != ids(&results.plan.trials) || !ids(&plan.trials).is_superset(&stored) {
         return Some(format!("its trials are not those that {file} plans"));
     }
-    let text = |folder: &Path| fs::read_to_string(folder.join("report.md")).unwrap();
-    let (is, was) = (text(folder.path()), text(&committed));
-    let other =
-        is.lines().zip(was.lines()).find(|(is, was)| is != was && !is.starts_with("frostline report"));
-    other.map(|(is, was)| format!("its report says `{was}`, and would say `{is}`"))
+    let text = |folder: &Path, name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
+    ["report.md", "report.json", "report.html"].into_iter().find_map(|name| {
+        let (is, was) = (text(folder.path(), name), text(&committed, name));
+        let other =
+            is.lines().zip(was.lines()).find(|(is, was)| is != was && !is.contains("frostline report"));
+        let longer = is.lines().count() != was.lines().count();
+        let told = other.map(|(is, was)| format!("its {name} says `{was}`, and would say `{is}`"));
+        told.or_else(|| longer.then(|| format!("its {name} has another length")))
+    })
 }
 
 #[test]
