@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use frostline_experiment::{Axis, Plan};
 
 use super::atomic::publish_folder;
-use super::{Outcome, Results, Status, Store, StoreError, read};
+use super::{Outcome, Results, Status, Store, StoreError};
 
 /// Puts the trials and trunks of `parts` into `folder`, which may hold some already; the parts stay as they are. Gives how many
 /// trials came in.
@@ -131,8 +131,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
             super::atomic::write_through(&folder.join(path.file_name().unwrap_or_default()), &bytes)?;
         }
         Ok(())
-    })?;
-    read::names_in(to).map(drop)
+    })
 }
 
 #[cfg(test)]
