@@ -70,7 +70,7 @@ pub(crate) struct Look {
     pub(crate) shape: Shape,
 }
 
-/// Of arms and curves, in turn: 36 apart in CIELAB at the least, seen with any kind of colour blindness.
+/// Of arms and curves, in turn: more than 25 apart in CIELAB, seen with any kind of colour blindness.
 pub(crate) const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 80, 100),
     RGBColor(220, 120, 0),
