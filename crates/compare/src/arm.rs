@@ -20,8 +20,8 @@ pub struct Arm<'a> {
     pub place: Vec<usize>,
     /// By seed.
     pub runs: Vec<Run<'a>>,
-    /// The place of its baseline in [`super::Comparison::arms`]: the arm that it is by the experiment's baseline, and is otherwise
-    /// the same as in every axis. Its own where it is one; none where there is none.
+    /// The place in [`super::Comparison::arms`] of its baseline: the arm that has the values of the experiment's baseline, and this
+    /// arm's in every other axis. Its own place where it is one; none where there is none.
     pub baseline: Option<usize>,
     /// Wall time over that of its baseline: the mean of the ratios within seeds; none without a baseline or a common seed.
     pub time_ratio: Option<f64>,
@@ -123,13 +123,5 @@ impl<'a> Arm<'a> {
     /// The first trial; arms are never empty.
     pub fn trial(&self) -> &'a Trial {
         self.runs[0].trial
-    }
-
-    /// Differences of test accuracy to another arm within the seeds that both finished, in [-1, 1].
-    pub fn paired_differences(&self, other: &Arm<'_>) -> Vec<f64> {
-        let difference = |run: &Run<'_>| {
-            Some(run.finished()?.test_accuracy? - other.finished(run.trial.seed)?.test_accuracy?)
-        };
-        self.runs.iter().filter_map(difference).collect()
     }
 }

@@ -30,8 +30,9 @@ fn arms_hold_their_seeds_and_the_most_accurate_comes_first() {
     assert!((head.time_ratio.unwrap() - 0.4).abs() < 1e-12);
     // Seeds 0 to 2: (0.2 + 0.3 + 0.5) / 3.
     assert!((comparison.arms[3].time_ratio.unwrap() - 1.0 / 3.0).abs() < 1e-12);
-    let differences = comparison.arms[0].paired_differences(&comparison.arms[2]);
-    assert!(differences.iter().zip([0.4, 0.3, 0.2]).all(|(a, b)| (a - b).abs() < 1e-12), "{differences:?}");
+    // Within seeds 0.4, 0.3 and 0.2.
+    let difference = comparison.difference(&comparison.arms[0], &comparison.arms[2]).unwrap();
+    assert!((difference.mean - 0.3).abs() < 1e-12 && difference.seeds == 3, "{difference:?}");
     assert_eq!(comparison.test_images, Some(1000));
     // 20 s on average against 10 minutes.
     assert_eq!(comparison.verdicts[1].finding, Finding::OtherMachine { ratio: 20.0 / 60.0 / 10.0 });

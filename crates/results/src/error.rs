@@ -94,7 +94,7 @@ pub enum StoreError {
     },
     /// Two folders that are to be one are of different experiments.
     #[error(
-        "{first} and {other} hold different experiments; only parts of one experiment file can be joined"
+        "{first} and {other} hold different experiments, and only parts of one can be joined: leave one of them out"
     )]
     OtherPart {
         /// The first folder.

@@ -75,11 +75,6 @@ impl Progress {
         Self { form, bars: MultiProgress::new(), began, state: Mutex::new(state) }
     }
 
-    /// The form.
-    pub fn form(&self) -> Form {
-        self.form
-    }
-
     /// A line above the bars.
     pub fn say(&self, line: &str) {
         match self.form {
