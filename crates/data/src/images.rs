@@ -39,6 +39,11 @@ impl Images {
         Self { pictures: Arc::new(pictures), ..self }
     }
 
+    /// Whether both are the same pixels in memory.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pixels, &other.pixels)
+    }
+
     /// How many of the images at `indices` show a picture that one of `others` shows too.
     pub fn also_in(&self, indices: &[u32], others: &Self) -> usize {
         let theirs: std::collections::BTreeSet<&[u8; 32]> = others.pictures.iter().collect();

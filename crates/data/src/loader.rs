@@ -16,12 +16,14 @@ use crate::windows::Windows;
 use crate::{DataError, Images};
 
 /// How batches are made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LoaderOptions {
     /// Images a batch; at least 1.
     pub batch: usize,
     /// Random changes of each image.
     pub augment: Augment,
+    /// How many times changes are drawn for an image; later epochs have the same ones again. None for new ones in each epoch.
+    pub views: Option<usize>,
     /// Subtracted after scaling to 0..=1, for red, green and blue.
     pub mean: [f32; 3],
     /// Divided by after the mean is taken off; not 0.
@@ -32,6 +34,14 @@ pub struct LoaderOptions {
     pub shuffle: bool,
     /// What becomes of the images that do not fill a batch.
     pub ragged: Ragged,
+}
+
+impl LoaderOptions {
+    /// Images as they are and in their order, all of them.
+    pub fn plain(batch: usize, mean: [f32; 3], std: [f32; 3]) -> Self {
+        let (augment, ragged) = (Augment::default(), Ragged::Keep);
+        Self { batch, augment, views: None, mean, std, seed: 0, shuffle: false, ragged }
+    }
 }
 
 /// What becomes of the last images of an epoch, where they do not fill a batch.
@@ -136,6 +146,33 @@ impl Loader {
         }
     }
 
+    /// The images that batches are made of.
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// Which view of its changes an epoch has of an image; none where images are as they are.
+    pub fn view(&self, epoch: u64) -> Option<u64> {
+        let view = |views: usize| 1 + epoch.saturating_sub(1) % views.max(1) as u64;
+        (!self.options.augment.is_none()).then(|| self.options.views.map_or(epoch, view))
+    }
+
+    /// Whether later epochs have the same pictures as earlier ones.
+    pub fn repeats(&self) -> bool {
+        self.options.augment.is_none() || self.options.views.is_some()
+    }
+
+    /// The images of each batch of an epoch.
+    pub fn order(&self, epoch: u64) -> Vec<Vec<u32>> {
+        let all = self.epoch(epoch);
+        (0..self.batches()).map(|index| all.examples(index).to_vec()).collect()
+    }
+
+    /// The batch of some images as an epoch has them.
+    pub fn batch(&self, epoch: u64, examples: &[u32]) -> Batch {
+        self.assemble(epoch, examples)
+    }
+
     /// The batches of one epoch, from the first. The iterator owns what it needs and can be sent to another thread.
     pub fn epoch(&self, epoch: u64) -> Epoch {
         let mut order = self.indices.to_vec();
@@ -148,8 +185,9 @@ impl Loader {
 
     fn assemble(&self, epoch: u64, examples: &[u32]) -> Batch {
         let (height, width, n) = (self.images.height(), self.images.width(), examples.len());
+        let view = self.view(epoch).unwrap_or_default();
         let drawn = examples.iter().map(|&i| {
-            (self.images.image(i as usize), Placement::draw(&self.options.augment, &self.streams, epoch, i))
+            (self.images.image(i as usize), Placement::draw(&self.options.augment, &self.streams, view, i))
         });
         let rows = Rows::new(drawn, &self.windows, height);
         let mut pixels = Vec::with_capacity(height * width * n * 3);
@@ -168,18 +206,30 @@ pub struct Epoch {
     next: usize,
 }
 
+impl Epoch {
+    /// The images of a batch.
+    fn examples(&self, index: usize) -> &[u32] {
+        let (batch, last) = (self.loader.options.batch, self.loader.batches() - 1);
+        let end = if index == last { self.order.len() } else { (index + 1) * batch };
+        &self.order[index * batch..end]
+    }
+}
+
 impl Iterator for Epoch {
     type Item = Batch;
 
     fn next(&mut self) -> Option<Batch> {
-        let batch = self.loader.options.batch;
-        let start = self.next * batch;
         if self.next == self.loader.batches() {
             return None;
         }
         self.next += 1;
-        let end = if self.next == self.loader.batches() { self.order.len() } else { start + batch };
-        Some(self.loader.assemble(self.epoch, &self.order[start..end]))
+        Some(self.loader.assemble(self.epoch, self.examples(self.next - 1)))
+    }
+
+    /// Skips batches without making them.
+    fn nth(&mut self, n: usize) -> Option<Batch> {
+        self.next = (self.next + n).min(self.loader.batches());
+        self.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -205,8 +255,7 @@ mod tests {
     }
 
     fn options(batch: usize) -> LoaderOptions {
-        let augment = Augment::default();
-        LoaderOptions { batch, augment, mean: MEAN, std: STD, seed: 9, shuffle: false, ragged: Ragged::Keep }
+        LoaderOptions { seed: 9, ..LoaderOptions::plain(batch, MEAN, STD) }
     }
 
     /// What torchvision does, step by step, for one value of the result: mirror, pad, crop, `ToTensor`, `Normalize`.
@@ -306,6 +355,29 @@ mod tests {
             loader.epoch(3).find(|batch| batch.examples == [12]).unwrap().pixels
         };
         assert_eq!(pixels_of_12((0..20).collect()), pixels_of_12(vec![12, 3]));
+    }
+
+    #[test]
+    fn views_come_again_and_an_order_is_an_epochs_own() {
+        let images = images(20, 4, 5);
+        let augment = Augment { flip: true, crop: Some(2) };
+        let loader = |views| {
+            let options = LoaderOptions { augment, views, shuffle: true, ..options(6) };
+            Loader::new(&images, (0..20).collect(), options).unwrap()
+        };
+        let (anew, two) = (loader(None), loader(Some(2)));
+        let picture = |loader: &Loader, epoch| loader.batch(epoch, &[3, 8, 12]).pixels;
+        assert_eq!(picture(&two, 1), picture(&anew, 1));
+        assert_eq!(picture(&two, 2), picture(&anew, 2));
+        assert_eq!(picture(&two, 5), picture(&anew, 1));
+        assert_ne!(picture(&anew, 5), picture(&anew, 1));
+        assert_ne!(two.order(5), two.order(1), "the order is drawn anew");
+        let whole: Vec<Vec<u32>> = two.epoch(5).map(|batch| batch.examples).collect();
+        assert_eq!(two.order(5), whole);
+        assert_eq!(two.epoch(5).skip(2).next(), two.epoch(5).nth(2));
+        assert_eq!(two.epoch(5).nth(2).unwrap().examples, whole[2]);
+        assert_eq!(two.epoch(5).nth(9), None);
+        assert!(two.repeats() && !anew.repeats() && loader(Some(1)).view(7) == Some(1));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Evaluation: [`evaluate`] runs a model over a split without a tape and gives loss, accuracy and each prediction;
 //! [`classify`] does it over images without labels.
 
-use frostline_data::{Augment, Batch, Images, Loader, LoaderOptions, Ragged};
+use frostline_data::{Batch, Images, Loader, LoaderOptions};
 use frostline_kernels::Hwnc;
 use frostline_models::{Model, Pass};
 use frostline_streams::Streams;
@@ -47,24 +47,49 @@ pub fn evaluate(
     mean: [f32; 3],
     std: [f32; 3],
 ) -> Result<Evaluation, EngineError> {
-    let mut predictions = Vec::with_capacity(indices.len());
-    let (mut loss, mut broken) = (0.0, 0);
+    let mut answers = Answers::default();
     for batch in loader(images, indices, mean, std)?.epoch(0) {
-        let (labels, examples) = (batch.labels.clone(), batch.examples.clone());
-        for ((logits, label), example) in logits(model, batch)?.iter().zip(labels).zip(examples) {
-            broken += usize::from(!finite(logits));
+        let examples = batch.examples.clone();
+        answers.add(logits(model, batch)?, images.labels(), &examples);
+    }
+    answers.evaluation()
+}
+
+/// What a model has said of images so far.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    predictions: Vec<Prediction>,
+    loss: f64,
+    /// Images for which it gave anything but finite numbers.
+    broken: usize,
+}
+
+impl Answers {
+    /// Adds the logits of a batch; `labels` are those of all images.
+    pub(crate) fn add(&mut self, logits: Vec<Vec<f32>>, labels: &[u32], examples: &[u32]) {
+        for (logits, &example) in logits.iter().zip(examples) {
+            let label = labels[example as usize];
+            self.broken += usize::from(!finite(logits));
             let (predicted, log_probability) = most_likely(logits);
-            loss -= log_softmax(logits, label as usize);
+            self.loss -= log_softmax(logits, label as usize);
             let probability = log_probability.exp() as f32;
-            predictions.push(Prediction { example, label, predicted, probability });
+            self.predictions.push(Prediction { example, label, predicted, probability });
         }
     }
-    if broken > 0 {
-        return Err(EngineError::OutputsNotFinite { images: broken, of: predictions.len() });
+
+    /// What they come to.
+    ///
+    /// # Errors
+    /// [`EngineError::OutputsNotFinite`].
+    pub(crate) fn evaluation(self) -> Result<Evaluation, EngineError> {
+        let Self { predictions, loss, broken } = self;
+        if broken > 0 {
+            return Err(EngineError::OutputsNotFinite { images: broken, of: predictions.len() });
+        }
+        let count = predictions.len() as f64;
+        let right = predictions.iter().filter(|p| p.predicted == p.label).count() as f64;
+        Ok(Evaluation { loss: loss / count, accuracy: right / count, predictions })
     }
-    let count = predictions.len() as f64;
-    let right = predictions.iter().filter(|p| p.predicted == p.label).count() as f64;
-    Ok(Evaluation { loss: loss / count, accuracy: right / count, predictions })
 }
 
 /// What `model` says of each image, normalised with `mean` and `std` (of pixel values in [0, 1]): the `most` likely classes
@@ -111,8 +136,8 @@ pub(crate) fn review(
 ) -> Result<Sums, EngineError> {
     let mut sums = Sums::default();
     for batch in loader(images, indices, mean, std)?.epoch(0) {
-        let lesson = objective.lesson(batch, streams, 0, model.device())?;
-        let answer = model.forward_range(0..model.stages().len(), lesson.input.clone(), &Pass::Evaluate)?;
+        let (input, lesson) = objective.lesson(batch, streams, 0, model.device())?;
+        let answer = model.forward_range(0..model.stages().len(), input, &Pass::Evaluate)?;
         let answer = lesson.answered(answer, 0.0)?;
         let examples = lesson.examples.len();
         let loss = f64::from(answer.loss.to_scalar::<f32>()?) * examples as f64;
@@ -162,11 +187,14 @@ impl Sums {
     }
 }
 
-fn loader(images: &Images, indices: &[u32], mean: [f32; 3], std: [f32; 3]) -> Result<Loader, EngineError> {
+pub(crate) fn loader(
+    images: &Images,
+    indices: &[u32],
+    mean: [f32; 3],
+    std: [f32; 3],
+) -> Result<Loader, EngineError> {
     let batch = batch_size(images.height(), images.width());
-    let augment = Augment::default();
-    let options = LoaderOptions { batch, augment, mean, std, seed: 0, shuffle: false, ragged: Ragged::Keep };
-    Ok(Loader::new(images, indices.to_vec(), options)?)
+    Ok(Loader::new(images, indices.to_vec(), LoaderOptions::plain(batch, mean, std))?)
 }
 
 /// Images a forward pass: as many as keep the activations of one in proportion, whatever the training batch is, so

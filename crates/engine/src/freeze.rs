@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use frostline_models::{BatchNorm, BatchNormMode, Model, ParameterInfo};
-use frostline_recipe::{BatchNormPolicy, Parts, Phase, Recipe};
+use frostline_recipe::{BatchNormPolicy, Parts, Phase, Recipe, Strategy};
+
+use crate::EngineError;
 
 /// A model that is built, as strategies see it.
 pub fn parts_of(model: &Model) -> Parts {
@@ -48,13 +50,22 @@ fn uses_batch(policy: BatchNormPolicy, trains: bool) -> bool {
 
 /// What the phases of a trial can change, in the model's order.
 #[derive(Clone, Debug)]
-pub(crate) struct Movable {
-    pub(crate) parameters: Vec<bool>,
+pub struct Movable {
+    /// Parameters that some phase trains.
+    pub parameters: Vec<bool>,
     /// Norms whose running statistics move.
-    pub(crate) statistics: Vec<bool>,
+    pub statistics: Vec<bool>,
 }
 
 impl Movable {
+    /// What a strategy changes of a model.
+    ///
+    /// # Errors
+    /// [`EngineError::Strategy`] where it does not fit the model.
+    pub fn by(model: &Model, strategy: &Strategy, recipe: &Recipe) -> Result<Self, EngineError> {
+        Ok(Self::of(model, &strategy.phases(&parts_of(model), recipe.epochs)?, recipe))
+    }
+
     pub(crate) fn of(model: &Model, phases: &[Phase], recipe: &Recipe) -> Self {
         let trains = |index: usize, phase: &Phase| phase.rates[index].is_some();
         let moves = |norm: &BatchNorm, phase: &Phase| {
@@ -74,5 +85,14 @@ impl Movable {
                 .map(|norm| phases.iter().any(|phase| moves(norm, phase)))
                 .collect(),
         }
+    }
+
+    /// How many leading stages hold nothing that moves.
+    pub(crate) fn leading_still(&self, model: &Model) -> usize {
+        let parameters = model.parameters().iter().zip(&self.parameters);
+        let parameters = parameters.filter(|(_, moves)| **moves).map(|(parameter, _)| parameter.stage());
+        let norms = model.norms().iter().zip(&self.statistics);
+        let norms = norms.filter(|(_, moves)| **moves).map(|(norm, _)| norm.stage());
+        parameters.chain(norms).min().unwrap_or(model.stages().len())
     }
 }

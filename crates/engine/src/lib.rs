@@ -1,10 +1,12 @@
 //! Training: optimizers, freezing, the loop over epochs, and evaluation.
 //!
 //! [`train`] takes a [`Task`] (model, data, [`Recipe`], [`Strategy`]) and an [`Objective`] (the labels, or what a pretraining
-//! learns); [`test()`] opens the test split, and [`classify`] puts a trained model to use. What happens on the way is told
+//! learns), and [`train_together`] several of them that see the same images; [`test()`] and [`test_together`] open the test split,
+//! and [`classify`] puts a trained model to use. What happens on the way is told
 //! to an [`Observer`]; this crate neither prints, nor reads a clock, nor knows where results live.
 
 mod audit;
+mod cohort;
 mod error;
 mod evaluate;
 mod fold;
@@ -12,15 +14,21 @@ mod freeze;
 mod objective;
 mod observer;
 mod optimizer;
+mod prefix;
 mod recalibrate;
 mod reconstruct;
+mod run;
+mod seat;
+mod shelf;
 mod snapshot;
+mod state;
 mod train;
 
+pub use cohort::{Bookmark, Member, NoBookmark, train_together};
 pub use error::EngineError;
 pub use evaluate::{Evaluation, Prediction, Ranking, classify, evaluate};
 pub use fold::fold;
-pub use freeze::{freeze, parts_of};
+pub use freeze::{Movable, freeze, parts_of};
 pub use frostline_recipe::{
     BatchNormPolicy, Keep, Length, OptimizerKind, Part, Parts, Phase, PhaseSpec, Ragged, Recipe, RecipeError,
     Rule, Schedule, ScheduleOver, StateOnStart, Strategy, StrategyError, Timetable,
@@ -29,4 +37,7 @@ pub use objective::{Objective, ROTATIONS};
 pub use observer::{EpochReport, Event, Observer, PartRate, Section, Silent};
 pub use optimizer::Optimizer;
 pub use reconstruct::{Reconstruction, reconstruct};
+pub use seat::{Candidate, test_together};
+pub use shelf::Shelf;
+pub use state::{Position, State};
 pub use train::{Task, Trained, test, train};

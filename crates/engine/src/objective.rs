@@ -2,7 +2,7 @@
 //! Labels are what trials learn; the others need none, and are for pretraining.
 
 use candle_core::{Device, Tensor};
-use frostline_data::Batch;
+use frostline_data::{Batch, Images};
 use frostline_kernels::{Hwnc, cross_entropy, mean_squared_error};
 use frostline_models::{Activation, AuxiliaryLogits};
 use frostline_streams::{Purpose, Streams};
@@ -30,9 +30,8 @@ pub enum Objective {
 /// The turns of [`Objective::Rotations`].
 pub const ROTATIONS: usize = 4;
 
-/// A batch as a model sees it, and what it should answer.
+/// What a model should answer to a batch.
 pub(crate) struct Lesson {
-    pub(crate) input: Hwnc,
     /// The number of each image, the key of its dropout masks.
     pub(crate) examples: Vec<u32>,
     target: Target,
@@ -52,19 +51,19 @@ pub(crate) struct Answer {
 }
 
 impl Objective {
-    /// Makes a lesson of a batch. Noise is drawn by (epoch, example).
+    /// Makes of a batch what a model is given, and the lesson. Noise is drawn by (epoch, example).
     pub(crate) fn lesson(
         self,
         batch: Batch,
         streams: &Streams,
         epoch: u64,
         device: &Device,
-    ) -> Result<Lesson, EngineError> {
+    ) -> Result<(Hwnc, Lesson), EngineError> {
         let dims = (batch.height, batch.width, batch.labels.len(), 3);
         match self {
             Self::Labels => {
                 let input = Hwnc::from_vec(batch.pixels, dims, device)?;
-                Ok(Lesson { input, examples: batch.examples, target: Target::Classes(batch.labels) })
+                Ok((input, Lesson { examples: batch.examples, target: Target::Classes(batch.labels) }))
             }
             Self::Rotations => rotations(&batch, device),
             Self::Reconstruction { noise } => {
@@ -76,13 +75,19 @@ impl Objective {
                 } else {
                     clean.clone()
                 };
-                Ok(Lesson { input, examples: batch.examples, target: Target::Image(clean.into_tensor()) })
+                Ok((input, Lesson { examples: batch.examples, target: Target::Image(clean.into_tensor()) }))
             }
         }
     }
 }
 
 impl Lesson {
+    /// To answer with the labels of these images.
+    pub(crate) fn of_labels(images: &Images, examples: &[u32]) -> Self {
+        let labels = examples.iter().map(|&example| images.labels()[example as usize]).collect();
+        Self { examples: examples.to_vec(), target: Target::Classes(labels) }
+    }
+
     /// The loss of the model's answer, classes with label smoothing.
     pub(crate) fn answered(&self, answer: Activation, smoothing: f64) -> Result<Answer, EngineError> {
         match &self.target {
@@ -114,7 +119,7 @@ impl Lesson {
 }
 
 /// All four turns of each image: the images of a turn together, in the order of the batch.
-fn rotations(batch: &Batch, device: &Device) -> Result<Lesson, EngineError> {
+fn rotations(batch: &Batch, device: &Device) -> Result<(Hwnc, Lesson), EngineError> {
     let (side, n) = (batch.height, batch.labels.len());
     if batch.width != side {
         let problem = format!("rotations need square images, not {side}x{}", batch.width);
@@ -135,7 +140,7 @@ fn rotations(batch: &Batch, device: &Device) -> Result<Lesson, EngineError> {
     };
     let examples = turns.flat_map(number).collect();
     let input = Hwnc::from_vec(pixels, (side, side, ROTATIONS * n, 3), device)?;
-    Ok(Lesson { input, examples, target: Target::Classes(labels) })
+    Ok((input, Lesson { examples, target: Target::Classes(labels) }))
 }
 
 /// Adds noise to pixels `[H, W, N, 3]`, each image's from its own stream, by rows, then columns, then channels.
@@ -177,10 +182,11 @@ mod tests {
 
     #[test]
     fn an_image_is_turned_counter_clockwise() {
-        let lesson = Objective::Rotations.lesson(batch(3, 3, 2), &Streams::new(0), 1, &Device::Cpu).unwrap();
-        assert_eq!(lesson.input.dims(), (3, 3, 8, 3));
+        let (input, lesson) =
+            Objective::Rotations.lesson(batch(3, 3, 2), &Streams::new(0), 1, &Device::Cpu).unwrap();
+        assert_eq!(input.dims(), (3, 3, 8, 3));
         assert_eq!(lesson.examples, [40, 44, 41, 45, 42, 46, 43, 47]);
-        let values = lesson.input.tensor().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let values = input.tensor().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let at = |y: usize, x: usize, image: usize| values[((y * 3 + x) * 8 + image) * 3];
         // The upper right corner (0, 2) of image 1 comes to the upper left, the lower left and the lower right.
         assert_eq!([at(0, 2, 1), at(0, 0, 3), at(2, 0, 5), at(2, 2, 7)], [1020.0; 4]);
@@ -195,9 +201,10 @@ mod tests {
     fn noise_is_an_images_own_and_the_target_has_none() {
         let objective = Objective::Reconstruction { noise: 0.5 };
         let lesson = |n, epoch| {
-            let lesson = objective.lesson(batch(16, 16, n), &Streams::new(3), epoch, &Device::Cpu).unwrap();
+            let (input, lesson) =
+                objective.lesson(batch(16, 16, n), &Streams::new(3), epoch, &Device::Cpu).unwrap();
             let Target::Image(target) = lesson.target else { panic!() };
-            let noise = (lesson.input.tensor() - &target).unwrap();
+            let noise = (input.tensor() - &target).unwrap();
             assert_eq!(target.flatten_all().unwrap().to_vec1::<f32>().unwrap(), batch(16, 16, n).pixels);
             noise.permute((2, 0, 1, 3)).unwrap().contiguous().unwrap().get(0).unwrap()
         };

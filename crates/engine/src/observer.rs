@@ -59,9 +59,21 @@ pub enum Event<'a> {
         trainable_parameters: usize,
     },
     /// A section begins.
-    Enter(Section),
+    Enter {
+        /// Which.
+        section: Section,
+        /// How many trials it is for, this one included.
+        sharers: usize,
+    },
     /// The section that was entered last ends.
     Leave(Section),
+    /// What a section would have computed was there, since another trial had asked for it before.
+    Reused {
+        /// Which.
+        section: Section,
+        /// What computing it took then.
+        seconds: f64,
+    },
     /// An optimizer step is done.
     Step {
         /// The epoch it belongs to.
@@ -79,8 +91,8 @@ pub enum Event<'a> {
     Epoch(&'a EpochReport),
 }
 
-/// Hears what happens in a trial, and may end it: `Break` at any event makes [`crate::train`] return
-/// [`crate::EngineError::Interrupted`].
+/// Hears what happens in a trial, and may end it: after `Break` at any event, the training returns
+/// [`crate::EngineError::Interrupted`] when the step, or the batch of an evaluation, is done.
 pub trait Observer: Send {
     /// Called at every event, on the thread that trains: one of the rayon pool's.
     fn on(&mut self, event: Event<'_>) -> ControlFlow<()>;

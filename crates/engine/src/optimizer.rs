@@ -1,6 +1,7 @@
 //! Which parameters move, and by how much: [`Optimizer`] keeps the state of each trainable parameter and applies the
 //! kernels' fused updates. The arithmetic of one update is `frostline_kernels::optim`'s.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
@@ -36,6 +37,23 @@ struct Slot {
     values: Moved,
     /// The factor of its copies, where its numbers are sums of them; it moves as a parameter without gradient.
     factor: Option<Moved>,
+}
+
+impl Slot {
+    fn named(&self) -> impl Iterator<Item = (String, &Moved)> {
+        let name = self.parameter.name();
+        let factor = self.factor.iter().map(move |factor| (format!("optimizer/{name}/factor"), factor));
+        std::iter::once((format!("optimizer/{name}"), &self.values)).chain(factor)
+    }
+
+    fn named_mut(&mut self) -> impl Iterator<Item = (String, &mut Moved)> {
+        let name = self.parameter.name().to_owned();
+        let factor = self.factor.iter_mut().map({
+            let name = name.clone();
+            move |factor| (format!("optimizer/{name}/factor"), factor)
+        });
+        std::iter::once((format!("optimizer/{name}"), &mut self.values)).chain(factor)
+    }
 }
 
 /// A variable with its state.
@@ -120,6 +138,57 @@ impl Optimizer {
             if let Some(factor) = &mut slot.factor {
                 let nothing = factor.var.zeros_like()?.detach().into();
                 factor.advance(kind, &nothing, Update { copies: 1, ..update }, pull)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The updates of each parameter, and the tensors of its state, by name.
+    ///
+    /// # Errors
+    /// Where tensors cannot be copied.
+    pub(crate) fn state(&self) -> Result<(Vec<u64>, Vec<(String, Tensor)>), EngineError> {
+        let mut tensors = Vec::new();
+        for slot in &self.slots {
+            for (name, moved) in slot.named() {
+                match &moved.state {
+                    State::Fresh => {}
+                    State::Velocity(velocity) => {
+                        tensors.push((format!("{name}/velocity"), velocity.to_tensor()?))
+                    }
+                    State::Moments(Moments { first, second }) => {
+                        tensors.push((format!("{name}/first"), first.to_tensor()?));
+                        tensors.push((format!("{name}/second"), second.to_tensor()?));
+                    }
+                }
+            }
+        }
+        Ok((self.slots.iter().map(|slot| slot.steps).collect(), tensors))
+    }
+
+    /// Takes up what [`Optimizer::state`] gave.
+    ///
+    /// # Errors
+    /// Where tensors cannot be copied to where the parameters are.
+    pub(crate) fn restore(
+        &mut self,
+        updates: &[u64],
+        all: &BTreeMap<&str, &Tensor>,
+    ) -> Result<(), EngineError> {
+        for (slot, updates) in self.slots.iter_mut().zip(updates) {
+            slot.steps = *updates;
+            for (name, moved) in slot.named_mut() {
+                let get = |kind: &str| all.get(format!("{name}/{kind}").as_str()).copied();
+                let kept = |tensor: &Tensor| {
+                    Ok::<_, EngineError>(optim::State::from_tensor(&tensor.to_device(moved.var.device())?)?)
+                };
+                moved.state = match (get("velocity"), get("first"), get("second")) {
+                    (Some(velocity), ..) => State::Velocity(kept(velocity)?),
+                    (None, Some(first), Some(second)) => {
+                        State::Moments(Moments { first: kept(first)?, second: kept(second)? })
+                    }
+                    _ => State::Fresh,
+                };
             }
         }
         Ok(())

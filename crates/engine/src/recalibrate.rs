@@ -1,7 +1,7 @@
 //! BatchNorm's running statistics computed anew: [`recalibrate`] takes them over all training images, as they are, instead of
 //! leaving them to the last batches of an epoch. A tenth of running statistics is of the last batch alone, however small that is.
 
-use frostline_data::{Augment, Images, Loader, LoaderOptions, Ragged};
+use frostline_data::{Images, Loader, LoaderOptions, Ragged};
 use frostline_models::{BatchNorm, Model, Pass};
 use frostline_recipe::BatchNormPolicy;
 use frostline_streams::Streams;
@@ -55,18 +55,17 @@ fn pass(
     over: &Over<'_>,
 ) -> Result<(), EngineError> {
     let &Over { images, indices, batch, normalisation: (mean, std), objective, streams } = over;
-    let (augment, ragged) = (Augment::default(), Ragged::Merge);
-    let options = LoaderOptions { batch, augment, mean, std, seed: 0, shuffle: false, ragged };
+    let options = LoaderOptions { ragged: Ragged::Merge, ..LoaderOptions::plain(batch, mean, std) };
     let mut seen = 0;
     for batch in Loader::new(images, indices.to_vec(), options)?.epoch(0) {
-        let lesson = objective.lesson(batch, &streams, 0, model.device())?;
+        let (input, lesson) = objective.lesson(batch, &streams, 0, model.device())?;
         let here = lesson.examples.len();
         seen += here;
         norms.iter().for_each(|(norm, _)| norm.set_momentum(Some(here as f64 / seen as f64)));
         let train = Pass::Train { streams, epoch: 0, examples: &lesson.examples };
         let first = if policy == BatchNormPolicy::Train { &train } else { &Pass::Evaluate };
         let prefix = prefix.min(end);
-        let features = model.forward_range(0..prefix, lesson.input.clone(), first)?;
+        let features = model.forward_range(0..prefix, input, first)?;
         model.forward_range(prefix..end, features, &train)?;
     }
     Ok(())

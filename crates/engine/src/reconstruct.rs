@@ -1,6 +1,6 @@
 //! Pictures of what an autoencoder gives back: [`reconstruct`]. They are for looking at; its loss is what is measured.
 
-use frostline_data::{Augment, Images, Loader, LoaderOptions, Ragged};
+use frostline_data::{Images, Loader, LoaderOptions};
 use frostline_kernels::Hwnc;
 use frostline_models::{Model, Pass};
 use frostline_streams::Streams;
@@ -30,15 +30,12 @@ pub fn reconstruct(
     noise: f32,
     seed: u64,
 ) -> Result<Vec<Reconstruction>, EngineError> {
-    let (batch, augment) = (indices.len(), Augment::default());
-    let options = LoaderOptions { batch, augment, mean, std, seed: 0, shuffle: false, ragged: Ragged::Keep };
-    let loader = Loader::new(images, indices.to_vec(), options)?;
+    let loader = Loader::new(images, indices.to_vec(), LoaderOptions::plain(indices.len(), mean, std))?;
     let Some(batch) = loader.epoch(0).next() else { return Ok(Vec::new()) };
     let objective = Objective::Reconstruction { noise };
-    let lesson = objective.lesson(batch, &Streams::new(seed), 0, model.device())?;
-    let input = lesson.input.clone();
+    let (input, _) = objective.lesson(batch, &Streams::new(seed), 0, model.device())?;
+    let encoded = bytes(&input, mean, std)?;
     let output = model.forward_range(0..model.stages().len(), input, &Pass::Evaluate)?.into_map()?;
-    let encoded = bytes(&lesson.input, mean, std)?;
     let decoded = bytes(&output, mean, std)?;
     let original = indices.iter().map(|&index| images.image(index as usize).to_vec());
     let both = encoded.into_iter().zip(decoded);

@@ -1,5 +1,7 @@
-//! The weights of the best epoch so far, kept in memory: [`Snapshot`] copies what any phase of the
-//! trial can move, since the rest is where it was.
+//! Copies of what any phase of a trial can move, since the rest is where it was: [`Snapshot`], of the best epoch so far or of a
+//! training under way.
+
+use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use frostline_models::Model;
@@ -19,16 +21,16 @@ impl Snapshot {
     /// Copies what of `model` can move.
     pub(crate) fn take(model: &Model, movable: &Movable) -> Result<Self, EngineError> {
         let (mut parameters, mut factors) = (Vec::new(), Vec::new());
-        for (index, parameter) in
-            model.parameters().iter().enumerate().filter(|(i, _)| movable.parameters[*i])
-        {
+        for index in indices(&movable.parameters) {
+            let parameter = &model.parameters()[index];
             parameters.push((index, parameter.detached().copy()?));
             if let Some(copies) = parameter.copies() {
                 factors.push((index, copies.factor().as_detached_tensor().copy()?));
             }
         }
         let mut statistics = Vec::new();
-        for (index, norm) in model.norms().iter().enumerate().filter(|(i, _)| movable.statistics[*i]) {
+        for index in indices(&movable.statistics) {
+            let norm = &model.norms()[index];
             statistics.push((index, norm.running_mean().copy()?, norm.running_variance().copy()?));
         }
         Ok(Self { parameters, factors, statistics })
@@ -49,4 +51,56 @@ impl Snapshot {
         }
         Ok(())
     }
+
+    /// Its tensors by names that begin with `lead`.
+    pub(crate) fn named(&self, model: &Model, lead: &str) -> Vec<(String, Tensor)> {
+        let parameter = |index: &usize| model.parameters()[*index].name();
+        let mut named = Vec::new();
+        named.extend(self.parameters.iter().map(|(i, t)| (format!("{lead}/{}", parameter(i)), t.clone())));
+        named
+            .extend(self.factors.iter().map(|(i, t)| (format!("{lead}/{}/factor", parameter(i)), t.clone())));
+        for (index, mean, variance) in &self.statistics {
+            let name = model.norms()[*index].name();
+            named.push((format!("{lead}/{name}.running_mean"), mean.clone()));
+            named.push((format!("{lead}/{name}.running_var"), variance.clone()));
+        }
+        named
+    }
+
+    /// What [`Snapshot::named`] gave.
+    ///
+    /// # Errors
+    /// [`EngineError::Unfit`] where a tensor is missing.
+    pub(crate) fn of_named(
+        model: &Model,
+        movable: &Movable,
+        lead: &str,
+        all: &BTreeMap<&str, &Tensor>,
+    ) -> Result<Self, EngineError> {
+        let get = |name: String| {
+            let found = all.get(name.as_str());
+            let found = found.ok_or_else(|| EngineError::Unfit(format!("the state has no {name}")))?;
+            Ok::<_, EngineError>(found.to_device(model.device())?)
+        };
+        let (mut parameters, mut factors) = (Vec::new(), Vec::new());
+        for index in indices(&movable.parameters) {
+            let parameter = &model.parameters()[index];
+            parameters.push((index, get(format!("{lead}/{}", parameter.name()))?));
+            if parameter.copies().is_some() {
+                factors.push((index, get(format!("{lead}/{}/factor", parameter.name()))?));
+            }
+        }
+        let mut statistics = Vec::new();
+        for index in indices(&movable.statistics) {
+            let name = model.norms()[index].name();
+            let mean = get(format!("{lead}/{name}.running_mean"))?;
+            statistics.push((index, mean, get(format!("{lead}/{name}.running_var"))?));
+        }
+        Ok(Self { parameters, factors, statistics })
+    }
+}
+
+/// Where a flag is set.
+fn indices(flags: &[bool]) -> impl Iterator<Item = usize> {
+    flags.iter().enumerate().filter(|(_, set)| **set).map(|(index, _)| index)
 }

@@ -91,7 +91,7 @@ impl Observer for Losses {
         if let Event::Step { loss, .. } = event {
             self.0.push(loss);
         }
-        if let Event::Enter(Section::Checkpoint) = event {
+        if let Event::Enter { section: Section::Checkpoint, .. } = event {
             panic!("no epoch is chosen here");
         }
         ControlFlow::Continue(())
@@ -109,6 +109,7 @@ fn trained(recipe: &Recipe) -> (Model, Vec<f64>) {
         dataset: &dataset,
         splits: &splits,
         augment: AUGMENT,
+        views: None,
         mean: MEAN,
         std: STD,
         recipe,

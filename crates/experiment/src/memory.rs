@@ -23,6 +23,8 @@ pub struct Memory {
     pub batch: u64,
     /// The whole model's parameters.
     weights: u64,
+    /// Of `fixed`, what a trial that shares its frozen stages with others has to itself.
+    own: u64,
 }
 
 impl Memory {
@@ -73,6 +75,7 @@ impl Memory {
             by_image: by_image + 4 * input,
             batch: trial.train.batch as u64,
             weights: whole * NUMBER,
+            own: phases.iter().map(|phase| (1 + states + kept) * trained(phase)).max().unwrap_or(0) * NUMBER,
         })
     }
 
@@ -80,6 +83,20 @@ impl Memory {
     /// the allocator still keeps what training has freed.
     pub fn with_written_weights(self) -> Self {
         Self { fixed: self.fixed + 2 * self.weights, ..self }
+    }
+
+    /// Of trials that advance together: what they freeze is there once, and one trains at a time.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let common = (self.fixed.saturating_sub(self.own)).max(other.fixed.saturating_sub(other.own));
+        let own = self.own + other.own;
+        Self {
+            fixed: common + own,
+            by_image: self.by_image.max(other.by_image),
+            batch: self.batch.max(other.batch),
+            weights: self.weights.max(other.weights),
+            own,
+        }
     }
 
     /// All of it.

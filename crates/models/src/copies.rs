@@ -22,6 +22,11 @@ impl Copies {
         Ok(Self { count, factor: Var::ones(1, DType::F32, device)? })
     }
 
+    /// A copy that moves by itself.
+    pub(crate) fn copied(&self) -> Result<Self> {
+        Ok(Self { count: self.count, factor: Var::from_tensor(&self.factor.as_detached_tensor().copy()?)? })
+    }
+
     /// How many numbers a sum has, at least 2.
     pub fn count(&self) -> usize {
         self.count

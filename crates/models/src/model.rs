@@ -110,6 +110,35 @@ impl Model {
 }
 
 impl Model {
+    /// A model with the same numbers, whose parameters and statistics move by themselves where the flags say that they do, in the model's
+    /// order. The others are this model's own, in the same memory, and must not be trained in either. Dropout and stochastic depth are
+    /// as when built.
+    ///
+    /// # Errors
+    /// Where numbers cannot be copied on their device.
+    pub fn twin(&self, parameters: &[bool], statistics: &[bool]) -> Result<Self, ModelError> {
+        let parameter = |(known, moves): (&Arc<Parameter>, &bool)| match moves {
+            true => known.copied().map(Arc::new),
+            false => Ok(Arc::clone(known)),
+        };
+        let parameters: Vec<Arc<Parameter>> =
+            self.parameters.iter().zip(parameters).map(parameter).collect::<Result<_, _>>()?;
+        let norms = self.norms.iter().zip(&self.architecture.norms).zip(statistics);
+        let norms = norms.map(|((norm, spec), moves)| norm.twin(spec, &parameters, *moves).map(Arc::new));
+        Ok(Self {
+            card: self.card,
+            spec: self.spec,
+            device: self.device.clone(),
+            architecture: self.architecture.clone(),
+            traced: self.traced.clone(),
+            stages: self.stages.clone(),
+            norms: norms.collect::<Result<_, _>>()?,
+            parameters,
+            dropout: AtomicU32::new(f32::NAN.to_bits()),
+            stochastic_depth: AtomicU32::new(0.0f32.to_bits()),
+        })
+    }
+
     /// The name in experiment files.
     pub fn name(&self) -> &'static str {
         self.card.name

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
 use frostline_kernels::{ConvSpec, Hwnc, NormSpec, Normalisation, conv_norm, update_running};
 use frostline_zoo::description;
 
@@ -53,6 +53,30 @@ impl BatchNorm {
             running_mean: Var::zeros(spec.channels, DType::F32, device)?,
             running_variance: Var::ones(spec.channels, DType::F32, device)?,
             batches: AtomicI64::new(0),
+            uses_batch: AtomicBool::new(true),
+            momentum: AtomicU64::new(MOMENTUM.to_bits()),
+        })
+    }
+
+    /// The same norm in a model whose parameters are `parameters`, with statistics of its own where they `move`.
+    pub(crate) fn twin(
+        &self,
+        spec: &description::NormSpec,
+        parameters: &[Arc<Parameter>],
+        moves: bool,
+    ) -> Result<Self> {
+        let own = |var: &Var| {
+            if moves { Var::from_tensor(&var.as_detached_tensor().copy()?) } else { Ok(var.clone()) }
+        };
+        Ok(Self {
+            name: self.name.clone(),
+            stage: self.stage,
+            weight: Arc::clone(&parameters[spec.weight.0]),
+            bias: Arc::clone(&parameters[spec.bias.0]),
+            epsilon: self.epsilon,
+            running_mean: own(&self.running_mean)?,
+            running_variance: own(&self.running_variance)?,
+            batches: AtomicI64::new(self.batches_tracked()),
             uses_batch: AtomicBool::new(true),
             momentum: AtomicU64::new(MOMENTUM.to_bits()),
         })
@@ -117,6 +141,11 @@ impl BatchNorm {
     /// How many batches the running statistics have seen (`num_batches_tracked`).
     pub fn batches_tracked(&self) -> i64 {
         self.batches.load(Ordering::Relaxed)
+    }
+
+    /// The ids of the variables that hold the running mean and the running variance.
+    pub fn statistics_ids(&self) -> [TensorId; 2] {
+        [self.running_mean.id(), self.running_variance.id()]
     }
 
     /// Copies running statistics `[C]` into the buffers.

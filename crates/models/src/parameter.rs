@@ -50,6 +50,14 @@ impl Parameter {
         Ok(parameter)
     }
 
+    /// A copy that moves by itself.
+    pub(crate) fn copied(&self) -> candle_core::Result<Self> {
+        let copies = self.copies.as_ref().map(Copies::copied).transpose()?;
+        let var = Var::from_tensor(&self.detached().copy()?)?;
+        let (whole, trainable) = (Mutex::new(self.whole().clone()), AtomicBool::new(true));
+        Ok(Self { spec: self.spec.clone(), var, whole, copies, trainable })
+    }
+
     /// torchvision's name, for instance `layer1.0.conv1.weight`.
     pub fn name(&self) -> &str {
         &self.spec.name

@@ -2,6 +2,7 @@
 //! weights than those that are here now.
 
 use frostline_text::id;
+use serde::{Deserialize, Serialize};
 
 use crate::{Outcome, StoredTrunk};
 
@@ -12,7 +13,8 @@ pub(super) const FOLDER: &str = "superseded";
 const DIGITS: usize = 8;
 
 /// What numbers depend on beside the settings and the engine, whose version is in every id.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Inputs {
     /// The digest of the images; none where it is not known.
     pub data: Option<String>,

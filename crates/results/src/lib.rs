@@ -6,6 +6,7 @@
 //!   experiment.toml  plan.json  environment.json
 //!   pretrained/<id>/ trunk.json  outcome.json  epochs.json  model.safetensors  reconstructions.png
 //!   trials/<id>/     trial.json  outcome.json  epochs.json  predictions.parquet  model.safetensors
+//!   underway/<id>/   the last two places of a training that has not ended: place.json  state.safetensors
 //!   superseded/      trials/ and pretrained/ of other images or weights than the last sweep found
 //!   trials.parquet   epochs.parquet  predictions.parquet  stored.json
 //!   report.md        plots/*.svg
@@ -36,6 +37,7 @@ mod superseded;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod underway;
 
 pub use answers::{Answers, BINS, Bin, ClassTally, Marks};
 pub use atomic::write_file;
@@ -51,7 +53,8 @@ pub use pretrained::{StoredTrunk, TrunkOutcome, TrunkResult};
 pub use read::{gallery_picture, predicted, trial_weights, trunk_pictures};
 pub use records::{
     Broken, Checkpoint, CheckpointRecord, DataRecord, EpochRecord, FileRecord, Outcome, Prediction,
-    PretrainingRecord, Results, Seconds, Status, StoredTrial, Superseded, TrialResult, WeightsRecord,
+    PretrainingRecord, Results, Seconds, Shared, Status, StoredTrial, Superseded, TrialResult, WeightsRecord,
 };
 pub use sidecar::{Lineages, Measured, Preparation, Sidecar, beside, none_kept};
 pub use store::{State, Store};
+pub use underway::{Place, Underway};

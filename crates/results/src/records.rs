@@ -101,8 +101,11 @@ pub struct Outcome {
     pub validation_accuracy: Option<f64>,
     /// Counted from 1.
     pub chosen_epoch: Option<usize>,
-    /// Where the time went.
+    /// Where the time went, as if the trial had run alone: of what it had in common with others, the whole.
     pub seconds: Seconds,
+    /// What it had in common with others; none where it ran alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
     /// Training images per second of training time (`seconds.train`).
     pub images_per_second: Option<f64>,
     /// The largest resident memory of the process while the trial ran.
@@ -129,6 +132,16 @@ pub struct Outcome {
     pub started_at: String,
     /// The id of the environment it ran in, a key of `environment.json`.
     pub environment: String,
+}
+
+/// What a trial had in common with those that advanced together with it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Shared {
+    /// How many advanced together, this one included.
+    pub trials: usize,
+    /// Its share of the time: its own, and of what several had in common as much as each of them.
+    pub wall_seconds: f64,
 }
 
 /// The weights of a trained model that are kept, whole and with torchvision's or timm's names.
@@ -170,6 +183,7 @@ impl Outcome {
             validation_accuracy: None,
             chosen_epoch: None,
             seconds: Seconds::default(),
+            shared: None,
             images_per_second: None,
             peak_memory_bytes: None,
             parameters: None,
@@ -186,7 +200,7 @@ impl Outcome {
     }
 }
 
-/// Seconds by what they were spent on. Sections do not overlap, so they add up to `wall` but for the time between them.
+/// Seconds by what they were spent on. Sections do not overlap, and add up to `wall`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Seconds {
@@ -200,13 +214,26 @@ pub struct Seconds {
     pub checkpoint: f64,
     /// Checking that what is frozen did not move.
     pub audit: f64,
-    /// By the clock, from the first step to the last test image.
+    /// By the clock: all of the above.
     pub wall: f64,
     /// Of all threads of the process.
     pub cpu: f64,
 }
 
 impl Seconds {
+    /// Both together.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            train: self.train + other.train,
+            evaluation: self.evaluation + other.evaluation,
+            data: self.data + other.data,
+            checkpoint: self.checkpoint + other.checkpoint,
+            audit: self.audit + other.audit,
+            wall: self.wall + other.wall,
+            cpu: self.cpu + other.cpu,
+        }
+    }
+
     /// What was spent between an earlier reading and this one.
     pub fn since(&self, earlier: &Self) -> Self {
         Self {

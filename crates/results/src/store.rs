@@ -12,7 +12,7 @@ use super::atomic::{publish_folder, tidy, write_file, write_through};
 use super::records::PlanRecord;
 use crate::{
     Checkpoint, Environment, EpochRecord, Invocation, Outcome, Status, StoreError, StoredTrunk, TrialResult,
-    TrunkResult, json, ledger, read, tables,
+    TrunkResult, Underway, json, ledger, read, tables,
 };
 
 /// What must fit on the disk before a sweep starts: several trials' worth of results.
@@ -68,6 +68,8 @@ impl Store {
         if pretrained.exists() {
             tidy(&pretrained)?;
         }
+        let underway = Underway::of(folder);
+        underway.ids()?.iter().try_for_each(|id| underway.tidy(id))?;
         let probe = folder.join(".probe.partial");
         let probed = write_through(&probe, &vec![0; PROBE_BYTES]);
         let _ = fs::remove_file(&probe); // whether the probe fitted is what matters
@@ -169,7 +171,12 @@ impl Store {
             checkpoint.as_ref().map_or(Ok(()), weights)
         })?;
         self.states.insert(id.clone(), state_of(&result.outcome.status));
-        Ok(())
+        self.underway().forget(id)
+    }
+
+    /// The trainings that have not ended.
+    pub fn underway(&self) -> Underway {
+        Underway::of(&self.folder)
     }
 }
 
@@ -216,7 +223,8 @@ impl Store {
                 put(WEIGHTS, weights)?;
             }
             result.pictures.as_ref().map_or(Ok(()), |pictures| put(PICTURES, pictures))
-        })
+        })?;
+        self.underway().forget(&trunk.id)
     }
 }
 

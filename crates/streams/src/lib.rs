@@ -49,6 +49,11 @@ impl Streams {
         Self { seed, salt: 0 }
     }
 
+    /// The seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The streams of the same seed for one named part, for instance a layer with dropout.
     pub fn part(&self, name: &str) -> Self {
         Self { seed: self.seed, salt: fold(self.salt ^ 0x9e37_79b9_7f4a_7c15, name.as_bytes()) }

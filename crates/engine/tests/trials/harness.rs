@@ -63,13 +63,14 @@ impl Trial {
             dataset: &self.dataset,
             splits: &self.splits,
             augment: Augment { flip: false, crop: Some(1) },
+            views: None,
             mean: [0.5; 3],
             std: [0.5; 3],
             recipe,
             strategy,
             seed: 3,
         };
-        let Trained { epochs, chosen_epoch, trainable_parameters } =
+        let Trained { epochs, chosen_epoch, trainable_parameters, .. } =
             train(&task, Objective::Labels, observer)?;
         Ok(Ran {
             epochs,
@@ -105,11 +106,15 @@ impl Trial {
     }
 
     pub(crate) fn state(&self) -> Vec<(String, Vec<f32>)> {
+        Self::state_of(&self.model)
+    }
+
+    pub(crate) fn state_of(model: &Model) -> Vec<(String, Vec<f32>)> {
         let mut state = Vec::new();
-        for parameter in self.model.parameters() {
+        for parameter in model.parameters() {
             state.push((parameter.name().to_owned(), values(&parameter.detached())));
         }
-        for norm in self.model.norms() {
+        for norm in model.norms() {
             state.push((format!("{}.running_mean", norm.name()), values(&norm.running_mean())));
             state.push((format!("{}.running_var", norm.name()), values(&norm.running_variance())));
         }

@@ -4,6 +4,7 @@ mod folding;
 mod harness;
 mod phases;
 mod pretraining;
+mod together;
 mod training;
 
 use frostline_allocator as _;

@@ -22,6 +22,7 @@ fn learn(
         dataset,
         splits,
         augment: Augment::default(),
+        views: None,
         mean: [0.5; 3],
         std: [0.5; 3],
         recipe,

@@ -155,10 +155,10 @@ fn an_observer_hears_sections_in_pairs_and_can_end_a_trial() {
     impl Observer for Listener {
         fn on(&mut self, event: Event<'_>) -> ControlFlow<()> {
             match event {
-                Event::Enter(section) => self.0.push(section),
+                Event::Enter { section, .. } => self.0.push(section),
                 Event::Leave(section) => assert_eq!(self.0.last(), Some(&section)),
                 Event::Step { .. } => self.1 += 1,
-                Event::Phase { .. } | Event::Epoch(_) => {}
+                Event::Phase { .. } | Event::Epoch(_) | Event::Reused { .. } => {}
             }
             if self.1 == self.2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }

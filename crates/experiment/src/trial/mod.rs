@@ -69,6 +69,9 @@ impl Trial {
         if !self.uses("stochastic-depth") {
             self.train.stochastic_depth = 0.0;
         }
+        if !self.uses("views") {
+            self.data.views = None;
+        }
         if !self.uses("head") {
             self.train.head = drawn();
         }
@@ -91,6 +94,7 @@ impl Trial {
             "momentum" | "nesterov" => self.train.optimizer == "sgd",
             "step-every" | "step-factor" => self.train.schedule == "step",
             "schedule-over" => self.train.schedule != "constant" || self.train.warmup > 0.0,
+            "views" => !self.data.augment.is_empty(),
             "head" => self.weights != "none" && pretraining_name(&self.weights).is_none(),
             "recalibrate" => {
                 self.train.batch_norm != "eval" && card(&self.model).is_ok_and(ModelCard::has_batch_norm)
@@ -107,6 +111,7 @@ impl Trial {
         let plain = match key {
             "image-column" => data.image_column.is_none(),
             "label-column" => data.label_column.is_none(),
+            "views" => data.views.is_none(),
             "splits" => data.splits.is_none(),
             "duplicates" => is_kept(&data.duplicates),
             "ragged" => is_kept(&self.train.ragged),
@@ -197,6 +202,7 @@ mod tests {
                 "schedule-over",
                 "dropout",
                 "stochastic-depth",
+                "views",
                 "head",
             ];
             key.set(&mut other, value).unwrap();

@@ -14,6 +14,9 @@ pub struct DataSpec {
     pub per_class: Option<usize>,
     /// `flip`, `crop:PAD`, in the order in which they act.
     pub augment: Vec<String>,
+    /// How many times augmentation is drawn for an image, after which its views come again; anew in each epoch where none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub views: Option<usize>,
     /// The classes that are used, labelled in this order; all where none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
@@ -164,6 +167,7 @@ impl Default for DataSpec {
             validation: 0.1,
             per_class: None,
             augment,
+            views: None,
             classes,
             image_column: None,
             label_column: None,

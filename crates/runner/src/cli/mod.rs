@@ -3,6 +3,7 @@
 mod help;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -113,6 +114,15 @@ pub struct RunArgs {
     /// Trains anew what is finished, and replaces its results; a sweep keeps pretrained weights that are whole
     #[arg(long)]
     pub force: bool,
+    /// Memory that the process may take, such as 4GiB; trials that share work are split to fit [default: what is free]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
+    /// How often it is kept where trainings stand, such as 2m; an interruption loses no more [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub save_every: Option<Duration>,
+    /// Ends the sweep where a trial fails, instead of going on with the others
+    #[arg(long)]
+    pub fail_fast: bool,
     /// Shows no progress and no notes, only what it came to
     #[arg(long, conflicts_with = "json")]
     pub quiet: bool,
@@ -265,6 +275,11 @@ pub struct DataArgs {
     pub offline: bool,
 }
 
+fn size(text: &str) -> Result<u64, String> {
+    let size = text.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64());
+    size.filter(|size| *size >= 1 << 20).ok_or_else(|| "give a size from 1MiB, such as 4GiB".to_owned())
+}
+
 fn count(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
@@ -302,12 +317,16 @@ mod tests {
     fn a_sweep_has_its_defaults_and_takes_flags_several_times() {
         let Command::Sweep(args) = Cli::parse_from(["frostline", "sweep"]).command else { panic!() };
         assert_eq!(args.plan.file, PathBuf::from("experiments/quickstart.toml"));
-        let RunArgs { results, threads, offline, force, quiet, json } = args.run;
+        let RunArgs { results, threads, offline, force, quiet, json, memory, save_every, fail_fast } =
+            args.run;
         assert!(results.is_none() && threads.is_none() && !offline && !force && !quiet && !json);
+        assert!(memory.is_none() && save_every.is_none() && !fail_fast);
         let line = ["frostline", "sweep", "x.toml", "--set", "a=1", "--set", "b=2", "--threads", "2"];
         let Command::Sweep(args) = Cli::parse_from(line).command else { panic!() };
         assert_eq!((args.plan.set.len(), args.run.threads), (2, Some(2)));
         assert!(Cli::try_parse_from(["frostline", "sweep", "--threads", "0"]).is_err());
+        assert_eq!((size("2GiB"), size("3 GB")), (Ok(2 << 30), Ok(3_000_000_000)));
+        assert!(size("12").is_err() && size("much").is_err());
         assert!(Cli::try_parse_from(["frostline", "sweep", "--quiet", "--json"]).is_err());
     }
 }

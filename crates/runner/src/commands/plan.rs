@@ -8,6 +8,7 @@ use super::planned;
 use crate::cli::PlanCommandArgs;
 use crate::commands::explain::{CLASSES, explain, pictures};
 use crate::error::Error;
+use crate::execute::Saving;
 use crate::terminal::Columns;
 
 /// Columns that are shown even where all trials agree.
@@ -54,9 +55,38 @@ pub fn describe(plan: &Plan, of: usize) -> String {
     let used = |key: &&&str| plan.trials.iter().any(|trial| trial.shows(key));
     let same: Vec<String> = shared.iter().filter(used).filter_map(same).collect();
     text += &wrapped("all trials: ", &same);
+    text += &together(plan);
     text += &memory(plan);
     if !plan.checkpoints.is_none() {
         text += &format!("checkpoints {}: {}\n", plan.checkpoints, footprint(plan));
+    }
+    text
+}
+
+/// What trials have in common, and what that saves.
+fn together(plan: &Plan) -> String {
+    let Ok(Saving { groups, share, memory }) = Saving::of(plan, classes_of) else { return String::new() };
+    let count: usize = groups.iter().sum();
+    if count == 0 {
+        return String::new();
+    }
+    let sizes: Vec<String> = groups.iter().map(usize::to_string).collect();
+    let groups = if groups.len() == 1 {
+        "advance together".to_owned()
+    } else {
+        format!("advance together in {} groups ({})", groups.len(), sizes.join(", "))
+    };
+    let mut text = format!(
+        "shared: {count} of {} {groups}, frozen stages computed once for all: training takes about {:.2} times the \
+         multiply-adds of one after another\n",
+        plural(plan.trials.len(), "trial"),
+        share
+    );
+    if let Some((count, memory)) = memory {
+        text += &format!(
+            "shared memory: {count} together take up to about {} beside the images; `--memory` splits them\n",
+            bytes(memory.bytes() + Memory::PROCESS)
+        );
     }
     text
 }

@@ -2,6 +2,7 @@
 //! module opens what it needs, and says at the end how it went and how to go on.
 
 use std::path::Path;
+use std::time::Duration;
 
 use frostline_experiment::{Checkpoints, Experiment, Plan};
 use frostline_hub::{Hub, HubOptions};
@@ -17,6 +18,9 @@ use crate::machine::environment;
 use crate::terminal::{Form, Interrupt, Progress};
 use frostline_text::plural;
 use serde_json::json;
+
+/// How often it is kept where trainings stand, where the user does not say.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
 
 /// Trials whose ids a command line still has room for.
 const MOST_NAMED: usize = 5;
@@ -118,7 +122,14 @@ impl Run {
         let threads = install_threads(args.threads)?;
         store.record_plan(whole, &experiment.text, &asked(plan, args))?;
         let environment = environment(threads, "cpu");
-        let settings = Settings { environment, threads, force: args.force };
+        let settings = Settings {
+            environment,
+            threads,
+            force: args.force,
+            memory: args.memory,
+            save_every: args.save_every.unwrap_or(SAVE_EVERY),
+            fail_fast: args.fail_fast,
+        };
         let interrupt = Interrupt::watch()
             .map_err(|error| Error::usage(format!("signals cannot be watched: {error}"), ""))?;
         Ok(Self { store, progress, interrupt, settings })

@@ -10,7 +10,6 @@ use super::graph::{Decode, Id, Pretrain, Start, Train};
 use super::keep::check_room;
 use super::worker::{Done, Worker};
 use super::{memory, pretrain, start, train};
-use crate::machine::available_memory;
 
 impl Worker<'_> {
     /// That images give a trial and its pretraining their splits, and that those do not meet under two names.
@@ -84,7 +83,7 @@ impl Worker<'_> {
 
     /// Which trials will not be run, as they would take more memory than there is; says so before the first trial.
     pub(super) fn check_memory(&mut self) -> Result<Done, SweepError> {
-        let Some(free) = available_memory() else { return Ok(Done::Made) };
+        let Some(free) = self.free_memory() else { return Ok(Done::Made) };
         for id in self.due.clone() {
             let Train { trial, data, start, .. } = &self.graph.trials[id];
             let writes = !self.checkpoints.is_none();

@@ -1,7 +1,7 @@
 //! What a sweep computes, as a graph: [`Graph::of`] lays a plan out as nodes, each once, whose inputs are other nodes.
 //!
 //! ```text
-//! FetchImages ──> Decode ──┬──────────────────> Train ──> Evaluate
+//! FetchImages ──> Decode ──┬──────────────────> Train
 //!                          ├──> Pretrain ──┐     ^ ^
 //! FetchWeights ────────────┼───────────────┴─────┘ │
 //!                          └──> Prefix ────────────┘
@@ -90,7 +90,7 @@ pub(super) enum Start {
 }
 
 /// The leading stages of a model with the weights that training starts from, while a phase trains nothing of them: a fixed
-/// function of the images, the same for every trial that names it. Its output is not kept: each training computes it anew.
+/// function of the images, the same for every trial that names it; trials that begin with one advance together.
 #[derive(Debug, PartialEq)]
 pub(super) struct Prefix {
     pub(super) model: String,
@@ -100,7 +100,7 @@ pub(super) struct Prefix {
     pub(super) stages: usize,
 }
 
-/// A trained model, with the weights of the epoch that was chosen on validation.
+/// A trained model, with the weights of the epoch that was chosen on validation, and what it says of the test split.
 #[derive(Debug, PartialEq)]
 pub(super) struct Train {
     pub(super) trial: Trial,
@@ -108,12 +108,6 @@ pub(super) struct Train {
     pub(super) start: Start,
     /// For each phase that has one, its prefix.
     pub(super) prefixes: Vec<Option<Id<Prefix>>>,
-}
-
-/// What a trained model says of the test split.
-#[derive(Debug, PartialEq)]
-pub(super) struct Evaluate {
-    pub(super) train: Id<Train>,
 }
 
 impl Node for FetchImages {
@@ -145,7 +139,6 @@ pub(super) struct Graph {
     pub(super) trunks: Nodes<Pretrain>,
     pub(super) prefixes: Nodes<Prefix>,
     pub(super) trials: Nodes<Train>,
-    pub(super) tests: Nodes<Evaluate>,
 }
 
 impl Graph {
@@ -186,8 +179,7 @@ impl Graph {
             (stages > 0).then(|| self.prefixes.add(Prefix { model, start, data, stages }))
         });
         let prefixes = prefixes.collect();
-        let train = self.trials.add(Train { trial: trial.clone(), data, start, prefixes });
-        self.tests.add(Evaluate { train });
+        self.trials.add(Train { trial: trial.clone(), data, start, prefixes });
         Ok(())
     }
 
@@ -265,11 +257,6 @@ impl<N: Node> Made<N> {
         self.0[id.index] = Some(product);
     }
 
-    /// Takes the product away, where it was made and nothing else needs it.
-    pub(super) fn take(&mut self, id: Id<N>) -> Option<N::Product> {
-        self.0[id.index].take()
-    }
-
     /// The product, where it was made.
     pub(super) fn get(&self, id: Id<N>) -> Option<&N::Product> {
         self.0[id.index].as_ref()
@@ -286,10 +273,6 @@ impl<N: Node> std::ops::Index<Id<N>> for Made<N> {
 }
 
 impl Node for Train {
-    type Product = super::train::Fitted;
-}
-
-impl Node for Evaluate {
     type Product = ();
 }
 

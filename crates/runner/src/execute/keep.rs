@@ -24,7 +24,7 @@ pub(super) type LastWeights = Option<Result<StateDict, ModelError>>;
 
 /// Hands what it hears on to a [`Witness`], and takes the weights at the end of the last epoch where those are kept.
 pub(super) struct Keeper<'w, 'a> {
-    pub(super) witness: &'w mut Witness<'a>,
+    pub(super) witness: Witness<'a>,
     pub(super) policy: Checkpoints,
     pub(super) model: &'w Model,
     pub(super) epochs: usize,
@@ -37,7 +37,7 @@ impl Observer for Keeper<'_, '_> {
             && self.policy == Checkpoints::Last;
         self.witness.on(event)?;
         if ends {
-            self.witness.on(Event::Enter(Section::Checkpoint))?;
+            self.witness.on(Event::Enter { section: Section::Checkpoint, sharers: 1 })?;
             self.last = Some(self.model.state_dict());
             self.witness.on(Event::Leave(Section::Checkpoint))?;
         }

@@ -5,7 +5,9 @@
 //! as failed and the sweep goes on; a result that cannot be stored ends the sweep, with all earlier ones kept.
 
 mod attempt;
+mod bookmark;
 mod check;
+mod cohort;
 mod compare;
 mod decode;
 mod error;
@@ -16,10 +18,12 @@ mod lineage;
 mod memory;
 mod model;
 mod pretrain;
+mod saving;
 mod schedule;
 mod start;
 #[cfg(test)]
 mod tests;
+mod together;
 mod train;
 mod witness;
 mod worker;
@@ -27,7 +31,9 @@ mod worker;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use frostline_engine::Shelf;
 use frostline_experiment::Plan;
 use frostline_hub::{Hub, HubOptions};
 use frostline_results::{Environment, Status, Store};
@@ -36,9 +42,11 @@ use compare::compare;
 pub use error::SweepError;
 use gallery::keep_pictures;
 use graph::{Graph, Id, Train};
+pub use saving::Saving;
 use schedule::{Goal, Schedule, Step};
 use worker::{Done, Products, Worker};
 
+use crate::machine::seconds;
 use crate::terminal::Progress;
 
 /// What a sweep came to.
@@ -52,6 +60,16 @@ pub struct Tally {
     pub skipped: usize,
     /// Not begun, or given up, since the sweep was interrupted.
     pub left: usize,
+}
+
+impl Tally {
+    /// Takes trials, or pretrainings, from those that are left.
+    fn count(&mut self, stored: &[Status]) {
+        let finished = stored.iter().filter(|status| **status == Status::Finished).count();
+        self.finished += finished;
+        self.failed += stored.len() - finished;
+        self.left -= stored.len();
+    }
 }
 
 /// A sweep of a plan into a store.
@@ -73,6 +91,12 @@ pub struct Settings {
     pub threads: usize,
     /// Whether finished trials are redone.
     pub force: bool,
+    /// Bytes that the process may take; none for what the system gives.
+    pub memory: Option<u64>,
+    /// How often it is kept where trainings stand.
+    pub save_every: Duration,
+    /// Whether the sweep ends where a trial fails.
+    pub fail_fast: bool,
 }
 
 impl<'a> Sweep<'a> {
@@ -116,6 +140,7 @@ impl<'a> Sweep<'a> {
         let mut worker = Worker {
             graph: &graph,
             due: Vec::new(),
+            cohorts: Vec::new(),
             goal,
             checkpoints: self.plan.checkpoints,
             store: self.store,
@@ -126,13 +151,15 @@ impl<'a> Sweep<'a> {
             interrupted: self.interrupted,
             settings: &self.settings,
             made: Products::of(&graph),
+            shelf: Shelf::new(0, seconds),
             said: RefCell::default(),
             too_large: BTreeMap::new(),
             seen: BTreeMap::new(),
         };
         compare(&mut worker, &asked)?;
         let force = worker.settings.force;
-        let Schedule { steps, due, skipped } = Schedule::of(&graph, &asked, worker.store, goal, force);
+        let Schedule { steps, due, cohorts, skipped } =
+            Schedule::of(&graph, &asked, worker.store, goal, force);
         let wanted = match goal {
             Goal::Trials => due.len(),
             Goal::Pretrainings => steps.iter().filter(|step| matches!(step, Step::Pretrain(_))).count(),
@@ -142,18 +169,18 @@ impl<'a> Sweep<'a> {
         if wanted > 0 {
             worker.store.record_environment(&worker.settings.environment)?;
         }
-        worker.due = due;
+        (worker.due, worker.cohorts) = (due, cohorts);
         for step in steps {
-            match worker.step(step)? {
-                Done::Interrupted => break,
-                Done::Stored(status) if counts(goal, step) => {
-                    tally.left -= 1;
-                    match status {
-                        Status::Finished => tally.finished += 1,
-                        Status::Failed { .. } => tally.failed += 1,
-                    }
-                }
-                Done::Made | Done::Stored(_) => {}
+            let (stored, goes_on) = match worker.step(step)? {
+                Done::Made => continue,
+                Done::Stored(stored) => (stored, true),
+                Done::Interrupted(stored) => (stored, false),
+            };
+            if counts(goal, step) {
+                tally.count(&stored);
+            }
+            if !goes_on || worker.settings.fail_fast && tally.failed > 0 {
+                break;
             }
         }
         if goal == Goal::Trials

@@ -47,7 +47,7 @@ pub(super) fn for_trunk(trunk: &Trunk, objective: Objective, classes: usize) -> 
 }
 
 /// Gives a model the dropout and the stochastic depth of its recipe.
-fn regularise(model: &Model, recipe: &TrainSpec) -> Result<(), ModelError> {
+pub(super) fn regularise(model: &Model, recipe: &TrainSpec) -> Result<(), ModelError> {
     if let Some(probability) = recipe.dropout {
         model.set_dropout(probability as f32)?;
     }

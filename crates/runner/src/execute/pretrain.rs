@@ -2,7 +2,9 @@
 //! them, [`learn`] makes them.
 
 use frostline_data::{Augment, DataError, Dataset, Splits, picture_rows};
-use frostline_engine::{EngineError, Objective, Strategy, Task, Trained, fold, reconstruct, train};
+use frostline_engine::{
+    EngineError, Member, Objective, Shelf, State, Strategy, Task, Trained, fold, reconstruct, train_together,
+};
 use frostline_experiment::{METHODS, Pretraining, Trunk, recipe_of};
 use frostline_models::{Lineage, Resolved, WeightsSource, card, resolve_file};
 use frostline_results::{
@@ -10,6 +12,7 @@ use frostline_results::{
 };
 use frostline_text::sha256;
 
+use super::bookmark::Saver;
 use super::lineage::{data_record, weights_record};
 use super::model::for_trunk;
 use super::witness::Witness;
@@ -104,13 +107,14 @@ pub(super) fn split(trunk: &Trunk, dataset: &Dataset) -> Result<Splits, DataErro
     Ok(Splits { train, validation })
 }
 
-/// Builds and trains: the weights as a safetensors file, and what an autoencoder gives back. What is known on the way
+/// Builds and trains, from where it stood if it was begun: the weights as a safetensors file, and what an autoencoder gives back. What is known on the way
 /// goes into `outcome`.
 pub(super) fn learn(
     trunk: &Trunk,
     dataset: &Dataset,
+    from: Option<State>,
     outcome: &mut TrunkOutcome,
-    witness: &mut Witness<'_>,
+    (witness, saver): (&mut Witness<'_>, &mut Saver<'_>),
 ) -> Result<(Vec<u8>, Option<Vec<u8>>), EngineError> {
     let splits = split(trunk, dataset)?;
     outcome.data = Some(data_record(dataset, &splits));
@@ -125,15 +129,16 @@ pub(super) fn learn(
         dataset,
         splits: &splits,
         augment: Augment::parse_all(&trunk.pretraining.data.augment).map_err(DataError::from)?,
+        views: trunk.pretraining.data.views,
         mean,
         std,
         recipe: &recipe,
         strategy: &Strategy::Full,
         seed: trunk.seed,
     };
-    witness.log.restart();
-    let Trained { chosen_epoch, .. } = train(&task, objective, witness)?;
-    (outcome.seconds, outcome.peak_memory_bytes) = witness.log.measured();
+    let member = Member { task, observer: witness, from };
+    let trained = train_together(vec![member], objective, &mut Shelf::none(), saver).pop();
+    let Trained { chosen_epoch, .. } = trained.unwrap_or(Err(EngineError::Interrupted))?;
     outcome.chosen_epoch = Some(chosen_epoch);
     let weights = match objective {
         Objective::Labels => model.state_dict()?,

@@ -4,7 +4,8 @@
 use frostline_experiment::{Trial, Trunk};
 use frostline_results::{State, Status, Store};
 
-use super::graph::{Decode, Evaluate, FetchImages, FetchWeights, Graph, Id, Pretrain, Start, Train};
+use super::cohort::cohorts;
+use super::graph::{Decode, FetchImages, FetchWeights, Graph, Id, Pretrain, Start, Train};
 use super::memory;
 use super::pretrain::failed_before;
 
@@ -54,10 +55,8 @@ pub(super) enum Step {
     CheckMemory,
     /// Make weights, or find those that are stored.
     Pretrain(Id<Pretrain>),
-    /// Train a trial's model.
-    Train(Id<Train>),
-    /// Test it, and store the trial.
-    Evaluate(Id<Evaluate>),
+    /// Train the models of a cohort, by its place, test them, and store the trials.
+    Train(usize),
 }
 
 /// Steps in order. Everything is fetched, decoded and checked before anything trains.
@@ -66,6 +65,8 @@ pub(super) struct Schedule {
     pub(super) steps: Vec<Step>,
     /// The trials that are due, in the order of the plan.
     pub(super) due: Vec<Id<Train>>,
+    /// The same in groups that advance together.
+    pub(super) cohorts: Vec<Vec<Id<Train>>>,
     /// How many trials are stored and left alone.
     pub(super) skipped: usize,
 }
@@ -93,14 +94,15 @@ impl Schedule {
         if goal == Goal::Trials && !schedule.due.is_empty() {
             schedule.steps.extend([Step::CheckRoom, Step::CheckMemory]);
         }
-        for id in schedule.due.clone() {
-            if let Start::Pretrained(trunk) = graph.trials[id].start {
-                schedule.once(Step::Pretrain(trunk));
+        schedule.cohorts = cohorts(graph, &schedule.due);
+        for (place, cohort) in schedule.cohorts.clone().into_iter().enumerate() {
+            for id in cohort {
+                if let Start::Pretrained(trunk) = graph.trials[id].start {
+                    schedule.once(Step::Pretrain(trunk));
+                }
             }
             if goal == Goal::Trials {
-                schedule.steps.push(Step::Train(id));
-                let tests = graph.tests.ids().filter(|test| graph.tests[*test].train == id);
-                schedule.steps.extend(tests.map(Step::Evaluate));
+                schedule.steps.push(Step::Train(place));
             }
         }
         schedule

@@ -55,25 +55,28 @@ fn all(graph: &Graph) -> Vec<Id<Train>> {
 }
 
 /// The steps that make the inputs of a step.
-fn needed(graph: &Graph, step: Step) -> Vec<Step> {
+fn needed(graph: &Graph, cohorts: &[Vec<Id<Train>>], step: Step) -> Vec<Step> {
     match step {
         Step::FetchImages(_) | Step::FetchWeights(_) | Step::CheckRoom | Step::CheckMemory => Vec::new(),
         Step::Decode(id) => vec![Step::FetchImages(graph.data[id].images)],
         Step::Pretrain(id) => vec![Step::Decode(graph.trunks[id].data)],
-        Step::Evaluate(id) => vec![Step::Train(graph.tests[id].train)],
-        Step::Check(id) | Step::Train(id) => {
+        Step::Check(id) => {
             let train = &graph.trials[id];
             let mut steps = vec![Step::Decode(train.data)];
-            match (train.start, step) {
-                (Start::Pretrained(trunk), Step::Check(_)) => {
-                    steps.push(Step::Decode(graph.trunks[trunk].data));
-                }
-                (Start::Pretrained(trunk), _) => steps.push(Step::Pretrain(trunk)),
-                (Start::Fetched(weights), _) => steps.push(Step::FetchWeights(weights)),
-                _ => {}
+            match train.start {
+                Start::Pretrained(trunk) => steps.push(Step::Decode(graph.trunks[trunk].data)),
+                Start::Fetched(weights) => steps.push(Step::FetchWeights(weights)),
+                Start::Drawn(_) => {}
             }
-            if matches!(step, Step::Train(_)) {
-                steps.push(Step::Check(id));
+            steps
+        }
+        Step::Train(place) => {
+            let mut steps = Vec::new();
+            for id in &cohorts[place] {
+                steps.push(Step::Check(*id));
+                if let Start::Pretrained(trunk) = graph.trials[*id].start {
+                    steps.push(Step::Pretrain(trunk));
+                }
             }
             steps
         }
@@ -89,10 +92,9 @@ fn each_thing_is_a_node_once() {
         graph.data.ids().count(),
         graph.trunks.ids().count(),
         graph.trials.ids().count(),
-        graph.tests.ids().count(),
     ];
     // One source; a file for each model; two choices of classes; two models by two seeds; 2 × 3 × 6 × 2 trials.
-    assert_eq!(counts, [1, 2, 2, 4, 72, 72]);
+    assert_eq!(counts, [1, 2, 2, 4, 72]);
 }
 
 #[test]
@@ -103,21 +105,48 @@ fn inputs_come_first_whatever_is_stored() {
         let trials = finished.map(|(_, trial)| (trial.id.clone(), State::Finished)).collect();
         let stored = Stored { trials, trunks: Vec::new() };
         for (goal, force) in [(Goal::Trials, false), (Goal::Trials, true), (Goal::Pretrainings, false)] {
-            let Schedule { steps, due, skipped } = Schedule::of(&graph, &all(&graph), &stored, goal, force);
+            let Schedule { steps, due, cohorts, skipped } =
+                Schedule::of(&graph, &all(&graph), &stored, goal, force);
             assert_eq!(due.len() + skipped, plan.trials.len());
             for (place, step) in steps.iter().enumerate() {
                 assert!(!steps[..place].contains(step), "{step:?} is done twice");
-                for input in needed(&graph, *step) {
+                for input in needed(&graph, &cohorts, *step) {
                     assert!(steps[..place].contains(&input), "{step:?} comes before {input:?}");
                 }
             }
             let trained = steps.iter().filter(|step| matches!(step, Step::Train(_))).count();
-            assert_eq!(trained, if goal == Goal::Trials { due.len() } else { 0 });
+            assert_eq!(trained, if goal == Goal::Trials { cohorts.len() } else { 0 });
+            let mut in_cohorts: Vec<&str> =
+                cohorts.iter().flatten().map(|id| graph.trials[*id].trial.id.as_str()).collect();
+            let mut due: Vec<&str> = due.iter().map(|id| graph.trials[*id].trial.id.as_str()).collect();
+            in_cohorts.sort_unstable();
+            due.sort_unstable();
+            assert_eq!(in_cohorts, due, "each trial that is due is in one cohort");
             let last_check = steps.iter().rposition(|step| matches!(step, Step::Check(_)));
             let first_work = steps.iter().position(|step| matches!(step, Step::Pretrain(_) | Step::Train(_)));
             assert!(
                 last_check < first_work || first_work.is_none(),
                 "something trains before all is checked"
+            );
+        }
+    }
+}
+
+#[test]
+fn trials_with_frozen_stages_in_common_are_a_cohort() {
+    let graph = Graph::of(&plan()).unwrap();
+    let cohorts = Schedule::of(&graph, &all(&graph), &Stored::default(), Goal::Trials, false).cohorts;
+    let mut sizes: Vec<usize> = cohorts.iter().map(Vec::len).collect();
+    sizes.sort_unstable();
+    // Two models by three kinds of weights by two seeds: `full` alone, the other five strategies together.
+    assert_eq!(sizes, [vec![1; 12], vec![5; 12]].concat());
+    for cohort in cohorts {
+        let first = &graph.trials[cohort[0]].trial;
+        for id in cohort {
+            let trial = &graph.trials[id].trial;
+            assert_eq!(
+                (&trial.model, &trial.weights, trial.seed),
+                (&first.model, &first.weights, first.seed)
             );
         }
     }
@@ -135,7 +164,7 @@ fn only_what_is_due_is_scheduled_with_what_it_needs() {
     let steps = Schedule::of(&graph, &all(&graph), &stored, Goal::Trials, false).steps;
     let kinds: Vec<String> = steps.iter().map(|step| format!("{step:?}")).collect();
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.split('(').next().unwrap()).collect();
-    assert_eq!(kinds, ["FetchImages", "Decode", "Check", "CheckRoom", "CheckMemory", "Train", "Evaluate"]);
+    assert_eq!(kinds, ["FetchImages", "Decode", "Check", "CheckRoom", "CheckMemory", "Train"]);
     let nothing = Stored { trials: all_but(""), trunks: Vec::new() };
     assert!(Schedule::of(&graph, &all(&graph), &nothing, Goal::Trials, false).steps.is_empty());
 }

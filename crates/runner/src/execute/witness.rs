@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use frostline_engine::{EpochReport, Event, Observer};
-use frostline_results::{EpochRecord, Seconds};
+use frostline_results::{EpochRecord, Seconds, Shared};
 
-use crate::machine::Meter;
+use crate::machine::{Meter, Taken};
 use crate::terminal::Progress;
 
 /// The times and the epochs of a trial or a pretraining.
@@ -18,23 +19,31 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn begin() -> Self {
-        Self { meter: Meter::start(), before: Seconds::default(), epochs: Vec::new() }
+    /// A log that goes on from what was noted before. Building the model and reading weights are not part of a trial's time.
+    pub(super) fn begin(taken: Taken, epochs: Vec<EpochRecord>) -> Mutex<Self> {
+        let mut before = Seconds::default();
+        for EpochRecord { seconds, .. } in &epochs {
+            before = before.plus(seconds);
+        }
+        Mutex::new(Self { meter: Meter::start(taken), before, epochs })
     }
 
-    /// Starts the clock anew: building the model and reading weights are not part of a trial's time.
-    pub(super) fn restart(&mut self) {
-        (self.meter, self.before) = (Meter::start(), Seconds::default());
+    /// The time up to now.
+    pub(super) fn taken(&self) -> &Taken {
+        self.meter.taken()
     }
 
-    /// The time up to now, and the peak of memory.
-    pub(super) fn measured(&mut self) -> (Seconds, Option<u64>) {
+    /// The time up to now, what of it was shared, and the peak of memory.
+    pub(super) fn measured(&mut self) -> (Seconds, Option<Shared>, Option<u64>) {
         self.meter.leave();
-        (self.meter.seconds(), self.meter.peak_memory_bytes())
+        let taken = self.meter.taken();
+        let (wall_seconds, trials) = taken.share();
+        let shared = (trials > 1).then_some(Shared { trials, wall_seconds });
+        (taken.seconds(), shared, self.meter.peak_memory_bytes())
     }
 
     fn epoch(&mut self, report: &EpochReport) {
-        let now = self.meter.seconds();
+        let now = self.meter.taken().seconds();
         let number = |x: f64| Some(x).filter(|x| x.is_finite());
         self.epochs.push(EpochRecord {
             epoch: report.epoch,
@@ -51,22 +60,31 @@ impl Log {
     }
 }
 
+/// A log that nobody else writes to now.
+pub(super) fn locked(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
+    // A panic in a training leaves times that are still fit to store.
+    log.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Listens to a trial or a pretraining: takes its times, keeps its epochs, moves the bar, and ends it when the user asks.
 pub(super) struct Witness<'a> {
     pub(super) progress: &'a Progress,
     pub(super) interrupted: &'a AtomicBool,
-    pub(super) log: &'a mut Log,
+    pub(super) log: &'a Mutex<Log>,
+    /// What the user knows it by.
+    pub(super) label: String,
 }
 
 impl Observer for Witness<'_> {
     fn on(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
-            Event::Enter(section) => self.log.meter.enter(section),
-            Event::Leave(_) => self.log.meter.leave(),
+            Event::Enter { section, sharers } => locked(self.log).meter.enter(section, sharers),
+            Event::Leave(_) => locked(self.log).meter.leave(),
+            Event::Reused { section, seconds } => locked(self.log).meter.reuse(section, seconds),
             Event::Step { epoch, step, steps, loss, .. } => self.progress.step(epoch, step, steps, loss),
             Event::Epoch(report) => {
-                self.log.epoch(report);
-                self.progress.epoch(report);
+                locked(self.log).epoch(report);
+                self.progress.epoch(&self.label, report);
             }
             Event::Phase { .. } => {}
         }

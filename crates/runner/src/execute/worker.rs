@@ -1,27 +1,28 @@
 //! One worker that does the steps of a schedule from first to last: [`Worker::step`]. What it makes stays with it to the
-//! end, but for trained models, which go once they are tested; trials and pretrainings go to the store.
+//! end; trials and pretrainings go to the store.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use frostline_data::{DataError, Dataset, Prepared, Source};
+use frostline_engine::Shelf;
 use frostline_experiment::Checkpoints;
 use frostline_hub::Hub;
 use frostline_models::{WeightsSource, card};
-use frostline_results::{Outcome, Seconds, Status, Store, TrialResult, TrunkOutcome, TrunkResult};
+use frostline_results::{Inputs, Seconds, Status, Store, TrialResult, TrunkOutcome, TrunkResult};
 
 use super::attempt::{Attempt, attempt};
+use super::bookmark::{Member, Saver, begun};
 use super::decode;
 use super::error::SweepError;
-use super::graph::{Decode, Evaluate, FetchImages, FetchWeights, Graph, Id, Made, Pretrain, Start, Train};
+use super::graph::{Decode, FetchImages, FetchWeights, Graph, Id, Made, Pretrain, Train};
 use super::pretrain::{self, Pretrained};
 use super::schedule::Step;
 use super::start;
-use super::train::{self, Fitted};
-use super::witness::{Log, Witness};
+use super::witness::{Log, Witness, locked};
 use super::{Goal, Settings};
-use crate::machine::timestamp;
+use crate::machine::{Taken, free_memory, timestamp};
 use crate::terminal::Progress;
 
 /// What a step came to.
@@ -29,10 +30,10 @@ use crate::terminal::Progress;
 pub(super) enum Done {
     /// It is made; the next one may need it.
     Made,
-    /// A trial or a pretraining is stored.
-    Stored(Status),
-    /// The user asked for the end; of a trial under way nothing is stored.
-    Interrupted,
+    /// Trials or a pretraining are stored.
+    Stored(Vec<Status>),
+    /// The user asked for the end, when these were stored; where trainings under way stand is kept.
+    Interrupted(Vec<Status>),
 }
 
 /// What does a sweep's steps, and what it has made.
@@ -40,6 +41,8 @@ pub(super) struct Worker<'a> {
     pub(super) graph: &'a Graph,
     /// The trials that are to be run; known once what is stored is compared.
     pub(super) due: Vec<Id<Train>>,
+    /// The same in groups that advance together.
+    pub(super) cohorts: Vec<Vec<Id<Train>>>,
     pub(super) goal: Goal,
     pub(super) checkpoints: Checkpoints,
     pub(super) store: &'a mut Store,
@@ -52,6 +55,8 @@ pub(super) struct Worker<'a> {
     pub(super) interrupted: &'a AtomicBool,
     pub(super) settings: &'a Settings,
     pub(super) made: Products,
+    /// What frozen stages gave.
+    pub(super) shelf: Shelf,
     /// What was said and is not said again.
     pub(super) said: RefCell<Vec<String>>,
     /// The trials and trunks for which there is too little memory, with what is missing.
@@ -65,8 +70,7 @@ pub(super) struct Products {
     images: Made<FetchImages>,
     pub(super) weights: Made<FetchWeights>,
     pub(super) data: Made<Decode>,
-    trunks: Made<Pretrain>,
-    trials: Made<Train>,
+    pub(super) trunks: Made<Pretrain>,
 }
 
 impl Products {
@@ -77,7 +81,6 @@ impl Products {
             weights: Made::of(&graph.weights),
             data: Made::of(&graph.data),
             trunks: Made::of(&graph.trunks),
-            trials: Made::of(&graph.trials),
         }
     }
 }
@@ -107,8 +110,7 @@ impl Worker<'_> {
             Step::CheckRoom => self.check_room(),
             Step::CheckMemory => self.check_memory(),
             Step::Pretrain(id) => self.pretrain(id),
-            Step::Train(id) => self.train(id),
-            Step::Evaluate(id) => self.evaluate(id),
+            Step::Train(place) => self.train(&self.cohorts[place].clone()),
         }
     }
 
@@ -176,11 +178,11 @@ impl Worker<'_> {
                 Pretrained::Failed(reason) => Status::Failed { reason: reason.clone() },
             };
             self.made.trunks.put(id, stored);
-            return Ok(Done::Stored(status));
+            return Ok(Done::Stored(vec![status]));
         }
         if let Some(problem) = self.too_large.get(&trunk.id) {
             self.made.trunks.put(id, Pretrained::failed(trunk, problem)); // Not stored, so that it is tried again.
-            return Ok(Done::Stored(Status::Failed { reason: problem.clone() }));
+            return Ok(Done::Stored(vec![Status::Failed { reason: problem.clone() }]));
         }
         self.progress.training_begins(
             &trunk.label(),
@@ -200,111 +202,59 @@ impl Worker<'_> {
             started_at: timestamp(),
             environment: self.settings.environment.id(),
         };
-        let mut log = Log::begin();
-        let mut witness = Witness { progress: self.progress, interrupted: self.interrupted, log: &mut log };
         let dataset = &self.made.data[*data].dataset;
-        let done = attempt(|| pretrain::learn(trunk, dataset, &mut outcome, &mut witness));
+        let inputs = Inputs { data: Some(dataset.digest.clone()), weights: None };
+        let underway = self.store.underway();
+        let begun = begun(&underway, &[(&trunk.id, &inputs)], self.progress)?.pop().flatten();
+        let log = match &begun {
+            Some(begun) => {
+                outcome.started_at.clone_from(&begun.place.started_at);
+                self.progress.goes_on(&begun.place);
+                Log::begin(begun.taken(), begun.place.epochs.clone())
+            }
+            None => Log::begin(Taken::default(), Vec::new()),
+        };
+        let member = Member { id: trunk.id.clone(), inputs, started_at: outcome.started_at.clone() };
+        let mut saver = Saver::new(underway, self.settings.save_every, vec![member], vec![&log]);
+        let (progress, interrupted) = (self.progress, self.interrupted);
+        let mut witness = Witness { progress, interrupted, log: &log, label: trunk.label() };
+        let from = begun.map(|begun| begun.state);
+        let done =
+            attempt(|| pretrain::learn(trunk, dataset, from, &mut outcome, (&mut witness, &mut saver)));
+        saver.end()?;
         let (weights, pictures) = match done {
             Ok((weights, pictures)) => (Some(weights), pictures),
-            Err(Attempt::Interrupted) => return Ok(Done::Interrupted),
+            Err(Attempt::Interrupted) => return Ok(Done::Interrupted(Vec::new())),
             Err(Attempt::Failed(reason)) => {
-                (outcome.seconds, outcome.peak_memory_bytes) = log.measured();
                 outcome.status = Status::Failed { reason };
                 (None, None)
             }
         };
-        let result = TrunkResult { outcome, epochs: log.epochs, weights, pictures };
+        (outcome.seconds, _, outcome.peak_memory_bytes) = locked(&log).measured();
+        let epochs = std::mem::take(&mut locked(&log).epochs);
+        let result = TrunkResult { outcome, epochs, weights, pictures };
         self.store.save_trunk(trunk, &result)?;
         self.progress.pretraining_ends(trunk, &result.outcome);
         let made = Pretrained::of(self.store, trunk, &result.outcome).unwrap_or_else(|| {
             Pretrained::failed(trunk, "its file cannot be read back; check the disk, and make it again with `frostline pretrain --force`")
         });
         self.made.trunks.put(id, made);
-        Ok(Done::Stored(result.outcome.status))
+        Ok(Done::Stored(vec![result.outcome.status]))
     }
 
-    fn train(&mut self, id: Id<Train>) -> Result<Done, SweepError> {
-        if self.interrupted.load(Ordering::Relaxed) {
-            return Ok(Done::Interrupted);
-        }
-        let Train { trial, data, start, .. } = &self.graph.trials[id];
-        let Settings { threads, environment, .. } = self.settings;
-        let mut outcome = Outcome::started(trial, *threads, timestamp(), environment.id());
-        if let Some(problem) = self.too_large.get(&trial.id) {
-            let reason = problem.clone();
-            return self.store_failed(id, outcome, None, reason);
-        }
-        let weights = match start {
-            Start::Drawn(_) => None,
-            Start::Fetched(weights) => self.made.weights.get(*weights),
-            Start::Pretrained(trunk) => match &self.made.trunks[*trunk] {
-                Pretrained::Failed(reason) => {
-                    let reason = reason.clone();
-                    return self.store_failed(id, outcome, None, reason);
-                }
-                Pretrained::Ready(resolved, record) => {
-                    outcome.pretraining = Some(record.clone());
-                    Some(&**resolved)
-                }
-            },
-        };
-        self.progress.training_begins(&trial.label(), trial.train.epochs, trial.train.batch);
-        let mut log = Log::begin();
-        let mut witness = Witness { progress: self.progress, interrupted: self.interrupted, log: &mut log };
-        let (dataset, checkpoints) = (&self.made.data[*data].dataset, self.checkpoints);
-        let done = attempt(|| train::fit(trial, dataset, weights, checkpoints, &mut outcome, &mut witness));
-        match done {
-            Ok(weights) => {
-                if let (Some(seen), Some(data)) = (self.seen.get(&trial.id), &mut outcome.data) {
-                    data.duplicates.push(seen.clone());
-                }
-                self.made.trials.put(id, Fitted { outcome, log, weights });
-                Ok(Done::Made)
-            }
-            Err(Attempt::Interrupted) => Ok(Done::Interrupted),
-            Err(Attempt::Failed(reason)) => self.store_failed(id, outcome, Some(log), reason),
-        }
+    /// What may be taken beside what is taken already, in bytes; none where the system does not tell.
+    pub(super) fn free_memory(&self) -> Option<u64> {
+        free_memory(self.settings.memory)
     }
 
-    fn evaluate(&mut self, id: Id<Evaluate>) -> Result<Done, SweepError> {
-        let train = self.graph.tests[id].train;
-        let Some(Fitted { mut outcome, mut log, weights }) = self.made.trials.take(train) else {
-            return Ok(Done::Made); // Its training failed, and is stored.
-        };
-        let mut witness = Witness { progress: self.progress, interrupted: self.interrupted, log: &mut log };
-        let (dataset, checkpoints) =
-            (&self.made.data[self.graph.trials[train].data].dataset, self.checkpoints);
-        let done = attempt(|| train::evaluate(weights, dataset, checkpoints, &mut outcome, &mut witness));
-        match done {
-            Ok((predictions, checkpoint)) => {
-                self.store(train, TrialResult { outcome, epochs: log.epochs, predictions, checkpoint })
-            }
-            Err(Attempt::Interrupted) => Ok(Done::Interrupted),
-            Err(Attempt::Failed(reason)) => self.store_failed(train, outcome, Some(log), reason),
-        }
-    }
-
-    /// Stores what a failure leaves behind.
-    fn store_failed(
-        &mut self,
-        id: Id<Train>,
-        mut outcome: Outcome,
-        log: Option<Log>,
-        reason: String,
-    ) -> Result<Done, SweepError> {
-        let mut epochs = Vec::new();
-        if let Some(mut log) = log {
-            (outcome.seconds, outcome.peak_memory_bytes) = log.measured();
-            epochs = log.epochs;
-        }
-        outcome.status = Status::Failed { reason };
-        self.store(id, TrialResult { outcome, epochs, predictions: Vec::new(), checkpoint: None })
-    }
-
-    fn store(&mut self, id: Id<Train>, result: TrialResult) -> Result<Done, SweepError> {
+    /// Stores what a trial came to.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub(super) fn store(&mut self, id: Id<Train>, result: TrialResult) -> Result<Status, SweepError> {
         let trial = &self.graph.trials[id].trial;
         self.store.save(trial, &result, self.settings.force)?;
         self.progress.trial_ends(trial, &result.outcome);
-        Ok(Done::Stored(result.outcome.status))
+        Ok(result.outcome.status)
     }
 }

@@ -1,12 +1,27 @@
-//! How much memory the process may still take: [`available_memory`].
+//! How much memory the process may still take: [`free_memory`].
 
 use std::fs;
 
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
+/// What the process may still take, in bytes: what the system has to give, or where that is less, what is left of `most`. None where the
+/// system does not tell and there is no `most`.
+pub fn free_memory(most: Option<u64>) -> Option<u64> {
+    let left = most.map(|most| most.saturating_sub(resident().unwrap_or(0)));
+    [available_memory(), left].into_iter().flatten().min()
+}
+
+/// What the process has now.
+fn resident() -> Option<u64> {
+    let (pid, mut system) = (sysinfo::get_current_pid().ok()?, System::new().ok()?);
+    let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
+    system.process(pid).map(sysinfo::Process::memory)
+}
+
 /// The least of what the system has to give, what the process's control group leaves, and what its address space is limited to
 /// (`ulimit -v`), in bytes; none where the system does not tell.
-pub fn available_memory() -> Option<u64> {
+fn available_memory() -> Option<u64> {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory).ok();
     let free = system.as_ref().map(System::available_memory).filter(|free| *free > 0);
@@ -59,6 +74,7 @@ mod tests {
         assert_eq!(limit("Max address space         unlimited            unlimited            bytes"), None);
         let status = "Name:\tx\nVmSize:\t 1204 kB\nRssAnon:\t  50 kB\nVmData:\t 1000 kB\n";
         assert_eq!(used(status), Some(254 << 10));
-        assert!(available_memory().is_none_or(|free| free > 1 << 20));
+        assert!(free_memory(None).is_none_or(|free| free > 1 << 20));
+        assert_eq!(free_memory(Some(1)), Some(0), "more than that is taken already");
     }
 }

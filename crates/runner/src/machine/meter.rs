@@ -3,60 +3,72 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime};
 
 use frostline_engine::Section;
 use frostline_results::Seconds;
-use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// Measures one trial from [`Meter::start`] on. Processor time and memory are the whole process's.
+/// Measures one trial, alone or beside others. Time passes for it only in its sections, so that what others do meanwhile is no part of
+/// it. Processor time and memory are the whole process's.
 #[derive(Debug)]
 pub struct Meter {
-    started: Instant,
-    cpu_before: f64,
     peak_is_ours: bool,
-    sections: BTreeMap<Section, Duration>,
-    open: Option<(Section, Instant)>,
+    taken: Taken,
+    open: Option<Open>,
+}
+
+/// What a trial has taken.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    sections: BTreeMap<Section, f64>,
+    cpu: f64,
+    /// Its part of what it had in common with others.
+    share: f64,
+    /// The most trials that a section was for.
+    together: usize,
+}
+
+#[derive(Debug)]
+struct Open {
+    section: Section,
+    sharers: usize,
+    since: Instant,
+    cpu: f64,
 }
 
 impl Meter {
-    /// Gives the system what earlier trials have freed, forgets their peak of memory, and starts the clock.
-    pub fn start() -> Self {
+    /// Gives the system what earlier trials have freed, forgets their peak of memory, and goes on from what was taken before.
+    pub fn start(taken: Taken) -> Self {
         frostline_allocator::release_freed_memory();
-        Self {
-            peak_is_ours: reset_peak_memory(),
-            cpu_before: cpu_seconds(),
-            started: now(),
-            sections: BTreeMap::new(),
-            open: None,
-        }
+        Self { peak_is_ours: reset_peak_memory(), taken, open: None }
     }
 
-    /// A section begins. One that was still open ends.
-    pub fn enter(&mut self, section: Section) {
+    /// A section begins, for so many trials. One that was still open ends.
+    pub fn enter(&mut self, section: Section, sharers: usize) {
         self.leave();
-        self.open = Some((section, now()));
+        self.open = Some(Open { section, sharers, since: now(), cpu: cpu_seconds() });
     }
 
     /// The open section ends.
     pub fn leave(&mut self) {
-        if let Some((section, since)) = self.open.take() {
-            *self.sections.entry(section).or_default() += since.elapsed();
+        if let Some(Open { section, sharers, since, cpu }) = self.open.take() {
+            let seconds = since.elapsed().as_secs_f64();
+            *self.taken.sections.entry(section).or_default() += seconds;
+            self.taken.cpu += (cpu_seconds() - cpu).max(0.0);
+            self.taken.share += seconds / sharers.max(1) as f64;
+            self.taken.together = self.taken.together.max(sharers);
         }
     }
 
-    /// Everything up to now but for the section that is open. [`Seconds::since`] gives the part after an earlier reading.
-    pub fn seconds(&self) -> Seconds {
-        let of = |section| self.sections.get(&section).map_or(0.0, Duration::as_secs_f64);
-        Seconds {
-            train: of(Section::Train),
-            evaluation: of(Section::Evaluation),
-            data: of(Section::Data),
-            checkpoint: of(Section::Checkpoint),
-            audit: of(Section::Audit),
-            wall: self.started.elapsed().as_secs_f64(),
-            cpu: (cpu_seconds() - self.cpu_before).max(0.0),
-        }
+    /// What a section would have taken was there.
+    pub fn reuse(&mut self, section: Section, seconds: f64) {
+        *self.taken.sections.entry(section).or_default() += seconds;
+    }
+
+    /// Everything up to now but for the section that is open.
+    pub fn taken(&self) -> &Taken {
+        &self.taken
     }
 
     /// The largest resident memory since the start, data sets and caches of earlier trials that are still held
@@ -64,6 +76,46 @@ impl Meter {
     pub fn peak_memory_bytes(&self) -> Option<u64> {
         peak_memory_bytes().filter(|_| self.peak_is_ours)
     }
+}
+
+impl Taken {
+    /// What an earlier process has noted of a trial.
+    pub fn again(seconds: &Seconds, share: f64, together: usize) -> Self {
+        let Seconds { train, evaluation, data, checkpoint, audit, cpu, .. } = *seconds;
+        let sections = [
+            (Section::Train, train),
+            (Section::Evaluation, evaluation),
+            (Section::Data, data),
+            (Section::Checkpoint, checkpoint),
+            (Section::Audit, audit),
+        ];
+        Self { sections: sections.into(), cpu, share, together }
+    }
+
+    /// By section, as if the trial had run alone. [`Seconds::since`] gives the part after an earlier reading.
+    pub fn seconds(&self) -> Seconds {
+        let of = |section| self.sections.get(&section).copied().unwrap_or(0.0);
+        Seconds {
+            train: of(Section::Train),
+            evaluation: of(Section::Evaluation),
+            data: of(Section::Data),
+            checkpoint: of(Section::Checkpoint),
+            audit: of(Section::Audit),
+            wall: self.sections.values().sum(),
+            cpu: self.cpu,
+        }
+    }
+
+    /// The seconds that it has had of what several have taken together, and how many those were at most.
+    pub fn share(&self) -> (f64, usize) {
+        (self.share, self.together)
+    }
+}
+
+/// Seconds since some moment before the first call.
+pub fn seconds() -> f64 {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    BEGAN.get_or_init(now).elapsed().as_secs_f64()
 }
 
 /// The present time in UTC, to the second, as RFC 3339 writes it.
@@ -78,12 +130,9 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Seconds that the process's threads, past and present, have computed.
+/// Seconds that the process's threads, past and present, have computed; 0 where the system does not tell.
 fn cpu_seconds() -> f64 {
-    let (Ok(pid), Ok(mut system)) = (sysinfo::get_current_pid(), System::new()) else { return 0.0 };
-    let kind = ProcessRefreshKind::nothing().with_cpu().without_tasks();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
-    system.process(pid).map_or(0.0, |process| process.accumulated_cpu_time() as f64 / 1000.0)
+    cpu_time::ProcessTime::try_now().map_or(0.0, |time| time.as_duration().as_secs_f64())
 }
 
 /// Linux sets `VmHWM` back to what is resident now when 5 is written here.
@@ -104,34 +153,55 @@ fn parse_peak(status: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn sections_are_kept_apart_and_entering_ends_the_one_before() {
-        let mut meter = Meter::start();
+        let mut meter = Meter::start(Taken::default());
         for (section, pause) in [(Section::Train, 20), (Section::Data, 5), (Section::Train, 20)] {
-            meter.enter(section);
+            meter.enter(section, 1);
             std::thread::sleep(Duration::from_millis(pause));
         }
-        let before = meter.seconds();
+        let before = meter.taken().seconds();
         assert!(before.train >= 0.02 && before.train < before.wall, "{before:?}");
         meter.leave();
-        std::thread::sleep(Duration::from_millis(5));
-        let all = meter.seconds();
+        std::thread::sleep(Duration::from_millis(50));
+        let all = meter.taken().seconds();
         assert!(all.train >= 0.04 && all.data >= 0.005 && all.evaluation == 0.0, "{all:?}");
-        assert!(all.wall >= all.train + all.data + 0.005, "{all:?}");
+        assert!(
+            (all.wall - all.train - all.data).abs() < 1e-9,
+            "what is between sections is no part of it: {all:?}"
+        );
         assert!(all.since(&before).train >= 0.02);
     }
 
     #[test]
+    fn what_is_shared_counts_whole_for_each_and_in_parts_for_the_share() {
+        let mut meter =
+            Meter::start(Taken::again(&Seconds { train: 3.0, wall: 3.0, ..Seconds::default() }, 1.0, 2));
+        meter.enter(Section::Train, 4);
+        std::thread::sleep(Duration::from_millis(20));
+        meter.leave();
+        meter.reuse(Section::Evaluation, 5.0);
+        let (seconds, (share, together)) = (meter.taken().seconds(), meter.taken().share());
+        assert_eq!((seconds.evaluation, together), (5.0, 4));
+        assert!(((share - 1.0) * 4.0 - (seconds.train - 3.0)).abs() < 1e-9, "{share} of {seconds:?}");
+        assert!((seconds.wall - seconds.train - 5.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn processor_time_grows_with_work() {
-        let meter = Meter::start();
+        let mut meter = Meter::start(Taken::default());
         let mut x = 1u64;
         // On a busy machine the clock runs on without us, so the work goes on until it shows.
-        while meter.seconds().cpu < 0.05 && meter.seconds().wall < 30.0 {
+        while meter.taken().seconds().cpu < 0.05 && meter.taken().seconds().wall < 30.0 {
+            meter.enter(Section::Train, 1);
             x = (0..1_000_000u64).fold(x, |x, i| x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(i));
+            meter.leave();
         }
-        assert!(std::hint::black_box(x) != 0 && meter.seconds().cpu >= 0.05, "{:?}", meter.seconds());
+        assert!(std::hint::black_box(x) != 0 && meter.taken().seconds().cpu >= 0.05, "{meter:?}");
     }
 
     #[test]
@@ -145,7 +215,7 @@ mod tests {
     fn the_peak_is_the_trials_own() {
         let touch = |mebibytes: usize| std::hint::black_box(vec![1u8; mebibytes << 20]).len();
         touch(256); // Other tests of this process free memory meanwhile, which what follows may take first.
-        let meter = Meter::start();
+        let meter = Meter::start(Taken::default());
         let peak = meter.peak_memory_bytes().unwrap();
         touch(1024);
         let grown = meter.peak_memory_bytes().unwrap();

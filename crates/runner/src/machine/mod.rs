@@ -8,5 +8,5 @@ mod meter;
 
 pub use environment::{build, environment};
 pub use hub_options::hub_options;
-pub use memory::available_memory;
-pub use meter::{Meter, timestamp};
+pub use memory::free_memory;
+pub use meter::{Meter, Taken, seconds, timestamp};

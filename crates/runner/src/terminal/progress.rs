@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use frostline_engine::EpochReport;
 use frostline_experiment::{Trial, Trunk};
-use frostline_results::{Outcome, Status, TrunkOutcome};
-use frostline_text::{duration, rate};
+use frostline_results::{Outcome, Place, Status, TrunkOutcome};
+use frostline_text::{duration, plural, rate};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -51,7 +51,6 @@ struct State {
     sweep: Option<ProgressBar>,
     training: Option<ProgressBar>,
     download: Option<ProgressBar>,
-    label: String,
     loss: f64,
     accuracy: Option<f64>,
     last_line: Instant,
@@ -66,7 +65,6 @@ impl Progress {
             sweep: None,
             training: None,
             download: None,
-            label: String::new(),
             loss: 0.0,
             accuracy: None,
             last_line: began,
@@ -112,7 +110,6 @@ impl Progress {
         self.event("training-begins", json!({ "label": label, "epochs": epochs }));
         let now = self.now();
         self.with(|state| {
-            label.clone_into(&mut state.label);
             (state.loss, state.accuracy) = (0.0, None);
             state.pace.begins(now, epochs, batch);
             if self.form == Form::Bars {
@@ -127,6 +124,13 @@ impl Progress {
                 state.training = Some(self.bars.add(bar));
             }
         });
+    }
+
+    /// A training goes on from where it was kept.
+    pub fn goes_on(&self, place: &Place) {
+        let Place { of, done, steps, .. } = place;
+        self.event("goes-on", json!({ "of": of, "epochs": done, "steps": steps }));
+        self.line(&format!("{of} goes on after {}, {}", plural(*done, "epoch"), plural(*steps, "step")));
     }
 
     /// A step is done; all counts from 1.
@@ -147,10 +151,10 @@ impl Progress {
         });
     }
 
-    /// An epoch is done and evaluated.
-    pub fn epoch(&self, report: &EpochReport) {
+    /// An epoch of the training with this label is done and evaluated.
+    pub fn epoch(&self, label: &str, report: &EpochReport) {
         let at = self.now();
-        let (line, label, epochs, pace, silent) = self.with(|state| {
+        let (line, epochs, pace, silent) = self.with(|state| {
             state.accuracy = report.validation_accuracy.or(report.train_accuracy);
             state.loss = report.train_loss;
             if let Some(bar) = &state.training {
@@ -158,7 +162,7 @@ impl Progress {
             }
             let silent = state.last_line.elapsed() >= SILENCE;
             let pace = state.pace.clone();
-            (state.line(report.epoch, at), state.label.clone(), pace.progress().0, pace, silent)
+            (state.line(report.epoch, at), pace.progress().0, pace, silent)
         });
         self.event(
             "epoch",

@@ -9,7 +9,7 @@ use super::role::Role;
 
 /// A model's stages in order, with its parameters and BatchNorms in torchvision's registration order; those of auxiliary
 /// heads are the last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Architecture {
     /// From input to output; the last is the head.
     pub stages: Vec<Stage>,
@@ -24,7 +24,7 @@ pub struct Architecture {
 }
 
 /// A freezable slice of a model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stage {
     /// For instance `layer1`.
     pub name: &'static str,

@@ -19,7 +19,7 @@ pub(crate) struct Builder {
 }
 
 /// Where an auxiliary head will hang.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
     stage: usize,
     layer: usize,

@@ -21,7 +21,7 @@ pub struct Extent {
 }
 
 /// One step of a stage. Names are torchvision's module names, for error messages and dropout streams.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Layer {
     /// A convolution.
     Conv(Conv),
@@ -138,7 +138,7 @@ pub struct ConvNorm {
 }
 
 /// A residual block of ResNet: the body is `first` and then `last`, to which the shortcut is added.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Residual {
     /// The body but for its last convolution.
     pub first: Vec<ConvNorm>,
@@ -149,7 +149,7 @@ pub struct Residual {
 }
 
 /// An auxiliary classifier (Szegedy et al. 2014): its parameters belong to the stage on which it hangs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AuxiliaryHead {
     /// The share of its loss.
     pub weight: f64,

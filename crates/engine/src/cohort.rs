@@ -1,0 +1,352 @@
+//! Trials that advance together: [`train_together`] takes runs over the same batches in step with each other. A batch is loaded
+//! once, goes once through each stage that several runs have frozen alike, and then each run trains its own rest.
+//!
+//! A run's numbers do not depend on the others: what is shared is the same function of the same images, bit by bit.
+
+use std::sync::mpsc;
+
+use frostline_data::{Batch, Loader, LoaderOptions};
+use frostline_kernels::Hwnc;
+use frostline_streams::Streams;
+
+use crate::audit::Hashes;
+use crate::evaluate::{Sums, review};
+use crate::objective::Lesson;
+use crate::prefix::{Prefix, Tree};
+use crate::run::Run;
+use crate::seat::{Seat, Seats, Slot, charge, evaluate_together, features, keys, present, shared};
+use crate::shelf::{Key, Paid, Shelf};
+use crate::state::{Position, State};
+use crate::{EngineError, Objective, Observer, Ragged, Section, Task, Trained};
+
+/// A trial of a cohort.
+pub struct Member<'a> {
+    /// What to do.
+    pub task: Task<'a>,
+    /// Who hears of it.
+    pub observer: &'a mut dyn Observer,
+    /// Where to go on; none for the beginning.
+    pub from: Option<State>,
+}
+
+/// Who keeps the states of trainings under way.
+pub trait Bookmark: Send {
+    /// Whether it is time to keep some. Asked after each step.
+    fn is_due(&mut self) -> bool;
+
+    /// Keeps them, each with the number of its member.
+    fn keep(&mut self, states: Vec<(usize, State)>);
+}
+
+/// Keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoBookmark;
+
+impl Bookmark for NoBookmark {
+    fn is_due(&mut self) -> bool {
+        false
+    }
+
+    fn keep(&mut self, _states: Vec<(usize, State)>) {}
+}
+
+/// Trains each member's model for `objective`; no image of the test split is looked at. A member that fails leaves the others
+/// alone. Where an observer asks for the end, all end, and `bookmark` is given where they stand.
+///
+/// The members have the same images, splits, augmentation, normalisation, batches and seed, and stand at the same position.
+///
+/// # Errors
+/// For each member its own, as [`crate::train`]; [`EngineError::Unfit`] for all where they do not see the same batches.
+pub fn train_together(
+    members: Vec<Member<'_>>,
+    objective: Objective,
+    shelf: &mut Shelf,
+    bookmark: &mut dyn Bookmark,
+) -> Vec<Result<Trained, EngineError>> {
+    let count = members.len();
+    // On a thread of the pool: handing each operation over to it, and waiting for it, would cost more than some take.
+    let all = rayon::scope(|_| {
+        let mut cohort = Cohort::new(members, objective, shelf)?;
+        cohort.train(bookmark)?;
+        Ok::<_, EngineError>(cohort.results)
+    });
+    let lost = |reason: &str| Err(EngineError::Unfit(reason.to_owned()));
+    match all {
+        Ok(results) => {
+            results.into_iter().map(|result| result.unwrap_or_else(|| lost("a run came to no end"))).collect()
+        }
+        Err(error) if count == 1 => vec![Err(error)],
+        Err(error) => (0..count).map(|_| lost(&error.to_string())).collect(),
+    }
+}
+
+struct Cohort<'a, 's> {
+    /// None in the place of one that has ended.
+    runs: Vec<Option<Run<'a>>>,
+    results: Vec<Option<Result<Trained, EngineError>>>,
+    paid: Vec<Paid>,
+    tree: Tree,
+    shelf: &'s mut Shelf,
+    objective: Objective,
+    loader: Loader,
+    streams: Streams,
+    /// Where all runs stand.
+    at: Position,
+}
+
+impl<'a, 's> Cohort<'a, 's> {
+    fn new(
+        members: Vec<Member<'a>>,
+        objective: Objective,
+        shelf: &'s mut Shelf,
+    ) -> Result<Self, EngineError> {
+        let unfit = |what: &str| EngineError::Unfit(what.to_owned());
+        let first = members.first().ok_or_else(|| unfit("a cohort has a member"))?;
+        let (task, at) = (first.task, position(first));
+        let other = |member: &Member<'_>| !sees_the_same(&task, &member.task) || position(member) != at;
+        if members.iter().any(other) {
+            return Err(unfit("the members of a cohort see other batches, or stand elsewhere"));
+        }
+        task.recipe.check()?;
+        let loader = Loader::new(&task.dataset.train, task.splits.train.clone(), options(&task))?;
+        let (mut runs, mut results) = (Vec::new(), Vec::new());
+        for Member { task, observer, from } in members {
+            let run = Run::new(task, objective, loader.batches(), observer).and_then(|mut run| {
+                from.as_ref().map_or(Ok(()), |state| run.resume(state))?;
+                Ok(run)
+            });
+            let (run, result) = match run {
+                Ok(run) => (Some(run), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            runs.push(run);
+            results.push(result);
+        }
+        let (paid, tree) = (runs.iter().map(|_| Paid::default()).collect(), Tree::default());
+        let streams = Streams::new(task.seed);
+        Ok(Self { runs, results, paid, tree, shelf, objective, loader, streams, at })
+    }
+
+    /// Epoch by epoch until no run is left.
+    fn train(&mut self, bookmark: &mut dyn Bookmark) -> Result<(), EngineError> {
+        let (mut hashes, mut grown) = (Hashes::default(), false);
+        while self.runs.iter().any(Option::is_some) {
+            let mut began = !grown;
+            self.each(|run, _| {
+                began |= run.begin_phase(&mut hashes)?;
+                Ok(())
+            });
+            if began {
+                let prefixes: Vec<Option<Prefix<'_>>> =
+                    self.runs.iter().map(|run| run.as_ref().map(prefix)).collect();
+                self.tree = Tree::of(&prefixes, &mut hashes)?;
+                grown = true;
+            }
+            self.epoch(bookmark)?;
+            let validated = if self.is_stopped() { None } else { self.validate()? };
+            let Some(validated) = validated else { return self.stop(bookmark) };
+            hashes = Hashes::default();
+            self.each(|run, index| run.end_epoch(validated[index].as_ref(), &mut hashes));
+            self.at = Position { epochs: self.at.epochs + 1, steps: 0 };
+            self.finish();
+        }
+        Ok(())
+    }
+
+    /// All steps of the epoch under way that are left; the next batches are made on another thread meanwhile.
+    fn epoch(&mut self, bookmark: &mut dyn Bookmark) -> Result<(), EngineError> {
+        let (epoch, skipped) = (self.at.epochs as u64 + 1, self.at.steps);
+        let order = self.loader.order(epoch);
+        let keys = self.keys(epoch);
+        let all: Vec<u32> = order.iter().flatten().copied().collect();
+        let Self { runs, paid, shelf, .. } = self;
+        charge(&mut seats(runs, paid), &keys, shelf, &all, Section::Train);
+        let kept = |key: &Option<Key>| key.as_ref().is_some_and(|key| self.shelf.has(key, &all));
+        let known = self.runs.iter().zip(&keys).all(|(run, key)| run.is_none() || kept(key));
+        let loader = self.loader.clone();
+        if known {
+            for examples in order.into_iter().skip(skipped) {
+                if !self.step(&mut || Ok(loader.batch(epoch, &examples)), &examples, &keys, bookmark)? {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        std::thread::scope(|scope| {
+            let (sender, batches) = mpsc::sync_channel(2);
+            let sending = loader.clone();
+            scope.spawn(move || sending.epoch(epoch).skip(skipped).try_for_each(|batch| sender.send(batch)));
+            for examples in order.into_iter().skip(skipped) {
+                let Self { runs, paid, .. } = self;
+                let mut seats = seats(runs, paid);
+                let users = present(&seats);
+                let batch = shared(&mut seats, &users, Section::Data, || {
+                    batches.recv().map_err(|_| EngineError::Unfit("the loader stopped early".to_owned()))
+                })?;
+                let mut batch = Some(batch);
+                let mut make = || Ok(batch.take().unwrap_or_else(|| loader.batch(epoch, &examples)));
+                if !self.step(&mut make, &examples, &keys, bookmark)? {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// One step of every run on the batch of these examples, which `make` makes where its images are needed. Whether to go on.
+    fn step(
+        &mut self,
+        make: &mut dyn FnMut() -> Result<Batch, EngineError>,
+        examples: &[u32],
+        keys: &[Option<Key>],
+        bookmark: &mut dyn Bookmark,
+    ) -> Result<bool, EngineError> {
+        let (epoch, step) = (self.at.epochs + 1, self.at.steps + 1);
+        let Self { runs, paid, tree, shelf, objective, loader, streams, .. } = self;
+        let Some(device) = runs.iter().flatten().next().map(|run| run.task.model.device().clone()) else {
+            return Ok(false);
+        };
+        let mut lesson = Lesson::of_labels(loader.images(), examples);
+        let mut input = || -> Result<Hwnc, EngineError> {
+            let (input, made) = objective.lesson(make()?, streams, epoch as u64, &device)?;
+            lesson = made;
+            Ok(input)
+        };
+        let mut seats = seats(runs, paid);
+        let mut slots = features(&mut seats, tree, shelf, (Section::Train, keys), examples, &mut input)?;
+        self.each(|run, index| match std::mem::replace(&mut slots[index], Slot::Unwanted) {
+            Slot::Have(features) => run.step((epoch, step), &lesson, features),
+            _ => Err(EngineError::Unfit("a run has no features".to_owned())),
+        });
+        self.at.steps = step;
+        if bookmark.is_due() && !self.is_stopped() {
+            bookmark.keep(self.states()?);
+        }
+        Ok(self.runs.iter().any(Option::is_some) && !self.is_stopped())
+    }
+
+    /// What each run comes to on the validation split; none where the end was asked for.
+    fn validate(&mut self) -> Result<Option<Vec<Option<Sums>>>, EngineError> {
+        let none = || self.runs.iter().map(|_| None).collect();
+        let Some(task) = self.runs.iter().flatten().next().map(|run| run.task) else {
+            return Ok(Some(none()));
+        };
+        let (images, indices) = (&task.dataset.train, &task.splits.validation[..]);
+        let mut seen: Vec<Option<Sums>> = none();
+        if indices.is_empty() {
+            self.each(|run, _| if run.is_last_epoch() { run.recalibrate() } else { Ok(()) }); // for the test
+            return Ok(Some(seen));
+        }
+        self.each(|run, _| run.recalibrate());
+        if self.objective != Objective::Labels {
+            let (objective, streams, normalisation) = (self.objective, self.streams, (task.mean, task.std));
+            self.each(|run, index| {
+                let sums = run.timed(Section::Evaluation, |run| {
+                    review(run.task.model, images, indices, normalisation, objective, &streams)
+                })?;
+                seen[index] = Some(sums);
+                Ok(())
+            });
+            return Ok(Some(seen));
+        }
+        let Self { runs, paid, tree, shelf, .. } = self;
+        let mut seats = seats(runs, paid);
+        let found = evaluate_together(&mut seats, tree, shelf, (images, indices), (task.mean, task.std))?;
+        let Some(mut found) = found else { return Ok(None) };
+        self.each(|_, index| {
+            seen[index] = found[index].take().transpose()?.map(Sums::of);
+            Ok(())
+        });
+        Ok(Some(seen))
+    }
+
+    /// What the features of each run's prefix are kept under; none where they do not come again in later epochs.
+    fn keys(&mut self, epoch: u64) -> Vec<Option<Key>> {
+        let repeats = self.loader.repeats() && self.objective == Objective::Labels;
+        let view = self.loader.view(epoch).map(|view| (self.streams.seed(), view));
+        let Self { runs, paid, tree, loader, .. } = self;
+        let Some(task) = runs.iter().flatten().next().map(|run| run.task).filter(|_| repeats) else {
+            return runs.iter().map(|_| None).collect();
+        };
+        keys(&seats(runs, paid), tree, loader.images(), (task.mean, task.std), view)
+    }
+
+    /// Work of each run by itself; one that fails ends.
+    fn each(&mut self, mut work: impl FnMut(&mut Run<'a>, usize) -> Result<(), EngineError>) {
+        for (index, place) in self.runs.iter_mut().enumerate() {
+            let Some(run) = place else { continue };
+            if let Err(error) = work(run, index) {
+                self.results[index] = Some(Err(error));
+                *place = None;
+            }
+        }
+    }
+
+    /// Ends the runs that have all their epochs behind them.
+    fn finish(&mut self) {
+        for (place, result) in self.runs.iter_mut().zip(&mut self.results) {
+            if let Some(run) = place.as_mut().filter(|run| run.is_done()) {
+                *result = Some(run.choose());
+                *place = None;
+            }
+        }
+    }
+
+    fn states(&self) -> Result<Vec<(usize, State)>, EngineError> {
+        let runs = self.runs.iter().enumerate().filter_map(|(index, run)| Some((index, run.as_ref()?)));
+        runs.map(|(index, run)| Ok((index, run.state(self.at.steps)?))).collect()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.runs.iter().flatten().any(|run| run.voice.stopped)
+    }
+
+    /// The end that was asked for.
+    fn stop(&mut self, bookmark: &mut dyn Bookmark) -> Result<(), EngineError> {
+        if self.at.steps > 0 {
+            bookmark.keep(self.states()?);
+        }
+        self.each(|_, _| Err(EngineError::Interrupted));
+        Ok(())
+    }
+}
+
+/// Those of the runs that have not ended, with their frozen prefixes.
+fn seats<'r, 'a>(runs: &'r mut [Option<Run<'a>>], paid: &'r mut [Paid]) -> Seats<'a, 'r, 'a> {
+    let seat = |(run, paid): (&'r mut Option<Run<'a>>, &'r mut Paid)| {
+        let run = run.as_mut()?;
+        Some(Seat { prefix: prefix(run), voice: &mut run.voice, paid })
+    };
+    runs.iter_mut().zip(paid).map(seat).collect()
+}
+
+fn prefix<'a>(run: &Run<'a>) -> Prefix<'a> {
+    Prefix { model: run.task.model, stages: run.prefix() }
+}
+
+fn position(member: &Member<'_>) -> Position {
+    member.from.as_ref().map_or_else(Position::default, State::position)
+}
+
+/// How a task's batches are made.
+fn options(task: &Task<'_>) -> LoaderOptions {
+    LoaderOptions {
+        batch: task.recipe.batch,
+        augment: task.augment,
+        views: task.views,
+        mean: task.mean,
+        std: task.std,
+        seed: task.seed,
+        shuffle: true,
+        ragged: match task.recipe.ragged {
+            Ragged::Keep => frostline_data::Ragged::Keep,
+            Ragged::Drop => frostline_data::Ragged::Drop,
+            Ragged::Merge => frostline_data::Ragged::Merge,
+        },
+    }
+}
+
+/// Whether two tasks have the same batches in every epoch, and the same images to validate on.
+fn sees_the_same(a: &Task<'_>, b: &Task<'_>) -> bool {
+    a.dataset.train.is(&b.dataset.train) && a.splits == b.splits && options(a) == options(b)
+}

@@ -1,0 +1,393 @@
+//! Trials that advance together, and trials that were interrupted, have the bits of trials that ran alone and undisturbed.
+
+use std::ops::ControlFlow;
+
+use frostline_data::Augment;
+use frostline_engine::{
+    BatchNormPolicy, Bookmark, Candidate, EngineError, Evaluation, Event, Keep, Member, Movable, NoBookmark,
+    Objective, Observer, OptimizerKind, Ragged, Recipe, Schedule, ScheduleOver, Section, Shelf, Silent,
+    State, Strategy, Task, Trained, test_together, train_together,
+};
+use frostline_kernels::Hwnc;
+use frostline_models::{Model, Pass};
+use frostline_streams::{Purpose, Streams};
+
+use crate::harness::{Trial, moved, recipe};
+
+/// A trial of a cohort.
+#[derive(Clone, Debug)]
+struct Case {
+    strategy: Strategy,
+    recipe: Recipe,
+}
+
+/// How images are changed.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    augment: Augment,
+    views: Option<usize>,
+}
+
+const LOOKS: [Look; 3] = [
+    Look { augment: Augment { flip: false, crop: None }, views: None },
+    Look { augment: Augment { flip: true, crop: Some(1) }, views: None },
+    Look { augment: Augment { flip: false, crop: Some(1) }, views: Some(2) },
+];
+
+/// Any of the first so many, by a counter.
+fn any(counter: &mut u64, below: usize) -> usize {
+    *counter += 1;
+    Streams::new(41).draws(Purpose::Plan, *counter, 0).below(below as u32) as usize
+}
+
+/// A trial drawn from what recipes and strategies there are.
+fn case(counter: &mut u64) -> Case {
+    const STRATEGIES: [&str; 9] = [
+        "head",
+        "last-1",
+        "last-2",
+        "lp-ft",
+        "thaw",
+        "three-phase",
+        "bn-only",
+        "freeze-then-thaw:1",
+        "l2-sp:0.1",
+    ];
+    let strategy = STRATEGIES[any(counter, STRATEGIES.len())].parse().unwrap();
+    let optimizers = [
+        OptimizerKind::Sgd { momentum: 0.9, nesterov: true },
+        OptimizerKind::Sgd { momentum: 0.0, nesterov: false },
+        OptimizerKind::Adam,
+        OptimizerKind::AdamW,
+    ];
+    let recipe = Recipe {
+        optimizer: optimizers[any(counter, 4)],
+        learning_rate: [1e-2, 1e-3][any(counter, 2)],
+        weight_decay: [0.0, 1e-2][any(counter, 2)],
+        schedule: [Schedule::Constant, Schedule::Cosine][any(counter, 2)],
+        schedule_over: [ScheduleOver::Trial, ScheduleOver::Phase][any(counter, 2)],
+        batch_norm: [
+            BatchNormPolicy::Follow,
+            BatchNormPolicy::Follow,
+            BatchNormPolicy::Train,
+            BatchNormPolicy::Eval,
+        ][any(counter, 4)],
+        recalibrate: any(counter, 3) == 0,
+        keep: [Keep::Best, Keep::Last][any(counter, 2)],
+        label_smoothing: [0.0, 0.1][any(counter, 2)],
+        clip_norm: [None, Some(0.5)][any(counter, 2)],
+        ..recipe(3 + any(counter, 2))
+    };
+    Case { strategy, recipe }
+}
+
+fn task<'a>(trial: &'a Trial, model: &'a Model, case: &'a Case, look: Look) -> Task<'a> {
+    Task {
+        model,
+        dataset: &trial.dataset,
+        splits: &trial.splits,
+        augment: look.augment,
+        views: look.views,
+        mean: [0.5; 3],
+        std: [0.5; 3],
+        recipe: &case.recipe,
+        strategy: &case.strategy,
+        seed: 3,
+    }
+}
+
+/// What a trial comes to: its epochs and choice, all numbers of its model, and its test.
+type Came = (Trained, Vec<(String, Vec<f32>)>, Evaluation);
+
+/// Trains and tests the cases together, each in a twin of one model.
+fn together(trial: &Trial, cases: &[Case], look: Look, budget: usize) -> Vec<Came> {
+    let mut shelf = Shelf::new(budget, || 0.0);
+    let models: Vec<Model> = cases.iter().map(|case| twin(trial, case)).collect();
+    let mut ears: Vec<Silent> = cases.iter().map(|_| Silent).collect();
+    let members = models.iter().zip(cases).zip(&mut ears);
+    let members = members.map(|((model, case), observer)| Member {
+        task: task(trial, model, case, look),
+        observer,
+        from: None,
+    });
+    let trained = train_together(members.collect(), Objective::Labels, &mut shelf, &mut NoBookmark);
+    finish(trial, models, trained, &mut shelf)
+}
+
+fn twin(trial: &Trial, case: &Case) -> Model {
+    let Movable { parameters, statistics } = Movable::by(&trial.model, &case.strategy, &case.recipe).unwrap();
+    trial.model.twin(&parameters, &statistics).unwrap()
+}
+
+fn finish(
+    trial: &Trial,
+    models: Vec<Model>,
+    trained: Vec<Result<Trained, EngineError>>,
+    shelf: &mut Shelf,
+) -> Vec<Came> {
+    let trained: Vec<Trained> = trained.into_iter().map(Result::unwrap).collect();
+    let mut ears: Vec<Silent> = trained.iter().map(|_| Silent).collect();
+    let candidates = models.iter().zip(&trained).zip(&mut ears);
+    let candidates =
+        candidates.map(|((model, trained), observer)| Candidate { model, still: trained.still, observer });
+    let tests = test_together(candidates.collect(), &trial.dataset, ([0.5; 3], [0.5; 3]), shelf).unwrap();
+    let states = models.iter().map(Trial::state_of);
+    let came = trained.into_iter().zip(states).zip(tests);
+    came.map(|((trained, state), test)| (trained, state, test.unwrap())).collect()
+}
+
+fn assert_same(what: &str, a: &Came, b: &Came) {
+    assert_eq!(a.0, b.0, "{what}");
+    assert_eq!(moved(&a.1, &b.1), Vec::<String>::new(), "{what}");
+    assert_eq!(a.2, b.2, "{what}");
+}
+
+#[test]
+fn what_a_stage_gives_for_an_image_does_not_depend_on_its_batch() {
+    for (name, side) in [
+        ("resnet18", 32),
+        ("vgg11_bn", 32),
+        ("alexnet", 64),
+        ("vit_tiny_patch4", 32),
+        ("googlenet", 32),
+        ("resnet50", 32),
+    ] {
+        let trial = Trial::of(name, side, 7);
+        let n = 70;
+        let value = |pixel: usize, image: usize, channel: usize| {
+            ((pixel * 31 + image * 17 + channel * 7 + image * image) % 23) as f32 / 11.0 - 1.0
+        };
+        let batch = |images: &[usize]| {
+            let mut values = Vec::new();
+            for pixel in 0..side * side {
+                for image in images {
+                    values.extend((0..3).map(|channel| value(pixel, *image, channel)));
+                }
+            }
+            Hwnc::from_vec(values, (side, side, images.len(), 3), trial.model.device()).unwrap()
+        };
+        let stages = trial.model.stages().len();
+        let all: Vec<usize> = (0..n).collect();
+        for end in [1, stages - 1, stages] {
+            let rows = |images: &[usize]| {
+                let given = trial.model.forward_range(0..end, batch(images), &Pass::Evaluate).unwrap();
+                let tensor = given.tensor().clone();
+                let places: usize = tensor.dims()[..tensor.rank() - 2].iter().product();
+                let channels = tensor.dims()[tensor.rank() - 1];
+                let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let at = |image: usize| -> Vec<u32> {
+                    let places = (0..places).map(|place| (place * images.len() + image) * channels);
+                    places
+                        .flat_map(|at| values[at..at + channels].iter().map(|value| value.to_bits()))
+                        .collect()
+                };
+                (0..images.len()).map(at).collect::<Vec<_>>()
+            };
+            let whole = rows(&all);
+            for images in [vec![5], vec![69, 0, 33], (0..64).rev().collect(), (3..36).collect()] {
+                for (row, image) in rows(&images).iter().zip(&images) {
+                    assert!(
+                        *row == whole[*image],
+                        "{name}, {end} stages: image {image} among {}",
+                        images.len()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_trial_has_the_same_bits_alone_and_in_any_cohort() {
+    let mut counter = 0;
+    for round in 0..6 {
+        let trial = Trial::new(6);
+        let look = LOOKS[round % LOOKS.len()];
+        let cases: Vec<Case> = (0..2 + any(&mut counter, 3)).map(|_| case(&mut counter)).collect();
+        let budget = [0, 40_000, usize::MAX / 2][any(&mut counter, 3)];
+        let all = together(&trial, &cases, look, budget);
+        for (case, came) in cases.iter().zip(&all) {
+            let alone = together(&trial, std::slice::from_ref(case), look, 0).remove(0);
+            assert_same(&format!("{case:?} in {look:?} with {budget} bytes"), &alone, came);
+        }
+    }
+}
+
+/// Keeps the states of one step, and asks for the end there if it shall.
+struct Stop {
+    left: usize,
+    kept: Vec<(usize, Vec<u8>)>,
+}
+
+impl Bookmark for Stop {
+    fn is_due(&mut self) -> bool {
+        self.left = self.left.wrapping_sub(1);
+        self.left == 0
+    }
+
+    fn keep(&mut self, states: Vec<(usize, State)>) {
+        self.kept = states.into_iter().map(|(index, state)| (index, state.to_bytes().unwrap())).collect();
+    }
+}
+
+#[test]
+fn a_training_goes_on_from_any_step_with_the_same_bits() {
+    let mut counter = 1000;
+    for round in 0..6 {
+        let trial = Trial::new(6);
+        let look = LOOKS[round % LOOKS.len()];
+        let cases: Vec<Case> = (0..1 + any(&mut counter, 3)).map(|_| case(&mut counter)).collect();
+        let whole = together(&trial, &cases, look, 0);
+        let mut stop = Stop { left: 1 + any(&mut counter, 9), kept: Vec::new() };
+        let mut shelf = Shelf::new(usize::MAX / 2, || 0.0);
+        let models: Vec<Model> = cases.iter().map(|case| twin(&trial, case)).collect();
+        let mut ears: Vec<Silent> = cases.iter().map(|_| Silent).collect();
+        let members = models.iter().zip(&cases).zip(&mut ears).map(|((model, case), observer)| Member {
+            task: task(&trial, model, case, look),
+            observer,
+            from: None,
+        });
+        let _ = train_together(members.collect(), Objective::Labels, &mut shelf, &mut stop);
+        assert_eq!(stop.kept.len(), cases.len(), "the training has that many steps");
+        let models: Vec<Model> = cases.iter().map(|case| twin(&trial, case)).collect();
+        let members = models.iter().zip(&cases).zip(&mut ears).zip(&stop.kept);
+        let members = members.map(|(((model, case), observer), (_, state))| Member {
+            task: task(&trial, model, case, look),
+            observer,
+            from: Some(State::from_bytes(state).unwrap()),
+        });
+        let trained = train_together(members.collect(), Objective::Labels, &mut shelf, &mut NoBookmark);
+        let resumed = finish(&trial, models, trained, &mut shelf);
+        for ((case, whole), resumed) in cases.iter().zip(&whole).zip(&resumed) {
+            assert_same(&format!("{case:?} in {look:?}"), whole, resumed);
+        }
+    }
+}
+
+/// Asks for the end after so many steps.
+struct Enough(usize);
+
+impl Observer for Enough {
+    fn on(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        if let Event::Step { .. } = event {
+            self.0 -= 1;
+        }
+        if self.0 == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+#[test]
+fn who_asks_for_the_end_gets_the_place_kept_and_all_end() {
+    let trial = Trial::new(6);
+    let cases = [
+        Case { strategy: Strategy::Head, recipe: recipe(2) },
+        Case { strategy: Strategy::Full, recipe: recipe(2) },
+    ];
+    let models: Vec<Model> = cases.iter().map(|case| twin(&trial, case)).collect();
+    let (mut enough, mut silent) = (Enough(2), Silent);
+    let mut kept = Stop { left: 0, kept: Vec::new() };
+    let ears: [&mut dyn Observer; 2] = [&mut enough, &mut silent];
+    let members = models.iter().zip(&cases).zip(ears);
+    let members = members.map(|((model, case), observer)| Member {
+        task: task(&trial, model, case, LOOKS[1]),
+        observer,
+        from: None,
+    });
+    let ended = train_together(members.collect(), Objective::Labels, &mut Shelf::none(), &mut kept);
+    assert!(ended.iter().all(|result| matches!(result, Err(EngineError::Interrupted))), "{ended:?}");
+    let at: Vec<_> =
+        kept.kept.iter().map(|(_, bytes)| State::from_bytes(bytes).unwrap().position()).collect();
+    assert_eq!(at.iter().map(|at| (at.epochs, at.steps)).collect::<Vec<_>>(), [(0, 2), (0, 2)]);
+    assert!(State::from_bytes(b"no state").is_err());
+}
+
+#[test]
+fn one_that_fails_leaves_the_others_alone() {
+    let trial = Trial::new(6);
+    let good = Case { strategy: Strategy::Head, recipe: recipe(2) };
+    let bad = Case {
+        strategy: Strategy::Head,
+        recipe: Recipe {
+            learning_rate: 1e38,
+            optimizer: OptimizerKind::Sgd { momentum: 0.0, nesterov: false },
+            ..recipe(2)
+        },
+    };
+    let alone = together(&trial, std::slice::from_ref(&good), LOOKS[1], 0).remove(0);
+    let models: Vec<Model> = [&bad, &good].map(|case| twin(&trial, case)).into();
+    let mut ears = [Silent, Silent];
+    let members = models.iter().zip([&bad, &good]).zip(&mut ears);
+    let members = members.map(|((model, case), observer)| Member {
+        task: task(&trial, model, case, LOOKS[1]),
+        observer,
+        from: None,
+    });
+    let mut results =
+        train_together(members.collect(), Objective::Labels, &mut Shelf::none(), &mut NoBookmark);
+    assert!(matches!(results[0], Err(EngineError::Diverged { .. })), "{:?}", results[0]);
+    assert_eq!(results.remove(1).unwrap(), alone.0);
+}
+
+/// Counts what each section was entered for.
+#[derive(Default)]
+struct Counts {
+    whole: usize,
+    shared: usize,
+    reused: usize,
+}
+
+impl Observer for Counts {
+    fn on(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        match event {
+            Event::Enter { section: Section::Train, sharers: 1 } => self.whole += 1,
+            Event::Enter { section: Section::Train, sharers: 3 } => self.shared += 1,
+            Event::Reused { .. } => self.reused += 1,
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn frozen_stages_run_once_for_all_and_not_again_where_images_come_again() {
+    let trial = Trial::new(6);
+    let rates = [1e-2, 1e-3, 1e-4].map(|learning_rate| Recipe { learning_rate, ..recipe(4) });
+    let cases = rates.map(|recipe| Case { strategy: Strategy::Head, recipe });
+    for (look, epochs_computed) in [(LOOKS[0], 1), (LOOKS[1], 4), (LOOKS[2], 2)] {
+        let mut shelf = Shelf::new(usize::MAX / 2, || 1.0);
+        let models: Vec<Model> = cases.iter().map(|case| twin(&trial, case)).collect();
+        let mut ears: [Counts; 3] = Default::default();
+        let members = models.iter().zip(&cases).zip(&mut ears);
+        let members = members.map(|((model, case), observer)| Member {
+            task: task(&trial, model, case, look),
+            observer,
+            from: None,
+        });
+        for result in train_together(members.collect(), Objective::Labels, &mut shelf, &mut NoBookmark) {
+            result.unwrap();
+        }
+        let steps = trial.splits.train.len().div_ceil(16);
+        for Counts { whole, shared, reused } in ears {
+            assert_eq!((whole, reused), (4 * steps, 0), "each trains its own head");
+            // Of ResNet-18, five stages; and one time for the images of a batch, or for what the shelf has of it.
+            let batches = 4 * steps * usize::from(look.augment.crop.is_none() || look.views.is_some());
+            assert_eq!(shared, epochs_computed * steps * 6 + batches, "{look:?}");
+        }
+    }
+}
+
+#[test]
+fn trials_with_other_batches_are_no_cohort() {
+    let trial = Trial::new(6);
+    let case = Case { strategy: Strategy::Head, recipe: recipe(1) };
+    let other = Case { recipe: Recipe { ragged: Ragged::Drop, ..recipe(1) }, ..case.clone() };
+    let mut ears = [Silent, Silent];
+    let [first, second] = &mut ears;
+    let members = vec![
+        Member { task: task(&trial, &trial.model, &case, LOOKS[0]), observer: first, from: None },
+        Member { task: task(&trial, &trial.model, &other, LOOKS[0]), observer: second, from: None },
+    ];
+    for result in train_together(members, Objective::Labels, &mut Shelf::none(), &mut NoBookmark) {
+        assert!(result.unwrap_err().to_string().contains("other batches"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Which trials advance together: [`cohorts`] groups those that see the same batches and begin with the same frozen stages, and
+//! [`parts`] splits a group to what memory has room for.
+
+use frostline_data::Augment;
+use frostline_experiment::{Memory, Trial};
+
+use super::graph::{Graph, Id, Train};
+
+/// Trials in groups that advance together, in the order of their first members. A trial that has nothing in common with another is a
+/// group of its own.
+pub(super) fn cohorts(graph: &Graph, due: &[Id<Train>]) -> Vec<Vec<Id<Train>>> {
+    let mut groups: Vec<Vec<Id<Train>>> = Vec::new();
+    for &id in due {
+        match groups.iter_mut().find(|group| together(&graph.trials[group[0]], &graph.trials[id])) {
+            Some(group) => group.push(id),
+            None => groups.push(vec![id]),
+        }
+    }
+    groups
+}
+
+/// Whether two trials have the same batches and frozen stages to begin with.
+fn together(a: &Train, b: &Train) -> bool {
+    let frozen = |train: &Train| train.prefixes.first().is_some_and(Option::is_some);
+    let same = |a: &Trial, b: &Trial| {
+        let augment = |trial: &Trial| Augment::parse_all(&trial.data.augment);
+        let drawn = |trial: &Trial| (trial.seed, trial.data.per_class, trial.data.validation.to_bits());
+        drawn(a) == drawn(b)
+            && augment(a) == augment(b)
+            && a.data.views == b.data.views
+            && (a.train.batch, &a.train.ragged) == (b.train.batch, &b.train.ragged)
+            && (&a.model, &a.weights, &a.train.head) == (&b.model, &b.weights, &b.train.head)
+    };
+    frozen(a) && frozen(b) && a.data == b.data && a.start == b.start && same(&a.trial, &b.trial)
+}
+
+/// A group in parts of which each takes no more than `free` bytes, as far as that can be reckoned; a trial that takes more alone is a
+/// part alone.
+pub(super) fn parts(
+    group: &[Id<Train>],
+    memory: impl Fn(Id<Train>) -> Option<Memory>,
+    free: Option<u64>,
+) -> Vec<Vec<Id<Train>>> {
+    let mut parts: Vec<(Vec<Id<Train>>, Memory)> = Vec::new();
+    for &id in group {
+        let own = memory(id).unwrap_or_default();
+        let fits = |known: &Memory| free.is_none_or(|free| known.and(&own).bytes() <= free);
+        match parts.last_mut().filter(|(_, known)| fits(known)) {
+            Some((part, known)) => {
+                part.push(id);
+                *known = known.and(&own);
+            }
+            None => parts.push((vec![id], own)),
+        }
+    }
+    parts.into_iter().map(|(part, _)| part).collect()
+}
