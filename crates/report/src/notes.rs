@@ -42,6 +42,7 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
         ));
     }
     notes.extend(fairness::fairness(results, comparison));
+    notes.extend(shared(comparison));
     notes.extend(busy(comparison));
     let used: BTreeSet<&str> = comparison
         .runs()
@@ -64,6 +65,25 @@ pub(super) fn notes(results: &Results, comparison: &Comparison<'_>) -> Vec<Strin
         ));
     }
     notes
+}
+
+/// What trials had in common, since their times are those that they would have taken alone.
+fn shared(comparison: &Comparison<'_>) -> Option<String> {
+    let finished: Vec<&Outcome> = comparison.runs().filter_map(|(_, run)| run.finished()).collect();
+    let together = finished.iter().filter(|outcome| outcome.shared.is_some()).count();
+    let of = |seconds: fn(&Outcome) -> f64| finished.iter().map(|outcome| seconds(outcome)).sum::<f64>();
+    let (alone, took) = (of(|outcome| outcome.seconds.wall), of(Outcome::share_seconds));
+    (together > 0).then(|| {
+        format!(
+            "{together} of {} advanced together with others: frozen stages that they have in common were computed once. Times are what \
+             a trial takes alone, {} in all, of which the sweep took {} ({:.2} times as long; each trial's part stands under *Every \
+             seed*). Peak memory is that of all that ran together.",
+            plural(finished.len(), "trial"),
+            duration(alone),
+            duration(took),
+            took / alone
+        )
+    })
 }
 
 /// Of the share of the wall time that the threads of the quietest trial of an arm computed for, the part below which another had to

@@ -1,11 +1,10 @@
 //! Writing that a crash cannot cut in half: [`write_file`] for a file, [`publish_folder`] for a folder, [`tidy`] for
-//! what a killed process left behind. Nothing here knows what the files mean.
+//! what a killed process left behind. Nothing here knows what the files mean; the system is asked by way of `disk`.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
+use super::{StoreError, disk};
 
 const PARTIAL: &str = ".partial";
 const OLD: &str = ".old";
@@ -15,7 +14,7 @@ const OLD: &str = ".old";
 /// # Errors
 /// A full disk, missing permissions, or any other failure; the old content is then still there.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    write_file_with(path, |file| file.write_all(content).map_err(|error| StoreError::writing(path, error)))
+    write_file_with(path, |file| disk::write(file, content).map_err(|error| StoreError::writing(path, error)))
 }
 
 /// As [`write_file`], with content that is written piece by piece.
@@ -26,15 +25,15 @@ pub(super) fn write_file_with(
     let partial = beside(path, PARTIAL);
     let failed = |error| StoreError::writing(&partial, error);
     let write = || {
-        let mut file = File::create(&partial).map_err(failed)?;
+        let mut file = disk::create(&partial).map_err(failed)?;
         content(&mut file)?;
-        file.sync_all().map_err(failed)
+        disk::sync(&file).map_err(failed)
     };
     let written = write()
-        .and_then(|()| fs::rename(&partial, path).map_err(|error| StoreError::writing(path, error)))
+        .and_then(|()| disk::rename(&partial, path).map_err(|error| StoreError::writing(path, error)))
         .and_then(|()| sync_folder(parent(path)));
     if written.is_err() {
-        let _ = fs::remove_file(&partial); // the first error is the one to tell
+        let _ = disk::remove_file(&partial); // the first error is the one to tell
     }
     written
 }
@@ -42,9 +41,9 @@ pub(super) fn write_file_with(
 /// Writes a file and waits until the disk has it. Its name may stand for a part of it meanwhile.
 pub(super) fn write_through(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(content)?;
-        file.sync_all()
+        let mut file = disk::create(path)?;
+        disk::write(&mut file, content)?;
+        disk::sync(&file)
     };
     write().map_err(|error| StoreError::writing(path, error))
 }
@@ -58,7 +57,7 @@ pub(super) fn publish_folder(
     let (partial, old) = (beside(folder, PARTIAL), beside(folder, OLD));
     let publish = || {
         remove_folder(&partial)?;
-        fs::create_dir(&partial).map_err(|error| StoreError::writing(&partial, error))?;
+        disk::create_dir(&partial).map_err(|error| StoreError::writing(&partial, error))?;
         fill(&partial)?;
         sync_folder(&partial)?;
         // From here on `partial` is whole, which `tidy` relies on when it finds an `old`.
@@ -73,7 +72,7 @@ pub(super) fn publish_folder(
         if !folder.exists() && old.exists() {
             rename(&old, folder)?;
         }
-        let _ = fs::remove_dir_all(&partial); // frees the disk; the first error is the one to tell
+        let _ = disk::remove_dir_all(&partial); // frees the disk; the first error is the one to tell
     }
     published.and_then(|()| remove_folder(&old))
 }
@@ -102,7 +101,7 @@ pub(super) fn tidy(folder: &Path) -> Result<(), StoreError> {
         if path.is_dir() {
             remove_folder(&path)?;
         } else if path.exists() {
-            fs::remove_file(&path).map_err(|error| StoreError::writing(&path, error))?;
+            disk::remove_file(&path).map_err(|error| StoreError::writing(&path, error))?;
         }
     }
     sync_folder(folder)
@@ -110,7 +109,7 @@ pub(super) fn tidy(folder: &Path) -> Result<(), StoreError> {
 
 /// The names in a folder that begin with a dot and that we may have made, in order.
 fn hidden(folder: &Path) -> Result<Vec<String>, StoreError> {
-    let entries = fs::read_dir(folder).map_err(|error| StoreError::reading(folder, error))?;
+    let entries = std::fs::read_dir(folder).map_err(|error| StoreError::reading(folder, error))?;
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(|error| StoreError::reading(folder, error))?.file_name();
@@ -135,27 +134,42 @@ fn parent(path: &Path) -> &Path {
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
-    fs::rename(from, to).map_err(|error| StoreError::writing(to, error))
+    disk::rename(from, to).map_err(|error| StoreError::writing(to, error))
 }
 
 /// Removes a folder with all that is in it, where it is there.
 pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(path) {
+    match disk::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::writing(path, error)),
         _ => Ok(()),
+    }
+}
+
+/// Makes a folder go at once, so that a crash leaves it whole or not at all.
+pub(super) fn retire_folder(path: &Path) -> Result<(), StoreError> {
+    let partial = beside(path, PARTIAL);
+    remove_folder(&partial)?;
+    match disk::rename(path, &partial) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::writing(path, error)),
+        Ok(()) => remove_folder(&partial),
     }
 }
 
 /// Makes renames in a folder survive a power cut. Only Unix lets a folder be opened for that.
 fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     if cfg!(unix) {
-        File::open(folder).and_then(|f| f.sync_all()).map_err(|error| StoreError::writing(folder, error))?;
+        File::open(folder)
+            .and_then(|folder| disk::sync(&folder))
+            .map_err(|error| StoreError::writing(folder, error))?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn content(folder: &Path) -> String {

@@ -18,6 +18,7 @@
 
 mod answers;
 mod atomic;
+mod disk;
 mod environment;
 mod error;
 mod inputs;

@@ -173,6 +173,11 @@ pub struct PretrainingRecord {
 }
 
 impl Outcome {
+    /// What of the sweep's time was this trial's: all that it took, or its share where it ran together with others.
+    pub fn share_seconds(&self) -> f64 {
+        self.shared.map_or(self.seconds.wall, |shared| shared.wall_seconds)
+    }
+
     /// An outcome with nothing measured yet, for a trial that starts now.
     pub fn started(trial: &Trial, threads: usize, started_at: String, environment: String) -> Self {
         Self {

@@ -69,7 +69,7 @@ impl Store {
             tidy(&pretrained)?;
         }
         let underway = Underway::of(folder);
-        underway.ids()?.iter().try_for_each(|id| underway.tidy(id))?;
+        underway.tidy()?;
         let probe = folder.join(".probe.partial");
         let probed = write_through(&probe, &vec![0; PROBE_BYTES]);
         let _ = fs::remove_file(&probe); // whether the probe fitted is what matters
@@ -83,6 +83,9 @@ impl Store {
         for broken in broken {
             states.insert(broken.id, State::Broken { reason: broken.reason });
         }
+        // Of trials that have ended and whose folder appeared, but no more.
+        let ended = |id: &String| matches!(states.get(id), Some(State::Finished | State::Failed { .. }));
+        underway.ids()?.iter().filter(|id| ended(id)).try_for_each(|id| underway.forget(id))?;
         Ok(Self { folder: folder.to_owned(), states, restored, _lock: lock })
     }
 

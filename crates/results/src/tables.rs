@@ -167,6 +167,8 @@ fn trials(stored: &[StoredTrial]) -> PolarsResult<DataFrame> {
         "audit_seconds" => rows.each(|t| t.outcome.seconds.audit),
         "wall_seconds" => rows.each(|t| t.outcome.seconds.wall),
         "cpu_seconds" => rows.each(|t| t.outcome.seconds.cpu),
+        "share_seconds" => rows.each(|t| t.outcome.share_seconds()),
+        "together" => rows.each(|t| t.outcome.shared.map_or(1, |shared| shared.trials as u64)),
         "images_per_second" => rows.each(|t| t.outcome.images_per_second),
         "peak_memory_bytes" => rows.each(|t| t.outcome.peak_memory_bytes),
         "parameters" => rows.each(|t| t.outcome.parameters),

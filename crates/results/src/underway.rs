@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use frostline_text::sha256;
 use serde::{Deserialize, Serialize};
 
-use super::atomic::{publish_folder, tidy, write_through};
+use super::atomic::{publish_folder, retire_folder, tidy, write_through};
 use super::{EpochRecord, Inputs, Seconds, StoreError, json, read};
 
 /// The folder's name.
@@ -70,8 +70,7 @@ impl Underway {
         })?;
         let old = numbers.len().saturating_sub(KEPT - 1);
         for number in &numbers[..old] {
-            let gone = folder.join(name(*number));
-            fs::remove_dir_all(&gone).map_err(|error| StoreError::writing(&gone, error))?;
+            retire_folder(&folder.join(name(*number)))?;
         }
         Ok(())
     }
@@ -128,13 +127,7 @@ impl Underway {
     /// # Errors
     /// A failed write.
     pub fn forget(&self, of: &str) -> Result<(), StoreError> {
-        let folder = self.folder.join(of);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(StoreError::writing(&folder, error))
-            }
-            _ => Ok(()),
-        }
+        retire_folder(&self.folder.join(of))
     }
 
     /// The ids of what something is kept of.
@@ -145,13 +138,15 @@ impl Underway {
         read::names_in(&self.folder)
     }
 
-    /// Removes what a killed process has left half written of a training.
+    /// Removes what a killed process has left half written.
     ///
     /// # Errors
     /// A failed write.
-    pub fn tidy(&self, of: &str) -> Result<(), StoreError> {
-        let folder = self.folder.join(of);
-        if folder.exists() { tidy(&folder) } else { Ok(()) }
+    pub(super) fn tidy(&self) -> Result<(), StoreError> {
+        if self.folder.exists() {
+            tidy(&self.folder)?;
+        }
+        self.ids()?.iter().try_for_each(|id| tidy(&self.folder.join(id)))
     }
 }
 

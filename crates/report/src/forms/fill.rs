@@ -159,6 +159,8 @@ fn trial<'a>(arm: usize, run: &Run<'a>) -> TrialRow<'a> {
         test_loss: of(|outcome| outcome.test_loss),
         chosen_epoch: outcome.and_then(|outcome| outcome.chosen_epoch),
         wall_seconds: of(|outcome| Some(outcome.seconds.wall)),
+        share_seconds: of(|outcome| Some(outcome.share_seconds())),
+        together: outcome.map(|outcome| outcome.shared.map_or(1, |shared| shared.trials)),
         training_seconds: of(|outcome| Some(outcome.seconds.train)),
         evaluation_seconds: of(|outcome| Some(outcome.seconds.evaluation)),
         processor_seconds: of(|outcome| Some(outcome.seconds.cpu)),

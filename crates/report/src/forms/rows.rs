@@ -160,6 +160,10 @@ pub(crate) struct TrialRow<'a> {
     pub(super) test_loss: Option<f64>,
     pub(super) chosen_epoch: Option<usize>,
     pub(super) wall_seconds: Option<f64>,
+    /// What of the sweep's time is its: of what it had in common with others its part.
+    pub(super) share_seconds: Option<f64>,
+    /// How many trials advanced together, itself included.
+    pub(super) together: Option<usize>,
     pub(super) training_seconds: Option<f64>,
     pub(super) evaluation_seconds: Option<f64>,
     pub(super) processor_seconds: Option<f64>,

@@ -22,6 +22,8 @@ pub struct Meter {
 #[derive(Clone, Debug, Default)]
 pub struct Taken {
     sections: BTreeMap<Section, f64>,
+    /// Of the sections, what was there already.
+    reused: f64,
     cpu: f64,
     /// Its part of what it had in common with others.
     share: f64,
@@ -64,6 +66,7 @@ impl Meter {
     /// What a section would have taken was there.
     pub fn reuse(&mut self, section: Section, seconds: f64) {
         *self.taken.sections.entry(section).or_default() += seconds;
+        self.taken.reused += seconds;
     }
 
     /// Everything up to now but for the section that is open.
@@ -89,20 +92,23 @@ impl Taken {
             (Section::Checkpoint, checkpoint),
             (Section::Audit, audit),
         ];
-        Self { sections: sections.into(), cpu, share, together }
+        Self { sections: sections.into(), reused: 0.0, cpu, share, together }
     }
 
     /// By section, as if the trial had run alone. [`Seconds::since`] gives the part after an earlier reading.
     pub fn seconds(&self) -> Seconds {
         let of = |section| self.sections.get(&section).copied().unwrap_or(0.0);
+        let wall: f64 = self.sections.values().sum();
+        // What was there already kept the processors as busy as the rest.
+        let scale = if self.reused < wall { wall / (wall - self.reused) } else { 1.0 };
         Seconds {
             train: of(Section::Train),
             evaluation: of(Section::Evaluation),
             data: of(Section::Data),
             checkpoint: of(Section::Checkpoint),
             audit: of(Section::Audit),
-            wall: self.sections.values().sum(),
-            cpu: self.cpu,
+            wall,
+            cpu: self.cpu * scale,
         }
     }
 
