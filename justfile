@@ -29,6 +29,17 @@ peers *ARGS:
     target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
     target/peers/bin/python benches/peers/peers.py --worker target/release/examples/worker --burn target/peers-burn/release/burn_worker {{ARGS}}
 
+# Time sweeps whose trials share work, and PyTorch's, and write benches/peers/SHARING.md (needs python3; installs PyTorch)
+sharing *ARGS:
+    cargo build --release --package frostline
+    test -d target/peers || python3 -m venv target/peers
+    target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
+    target/peers/bin/python benches/peers/sharing.py --frostline target/release/frostline {{ARGS}}
+
+# Kill sweeps a thousand times at random moments, and hold what comes of them to undisturbed ones
+crash COUNT="1000":
+    FROSTLINE_CRASHES={{COUNT}} cargo test --workspace --test sweep crash:: -- --nocapture
+
 # Time a training step of each strategy and write benches/peers/STRATEGIES.md (needs python3)
 strategies *ARGS:
     cargo build --release --package frostline-benches --example worker

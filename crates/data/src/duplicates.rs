@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// Pictures that a sentence names.
 const NAMED: usize = 3;
 
 /// Which split of the data set an image belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Part {
     Train,
     Validation,
@@ -25,7 +27,7 @@ impl Part {
 }
 
 /// One of the images that show the same picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Copy {
     pub(crate) part: Part,
     /// Its place among the training images (validation images behind them), or among the test images.
@@ -35,7 +37,7 @@ pub(crate) struct Copy {
 }
 
 /// The pictures that occur more than once, with all their copies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Duplicates(Vec<Vec<Copy>>);
 
 impl Duplicates {

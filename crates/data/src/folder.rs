@@ -13,7 +13,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use frostline_sources::{Source, SplitNames};
-use frostline_text::plural;
+use frostline_text::{plural, sha256};
+use rayon::prelude::*;
 
 use crate::dataset::{Dataset, Taken};
 use crate::decode::EXTENSIONS;
@@ -35,6 +36,24 @@ pub(crate) struct Tree {
 struct Leaf {
     path: PathBuf,
     label: u32,
+}
+
+impl Tree {
+    /// As [`crate::Prepared::fingerprint`].
+    pub(crate) fn fingerprint(&self) -> Option<String> {
+        let leaves: Vec<(Part, &Leaf)> = self
+            .splits
+            .iter()
+            .flat_map(|(part, leaves)| leaves.iter().map(move |leaf| (*part, leaf)))
+            .collect();
+        let line = |(part, leaf): &(Part, &Leaf)| {
+            let bytes = fs::read(&leaf.path).ok()?; // Decoding tells all that cannot be read.
+            let path = leaf.path.strip_prefix(&self.root).unwrap_or(&leaf.path);
+            Some(format!("{part:?} {} {} {}", leaf.label, path.display(), sha256(&bytes)))
+        };
+        let lines: Vec<String> = leaves.par_iter().map(line).collect::<Option<_>>()?;
+        Some(format!("{}\n{:?}\n{:?}\n{}", self.root.display(), self.classes, self.taken, lines.join("\n")))
+    }
 }
 
 /// Lists classes and files; opens none.

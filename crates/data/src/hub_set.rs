@@ -57,6 +57,16 @@ pub(crate) struct HubSet {
     files: Vec<(Part, Fetched)>,
 }
 
+impl HubSet {
+    /// As [`crate::Prepared::fingerprint`].
+    pub(crate) fn fingerprint(&self) -> String {
+        let Self { source, reading, taken, files } = self;
+        let files: Vec<String> =
+            files.iter().map(|(part, file)| format!("{part:?} {} {}", file.file, file.sha256)).collect();
+        format!("{source:?}\n{reading:?}\n{taken:?}\n{}", files.join("\n"))
+    }
+}
+
 /// Downloads and verifies the files of `repo`. A pinned set needs no listing, and its hashes are known beforehand.
 pub(crate) fn prepare(
     repo: &str,

@@ -39,6 +39,11 @@ impl Images {
         Self { pictures: Arc::new(pictures), ..self }
     }
 
+    /// The SHA-256 of the picture that each was made of, `[N]`; empty where that is not known.
+    pub(crate) fn pictures(&self) -> &[[u8; 32]] {
+        &self.pictures
+    }
+
     /// Whether both are the same pixels in memory.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pixels, &other.pixels)

@@ -21,6 +21,18 @@ enum Ready {
     Folder(folder::Tree),
 }
 
+impl Prepared {
+    /// What tells the images apart from any others: every byte of the files and how they are read. None for sources that are as fast to
+    /// decode as to tell apart, and where a file cannot be read.
+    pub(crate) fn fingerprint(&self) -> Option<String> {
+        match &self.0 {
+            Ready::Digits | Ready::Cifar(_) => None,
+            Ready::Hub(set) => Some(set.fingerprint()),
+            Ready::Folder(tree) => tree.fingerprint(),
+        }
+    }
+}
+
 /// Downloads and verifies what `source` needs, or lists and checks what is on disk, by what `reading` says of its splits.
 /// Decodes nothing. Only `hub:` sources use `hub`.
 ///

@@ -27,6 +27,8 @@ pub struct Member<'a> {
     pub observer: &'a mut dyn Observer,
     /// Where to go on; none for the beginning.
     pub from: Option<State>,
+    /// The epoch at whose end it waits: [`EngineError::Waiting`], after `bookmark` was given where it stands. None for its last.
+    pub until: Option<usize>,
 }
 
 /// Who keeps the states of trainings under way.
@@ -84,6 +86,8 @@ struct Cohort<'a, 's> {
     /// None in the place of one that has ended.
     runs: Vec<Option<Run<'a>>>,
     results: Vec<Option<Result<Trained, EngineError>>>,
+    /// The epoch at whose end each waits.
+    waits: Vec<Option<usize>>,
     paid: Vec<Paid>,
     tree: Tree,
     shelf: &'s mut Shelf,
@@ -109,8 +113,8 @@ impl<'a, 's> Cohort<'a, 's> {
         }
         task.recipe.check()?;
         let loader = Loader::new(&task.dataset.train, task.splits.train.clone(), options(&task))?;
-        let (mut runs, mut results) = (Vec::new(), Vec::new());
-        for Member { task, observer, from } in members {
+        let (mut runs, mut results, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+        for Member { task, observer, from, until } in members {
             let run = Run::new(task, objective, loader.batches(), observer).and_then(|mut run| {
                 from.as_ref().map_or(Ok(()), |state| run.resume(state))?;
                 Ok(run)
@@ -121,10 +125,11 @@ impl<'a, 's> Cohort<'a, 's> {
             };
             runs.push(run);
             results.push(result);
+            waits.push(until);
         }
         let (paid, tree) = (runs.iter().map(|_| Paid::default()).collect(), Tree::default());
         let streams = Streams::new(task.seed);
-        Ok(Self { runs, results, paid, tree, shelf, objective, loader, streams, at })
+        Ok(Self { runs, results, waits, paid, tree, shelf, objective, loader, streams, at })
     }
 
     /// Epoch by epoch until no run is left.
@@ -149,6 +154,7 @@ impl<'a, 's> Cohort<'a, 's> {
             self.each(|run, index| run.end_epoch(validated[index].as_ref(), &mut hashes));
             self.at = Position { epochs: self.at.epochs + 1, steps: 0 };
             self.finish();
+            self.wait(bookmark)?;
         }
         Ok(())
     }
@@ -290,6 +296,23 @@ impl<'a, 's> Cohort<'a, 's> {
                 *place = None;
             }
         }
+    }
+
+    /// Ends the runs that are to wait here, and keeps where they stand.
+    fn wait(&mut self, bookmark: &mut dyn Bookmark) -> Result<(), EngineError> {
+        let epochs = self.at.epochs;
+        let waits = |index: &usize| self.waits[*index].is_some_and(|until| until <= epochs);
+        let waiting: Vec<usize> =
+            (0..self.runs.len()).filter(|index| self.runs[*index].is_some() && waits(index)).collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        bookmark.keep(self.states()?.into_iter().filter(|(index, _)| waiting.contains(index)).collect());
+        for index in waiting {
+            self.runs[index] = None;
+            self.results[index] = Some(Err(EngineError::Waiting));
+        }
+        Ok(())
     }
 
     fn states(&self) -> Result<Vec<(usize, State)>, EngineError> {

@@ -43,6 +43,9 @@ pub enum EngineError {
         /// The parameter.
         name: String,
     },
+    /// It waits where it was to wait, at the end of an epoch.
+    #[error("waiting")]
+    Waiting,
     /// The observer asked for the end.
     #[error("interrupted")]
     Interrupted,

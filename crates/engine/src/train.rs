@@ -60,7 +60,7 @@ pub fn train(
     objective: Objective,
     observer: &mut dyn Observer,
 ) -> Result<Trained, EngineError> {
-    let alone = Member { task: *task, observer, from: None };
+    let alone = Member { task: *task, observer, from: None, until: None };
     let mut results = train_together(vec![alone], objective, &mut Shelf::none(), &mut NoBookmark);
     results.pop().unwrap_or_else(|| Err(EngineError::Unfit("nothing was trained".to_owned())))
 }

@@ -7,6 +7,7 @@
 mod checkpoints;
 mod comparing;
 mod file;
+mod halving;
 mod meaning;
 mod memory;
 mod plan;
@@ -15,6 +16,7 @@ mod trial;
 
 pub use checkpoints::{Checkpoints, Footprint};
 pub use file::{Experiment, Problem, Problems, did_you_mean};
+pub use halving::Halving;
 pub use meaning::{reading_of, recipe_of, strategy_of};
 pub use memory::{Memory, trained_numbers};
 pub use plan::{Axis, Claim, Plan, SelectError, expand};

@@ -2,9 +2,11 @@
 //! [`unfinished`] with those that did not.
 
 use frostline_experiment::trained_numbers;
-use frostline_results::{Broken, Outcome};
+use frostline_results::{Outcome, Results};
+
 use frostline_text::{bytes, count, decimals, duration, plural, rate, with_deviation};
 
+use super::halved::is_stopped;
 use super::table::Table;
 use frostline_compare::{Arm, Comparison, Floor, deviation, mean};
 
@@ -208,10 +210,13 @@ pub(super) fn trials(comparison: &Comparison<'_>) -> Table {
 }
 
 /// One row per planned trial that has no result, with the reason.
-pub(super) fn unfinished(comparison: &Comparison<'_>, broken: &[Broken]) -> Table {
+pub(super) fn unfinished(comparison: &Comparison<'_>, results: &Results) -> Table {
     let mut table = Table::new(&["trial", "arm", "seed>", "state", "reason"]);
     for (arm, run) in comparison.runs() {
-        let damage = broken.iter().find(|broken| broken.id == run.trial.id);
+        if is_stopped(results, run) {
+            continue; // It is in a table of its own.
+        }
+        let damage = results.broken.iter().find(|broken| broken.id == run.trial.id);
         let (state, reason) = match (run.failure(), damage) {
             _ if run.finished().is_some() => continue,
             (Some(reason), _) => ("failed", reason),

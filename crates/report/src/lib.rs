@@ -8,6 +8,7 @@ mod depth;
 mod fairness;
 mod forms;
 mod gallery;
+mod halved;
 mod notes;
 mod plots;
 mod pretraining;

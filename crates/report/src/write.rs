@@ -10,7 +10,7 @@ use frostline_text::plural;
 
 use crate::plots::PlotError;
 use crate::{
-    answer, arms, claims, comparisons, depth, forms, gallery, notes, plots, pretraining, provenance,
+    answer, arms, claims, comparisons, depth, forms, gallery, halved, notes, plots, pretraining, provenance,
 };
 use frostline_compare::Comparison;
 
@@ -163,7 +163,7 @@ pub(crate) fn render(results: &Results, comparison: &Comparison<'_>, plots: &[Pl
         "# {}\n\n{}\n\n{}\n",
         results.plan.question,
         answer::answer(comparison),
-        progress(comparison)
+        progress(results, comparison)
     );
     section(&mut text, "Arms", &arms_section(results, comparison));
     section(&mut text, "Differences", &comparisons::comparisons(comparison));
@@ -181,7 +181,8 @@ pub(crate) fn render(results: &Results, comparison: &Comparison<'_>, plots: &[Pl
     }
     let notes = notes::notes(results, comparison).into_iter().map(|note| format!("- {note}\n"));
     section(&mut text, "Read with care", &notes.collect::<String>());
-    let unfinished = arms::unfinished(comparison, &results.broken);
+    section(&mut text, "Stopped early", &halved::stopped(results, comparison));
+    let unfinished = arms::unfinished(comparison, results);
     if !unfinished.is_empty() {
         section(&mut text, "Trials without a result", &unfinished.without_empty_columns().markdown());
     }
@@ -199,14 +200,18 @@ fn section(text: &mut String, title: &str, content: &str) {
     }
 }
 
-fn progress(comparison: &Comparison<'_>) -> String {
+fn progress(results: &Results, comparison: &Comparison<'_>) -> String {
     let total = comparison.runs().count();
     let finished = comparison.runs().filter(|(_, run)| run.finished().is_some()).count();
     let failed = comparison.runs().filter(|(_, run)| run.failure().is_some()).count();
-    let left = total - finished - failed;
+    let stopped = halved::stopped_trials(results, comparison);
+    let left = total - finished - failed - stopped;
     let mut parts = vec![format!("{finished} of {} finished", plural(total, "trial"))];
     if failed > 0 {
         parts.push(format!("{failed} failed"));
+    }
+    if stopped > 0 {
+        parts.push(format!("{stopped} stopped early"));
     }
     if left > 0 {
         parts.push(format!("{left} not run yet, so all of this is provisional"));

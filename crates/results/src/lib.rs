@@ -8,7 +8,7 @@
 //!   trials/<id>/     trial.json  outcome.json  epochs.json  predictions.parquet  model.safetensors
 //!   underway/<id>/   the last two places of a training that has not ended: place.json  state.safetensors
 //!   superseded/      trials/ and pretrained/ of other images or weights than the last sweep found
-//!   trials.parquet   epochs.parquet  predictions.parquet  stored.json
+//!   trials.parquet   epochs.parquet  predictions.parquet  stored.json  halving.json
 //!   report.md        plots/*.svg
 //! ```
 //!
@@ -18,9 +18,11 @@
 
 mod answers;
 mod atomic;
+mod claims;
 mod disk;
 mod environment;
 mod error;
+mod halved;
 mod inputs;
 mod invocation;
 mod json;
@@ -42,8 +44,10 @@ mod underway;
 
 pub use answers::{Answers, BINS, Bin, ClassTally, Marks};
 pub use atomic::write_file;
+pub use claims::{Claim, Gate};
 pub use environment::{Build, Environment};
 pub use error::StoreError;
+pub use halved::{Halved, Rung, RungArm};
 pub use inputs::Inputs;
 pub use invocation::Invocation;
 pub use json::FORMAT;

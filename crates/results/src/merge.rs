@@ -38,7 +38,7 @@ pub fn merge(folder: &Path, parts: &[PathBuf]) -> Result<usize, StoreError> {
     let chosen = chosen(&all)?;
     let mut plan = all[0].1.plan.clone();
     all[1..].iter().for_each(|(_, results)| join(&mut plan, &results.plan));
-    let mut store = Store::open(folder)?;
+    let mut store = Store::open_alone(folder)?;
     store.record_plan(&plan, &text, &all[0].1.asked)?;
     for (_, results) in &all {
         for environment in results.environments.values() {

@@ -9,8 +9,8 @@ use super::inputs::FOLDER;
 use super::records::PlanRecord;
 use super::store::{PICTURES, WEIGHTS};
 use crate::{
-    Answers, Broken, Environment, Invocation, Results, StoreError, StoredTrial, StoredTrunk, Superseded,
-    json, ledger, tables,
+    Answers, Broken, Environment, Halved, Invocation, Results, StoreError, StoredTrial, StoredTrunk,
+    Superseded, json, ledger, tables,
 };
 
 impl Results {
@@ -31,7 +31,9 @@ impl Results {
         trunks.sort_by(|a, b| a.trunk.id.cmp(&b.trunk.id));
         let (plan, asked) = (record.plan.clone(), record.asked());
         let environments = environments(folder)?;
-        Ok(Self { plan, asked, trials, broken, trunks, superseded: superseded(folder)?, environments })
+        let halved = plan.halving.map_or(Ok(None), |_| Halved::read(folder))?;
+        let superseded = superseded(folder)?;
+        Ok(Self { plan, asked, trials, broken, trunks, superseded, environments, halved })
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use frostline_experiment::{Checkpoints, Plan, Trial};
 use serde::{Deserialize, Serialize};
 
-use crate::{Answers, Environment, Invocation, StoredTrunk};
+use crate::{Answers, Environment, Halved, Invocation, StoredTrunk};
 
 /// Everything that a trial leaves behind.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +121,10 @@ pub struct Outcome {
     /// The pretraining that its experiment made them with; its time is no part of the trial's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretraining: Option<PretrainingRecord>,
+    /// The SHA-256 of the predictions beside this record, in hex: of each its image, label, predicted class and the bits of the
+    /// probability, as little-endian words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<String>,
     /// The images that were used.
     pub data: Option<DataRecord>,
     /// The weights that were kept, in `model.safetensors` beside this record.
@@ -196,6 +200,7 @@ impl Outcome {
             multiply_adds: None,
             weights: None,
             pretraining: None,
+            predictions: None,
             data: None,
             checkpoint: None,
             threads,
@@ -367,6 +372,8 @@ pub struct Results {
     pub superseded: Superseded,
     /// Where trials ran, by id.
     pub environments: BTreeMap<String, Environment>,
+    /// Which arms were stopped early; none where the plan stops none.
+    pub halved: Option<Halved>,
 }
 
 /// Trials and trunks that were made of other inputs than the last sweep found.

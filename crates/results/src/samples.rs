@@ -39,6 +39,7 @@ pub fn plan(models: &[&str], strategies: &[&str], seeds: u64) -> Plan {
         checkpoints: Checkpoints::None,
         baseline: vec![("strategy".to_owned(), "full".to_owned())],
         margin: 1.0,
+        halving: None,
     }
 }
 
@@ -73,6 +74,7 @@ pub fn results(plan: Plan, measure: impl Fn(&Trial) -> (f64, f64)) -> Results {
         trunks: Vec::new(),
         superseded: Superseded::default(),
         environments,
+        halved: None,
     }
 }
 

@@ -1,14 +1,14 @@
-//! The writing side of a results folder: [`Store`], which one process at a time holds. A trial's folder appears whole
+//! The writing side of a results folder: [`Store`]. A trial's folder appears whole
 //! or not at all, and a finished one is not replaced unless that is forced.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use frostline_experiment::{Plan, Trial, Trunk};
 
-use super::atomic::{publish_folder, tidy, write_file, write_through};
+use super::atomic::{publish_folder, remove_folder, tidy, write_file, write_through};
+use super::claims::{CLAIMS, Claim, Gate, Presence};
 use super::records::PlanRecord;
 use crate::{
     Checkpoint, Environment, EpochRecord, Invocation, Outcome, Status, StoreError, StoredTrunk, TrialResult,
@@ -40,41 +40,58 @@ pub(super) const WEIGHTS: &str = "model.safetensors";
 /// The picture of what an autoencoder gives back, likewise.
 pub(super) const PICTURES: &str = "reconstructions.png";
 
-/// An experiment's results folder, open for writing and locked until this value is dropped.
+/// An experiment's results folder, open for writing. Several processes may have it open; what each runs it claims.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
     states: BTreeMap<String, State>,
     restored: usize,
-    _lock: File,
+    _presence: Presence,
 }
 
 impl Store {
-    /// Opens a results folder, makes it where it is missing, removes what a killed process left behind, and looks at
-    /// what is stored.
+    /// Opens a results folder, makes it where it is missing, and looks at what is stored. What a killed process left behind is removed
+    /// where no other process has the folder open.
     ///
     /// # Errors
-    /// Another process holds it, it cannot be written to, the disk is full, or a stored trial has a newer format.
+    /// Another process has it to itself, it cannot be written to, the disk is full, or a stored trial has a newer format.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        Self::open_as(folder, false)
+    }
+
+    /// Opens it for this process alone.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::InUse`] where another process has it open.
+    pub fn open_alone(folder: &Path) -> Result<Self, StoreError> {
+        Self::open_as(folder, true)
+    }
+
+    fn open_as(folder: &Path, alone: bool) -> Result<Self, StoreError> {
         if folder.exists() {
             ledger::check(folder)?;
         }
         let trials = folder.join("trials");
         fs::create_dir_all(&trials).map_err(|error| StoreError::writing(&trials, error))?;
-        let lock = lock(folder)?;
-        tidy(folder)?;
-        tidy(&trials)?;
-        let pretrained = folder.join("pretrained");
-        if pretrained.exists() {
-            tidy(&pretrained)?;
+        let _gate = Gate::pass(folder)?;
+        let presence = Presence::note(folder)?;
+        let (underway, mut restored) = (Underway::of(folder), 0);
+        if presence.is_alone() {
+            remove_folder(&folder.join(CLAIMS))?;
+            [folder.to_owned(), trials.clone()].iter().try_for_each(|folder| tidy(folder))?;
+            let pretrained = folder.join("pretrained");
+            if pretrained.exists() {
+                tidy(&pretrained)?;
+            }
+            underway.tidy()?;
+            restored = ledger::restore(folder)?;
+        } else if alone {
+            return Err(presence.in_use());
         }
-        let underway = Underway::of(folder);
-        underway.tidy()?;
-        let probe = folder.join(".probe.partial");
+        let probe = folder.join(format!(".probe-{}.partial", std::process::id()));
         let probed = write_through(&probe, &vec![0; PROBE_BYTES]);
         let _ = fs::remove_file(&probe); // whether the probe fitted is what matters
         probed?;
-        let restored = ledger::restore(folder)?;
         let (stored, broken) = read::trials(&trials)?;
         let mut states = BTreeMap::new();
         for stored in stored {
@@ -83,10 +100,52 @@ impl Store {
         for broken in broken {
             states.insert(broken.id, State::Broken { reason: broken.reason });
         }
-        // Of trials that have ended and whose folder appeared, but no more.
-        let ended = |id: &String| matches!(states.get(id), Some(State::Finished | State::Failed { .. }));
-        underway.ids()?.iter().filter(|id| ended(id)).try_for_each(|id| underway.forget(id))?;
-        Ok(Self { folder: folder.to_owned(), states, restored, _lock: lock })
+        if presence.is_alone() {
+            // Of trials that have ended and whose folder appeared, but no more.
+            let ended = |id: &String| matches!(states.get(id), Some(State::Finished | State::Failed { .. }));
+            underway.ids()?.iter().filter(|id| ended(id)).try_for_each(|id| underway.forget(id))?;
+        }
+        let presence = if alone || !presence.is_alone() { presence } else { presence.beside_others()? };
+        Ok(Self { folder: folder.to_owned(), states, restored, _presence: presence })
+    }
+
+    /// Waits until no other process writes what belongs to the whole folder, and keeps others from it.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn gate(&self) -> Result<Gate, StoreError> {
+        Gate::pass(&self.folder)
+    }
+
+    /// Claims a trial, and looks again how it stands: another process may have ended it since. None where another one runs it.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn claim(&mut self, id: &str) -> Result<Option<Claim>, StoreError> {
+        let claim = Claim::take(&self.folder, id)?;
+        let path = self.folder.join("trials").join(id);
+        if claim.is_some() && path.exists() {
+            let state = match read::trial(&path) {
+                Ok(stored) => state_of(&stored.outcome.status),
+                Err(error) => State::Broken { reason: error.to_string() },
+            };
+            self.states.insert(id.to_owned(), state);
+        }
+        Ok(claim)
+    }
+
+    /// Claims a trunk, as soon as no other process makes it; `waits` is called where one does.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn claim_trunk(&self, id: &str, waits: impl FnOnce()) -> Result<Claim, StoreError> {
+        match Claim::take(&self.folder, id)? {
+            Some(claim) => Ok(claim),
+            None => {
+                waits();
+                Claim::wait_for(&self.folder, id)
+            }
+        }
     }
 
     /// The results folder.
@@ -129,6 +188,7 @@ impl Store {
     /// # Errors
     /// The folder holds the results of another file, which only has the same name; a failed write.
     pub fn record_plan(&self, plan: &Plan, experiment: &str, asked: &Invocation) -> Result<(), StoreError> {
+        let _gate = self.gate()?;
         let (path, text) = (self.folder.join("plan.json"), self.folder.join("experiment.toml"));
         let before: Option<PlanRecord> = json::read(&path, "sweep").ok(); // A damaged one is replaced.
         let (holds, wanted) = (before.and_then(|record| record.asked().file), asked.file.clone());
@@ -148,6 +208,7 @@ impl Store {
     /// # Errors
     /// A failed write, or a damaged `environment.json`.
     pub fn record_environment(&self, environment: &Environment) -> Result<String, StoreError> {
+        let _gate = self.gate()?;
         let mut all = read::environments(&self.folder)?;
         let id = environment.id();
         if all.insert(id.clone(), environment.clone()).as_ref() != Some(environment) {
@@ -169,12 +230,22 @@ impl Store {
         }
         publish_folder(&self.folder.join("trials").join(id), |folder| {
             let TrialResult { outcome, epochs, predictions, checkpoint } = result;
+            let digest = (!predictions.is_empty()).then(|| tables::digest(predictions));
+            let outcome = &Outcome { predictions: digest, ..outcome.clone() };
             fill(folder, trial, outcome, epochs, &tables::predictions_file(folder, predictions)?)?;
             let weights = |checkpoint: &Checkpoint| write_through(&folder.join(WEIGHTS), &checkpoint.bytes);
             checkpoint.as_ref().map_or(Ok(()), weights)
         })?;
         self.states.insert(id.clone(), state_of(&result.outcome.status));
         self.underway().forget(id)
+    }
+
+    /// The epochs that a trial has behind it, ended or not; none where it failed, or is damaged.
+    pub fn epochs(&self, id: &str) -> Option<Vec<EpochRecord>> {
+        match read::trial(&self.folder.join("trials").join(id)) {
+            Ok(stored) => (stored.outcome.status == Status::Finished).then_some(stored.epochs),
+            Err(_) => Some(self.underway().places(id).ok()?.0.into_iter().next()?.epochs),
+        }
     }
 
     /// The trainings that have not ended.
@@ -251,25 +322,4 @@ fn state_of(status: &Status) -> State {
         Status::Finished => State::Finished,
         Status::Failed { reason } => State::Failed { reason: reason.clone() },
     }
-}
-
-/// Takes the folder's lock, which the system releases when the process ends, however it ends.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join(".lock");
-    let writing = |error| StoreError::writing(&path, error);
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(writing)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let told = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-            let holder = if told { format!("process {}", pid.trim()) } else { "another process".to_owned() };
-            return Err(StoreError::InUse { folder: folder.to_owned(), holder });
-        }
-        Err(TryLockError::Error(error)) => return Err(writing(error)),
-    }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(writing)?;
-    writeln!(file, "{}", std::process::id()).map_err(writing)?;
-    Ok(file)
 }

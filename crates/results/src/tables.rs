@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use frostline_text::sha256;
 use polars::prelude::*;
 
 use super::atomic::write_file_with;
@@ -101,6 +102,12 @@ impl Predictions {
 /// Predictions that are damaged, or give another accuracy than is stored.
 pub(super) fn answers(path: &Path, outcome: &Outcome) -> Result<Answers, StoreError> {
     let rows = rows(&read(path)?).map_err(|error| damaged(path, &error))?;
+    let is = || digest(&rows);
+    if outcome.predictions.as_ref().is_some_and(|stated| *stated != is()) {
+        let reason =
+            "its predictions were changed since they were written, as their SHA-256 tells".to_owned();
+        return Err(StoreError::Damaged { path: path.to_owned(), reason });
+    }
     let answers = Answers::of(rows.into_iter())
         .map_err(|reason| StoreError::Damaged { path: path.to_owned(), reason })?;
     let found = answers.accuracy();
@@ -114,6 +121,15 @@ pub(super) fn answers(path: &Path, outcome: &Outcome) -> Result<Answers, StoreEr
         share(outcome.test_accuracy)
     );
     Err(StoreError::Damaged { path: path.to_owned(), reason })
+}
+
+/// What [`Outcome::predictions`] is.
+pub(super) fn digest(rows: &[Prediction]) -> String {
+    let words = rows.iter().flat_map(|row| {
+        let Prediction { example, label, predicted, probability } = *row;
+        [example, label, predicted, probability.to_bits()]
+    });
+    sha256(&words.flat_map(u32::to_le_bytes).collect::<Vec<u8>>())
 }
 
 /// The labels and predicted classes of some images of a trial.

@@ -1,5 +1,7 @@
 //! What the store promises: nothing finished is lost, nothing half-written is believed.
 
+mod faults;
+
 use std::fs;
 use std::path::Path;
 
@@ -41,18 +43,50 @@ fn what_is_stored_is_read_back_as_it_was() {
     assert_eq!(results.environments[&id], environment());
     let first = &trials()[0];
     let stored = results.trials.iter().find(|stored| stored.trial == *first).unwrap();
-    let TrialResult { outcome, epochs, .. } = result(first, 0.75, 4.0);
+    let TrialResult { outcome, epochs, predictions, .. } = result(first, 0.75, 4.0);
+    let outcome = Outcome { predictions: Some(tables::digest(&predictions)), ..outcome };
     assert_eq!((&stored.outcome, &stored.epochs), (&outcome, &epochs));
 }
 
 #[test]
-fn one_process_at_a_time_writes() {
+fn processes_share_a_folder_and_claim_what_they_run() {
     let dir = tempfile::tempdir().unwrap();
-    let store = filled(dir.path());
-    let message = Store::open(dir.path()).unwrap_err().to_string();
+    let mut one = filled(dir.path());
+    let mut two = Store::open(dir.path()).unwrap();
+    let [first, .., fourth] = &trials()[..] else { panic!() };
+    let claim = one.claim(&fourth.id).unwrap();
+    assert!(claim.is_some() && two.claim(&fourth.id).unwrap().is_none());
+    one.save(fourth, &result(fourth, 0.5, 1.0), false).unwrap();
+    assert_eq!(two.state(&fourth.id), None);
+    drop(claim);
+    assert!(two.claim(&fourth.id).unwrap().is_some());
+    assert_eq!(two.state(&fourth.id), Some(&State::Finished), "what another has ended is seen");
+    assert!(two.claim(&first.id).unwrap().is_some());
+    // What one process writes another does not take for what a killed one left behind.
+    let partial = dir.path().join("trials/.abc.partial");
+    fs::create_dir(&partial).unwrap();
+    drop(Store::open(dir.path()).unwrap());
+    assert!(partial.exists());
+    let message = Store::open_alone(dir.path()).unwrap_err().to_string();
     assert!(message.contains(&format!("in use by process {}", std::process::id())), "{message}");
-    drop(store);
+    drop((one, two));
+    let alone = Store::open_alone(dir.path()).unwrap();
+    assert!(!partial.exists() && Store::open(dir.path()).is_err());
+    drop(alone);
     assert!(Store::open(dir.path()).is_ok());
+}
+
+#[test]
+fn a_prediction_that_was_changed_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = &trials()[0];
+    drop(filled(dir.path()));
+    let path = dir.path().join("trials").join(&first.id).join("predictions.parquet");
+    let TrialResult { mut predictions, .. } = result(first, 0.75, 4.0);
+    predictions[7].probability += 1e-6; // No accuracy changes by it.
+    fs::write(&path, tables::predictions_file(&path, &predictions).unwrap()).unwrap();
+    let broken = Results::read(dir.path()).unwrap().broken;
+    assert!(broken.len() == 1 && broken[0].reason.contains("predictions were changed"), "{broken:?}");
 }
 
 #[test]
@@ -333,93 +367,4 @@ fn what_was_made_of_other_images_is_kept_apart_and_comes_back_with_them() {
         "what is put aside is not read back once more"
     );
     assert_eq!(accuracies(), (vec![0.75], vec![0.25]));
-}
-
-/// What is stored of a folder, and that all of it can be read.
-fn stored(folder: &Path) -> (Vec<StoredTrial>, Vec<Place>, Option<Environment>, Option<StoredTrunk>) {
-    drop(Store::open(folder).unwrap());
-    let results = Results::read(folder).unwrap();
-    assert_eq!(results.broken, []);
-    let (places, broken) = Underway::of(folder).places(&trials()[3].id).unwrap();
-    assert!(broken.is_empty(), "{broken:?}");
-    (results.trials, places, results.environments.into_values().next(), results.trunks.into_iter().next())
-}
-
-#[test]
-fn a_fault_at_any_write_sync_or_rename_leaves_the_old_or_the_new() {
-    let dir = tempfile::tempdir().unwrap();
-    let before = dir.path().join("before");
-    let mut store = filled(&before);
-    let [first, _, third, fourth] = &trials()[..] else { panic!() };
-    let place = |steps| Place {
-        of: fourth.id.clone(),
-        inputs: Inputs::default(),
-        done: 0,
-        steps,
-        epochs: Vec::new(),
-        seconds: Seconds::default(),
-        share_seconds: 0.0,
-        together: 1,
-        started_at: String::new(),
-        sha256: String::new(),
-    };
-    (0..2).for_each(|steps| store.underway().keep(&place(steps), &[steps as u8; 99]).unwrap());
-    drop(store.record_environment(&environment()));
-    gather(&before, &Results::read(&before).unwrap()).unwrap();
-    drop(store);
-    type Work = fn(&mut Store, &Path, &Place);
-    let works: [(&str, Work); 5] = [
-        ("a new trial", |store, _, _| {
-            drop(store.save(&trials()[3], &result(&trials()[3], 0.25, 1.0), false))
-        }),
-        ("a failed trial again", |store, _, _| {
-            drop(store.save(&trials()[2], &result(&trials()[2], 0.25, 1.0), false))
-        }),
-        ("a place", |store, _, place| drop(store.underway().keep(place, &[7; 99]))),
-        ("an environment", |store, _, _| {
-            drop(store.record_environment(&Environment { logical_cores: 77, ..environment() }));
-        }),
-        ("the tables", |_, folder, _| drop(gather(folder, &Results::read(folder).unwrap()))),
-    ];
-    let (third, first) = (third.id.clone(), first.id.clone());
-    for (name, work) in works {
-        for for_good in [false, true] {
-            for calls in 0.. {
-                let folder = dir.path().join("now");
-                let _ = fs::remove_dir_all(&folder);
-                copy(&before, &folder);
-                let old = stored(&folder);
-                let mut store = Store::open(&folder).unwrap();
-                let failed = disk::faults::after(calls, for_good, || work(&mut store, &folder, &place(2)));
-                drop(store); // As a process that is killed; what it left is brought to rest by the next.
-                let new = stored(&folder);
-                let what = format!("{name}, call {calls}, for good: {for_good}");
-                let trial =
-                    |trials: &[StoredTrial], id: &str| trials.iter().find(|t| t.trial.id == id).cloned();
-                assert_eq!(trial(&new.0, &first), trial(&old.0, &first), "{what}: another trial");
-                let third_is = trial(&new.0, &third).map(|stored| stored.outcome.test_accuracy);
-                assert!(third_is == Some(None) || third_is == Some(Some(0.25)), "{what}: {third_is:?}");
-                let steps: Vec<usize> = new.1.iter().map(|place| place.steps).collect();
-                let ended = trial(&new.0, &fourth.id).is_some();
-                let allowed = if ended { vec![vec![]] } else { vec![vec![1, 0], vec![2, 1], vec![2, 1, 0]] };
-                assert!(allowed.contains(&steps), "{what}: places {steps:?}");
-                gather(&folder, &Results::read(&folder).unwrap()).unwrap();
-                fs::remove_dir_all(folder.join("trials")).unwrap();
-                assert_eq!(stored(&folder).0.len(), new.0.len(), "{what}: read back from the tables");
-                if !failed {
-                    assert!(calls > 2, "{what}: some calls were tried");
-                    break;
-                }
-            }
-        }
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(&path, target).unwrap()) }
-    }
 }

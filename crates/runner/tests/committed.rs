@@ -21,7 +21,7 @@ fn copy(from: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_file() && !path.ends_with(".lock") {
+        if path.is_file() && !path.ends_with(".lock") && !path.ends_with(".gate") {
             fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
         }
     }

@@ -109,6 +109,7 @@ fn together(trial: &Trial, cases: &[Case], look: Look, budget: usize) -> Vec<Cam
         task: task(trial, model, case, look),
         observer,
         from: None,
+        until: None,
     });
     let trained = train_together(members.collect(), Objective::Labels, &mut shelf, &mut NoBookmark);
     finish(trial, models, trained, &mut shelf)
@@ -246,6 +247,7 @@ fn a_training_goes_on_from_any_step_with_the_same_bits() {
             task: task(&trial, model, case, look),
             observer,
             from: None,
+            until: None,
         });
         let _ = train_together(members.collect(), Objective::Labels, &mut shelf, &mut stop);
         assert_eq!(stop.kept.len(), cases.len(), "the training has that many steps");
@@ -255,6 +257,7 @@ fn a_training_goes_on_from_any_step_with_the_same_bits() {
             task: task(&trial, model, case, look),
             observer,
             from: Some(State::from_bytes(state).unwrap()),
+            until: None,
         });
         let trained = train_together(members.collect(), Objective::Labels, &mut shelf, &mut NoBookmark);
         let resumed = finish(&trial, models, trained, &mut shelf);
@@ -292,6 +295,7 @@ fn who_asks_for_the_end_gets_the_place_kept_and_all_end() {
         task: task(&trial, model, case, LOOKS[1]),
         observer,
         from: None,
+        until: None,
     });
     let ended = train_together(members.collect(), Objective::Labels, &mut Shelf::none(), &mut kept);
     assert!(ended.iter().all(|result| matches!(result, Err(EngineError::Interrupted))), "{ended:?}");
@@ -321,6 +325,7 @@ fn one_that_fails_leaves_the_others_alone() {
         task: task(&trial, model, case, LOOKS[1]),
         observer,
         from: None,
+        until: None,
     });
     let mut results =
         train_together(members.collect(), Objective::Labels, &mut Shelf::none(), &mut NoBookmark);
@@ -362,6 +367,7 @@ fn frozen_stages_run_once_for_all_and_not_again_where_images_come_again() {
             task: task(&trial, model, case, look),
             observer,
             from: None,
+            until: None,
         });
         for result in train_together(members.collect(), Objective::Labels, &mut shelf, &mut NoBookmark) {
             result.unwrap();
@@ -384,8 +390,18 @@ fn trials_with_other_batches_are_no_cohort() {
     let mut ears = [Silent, Silent];
     let [first, second] = &mut ears;
     let members = vec![
-        Member { task: task(&trial, &trial.model, &case, LOOKS[0]), observer: first, from: None },
-        Member { task: task(&trial, &trial.model, &other, LOOKS[0]), observer: second, from: None },
+        Member {
+            task: task(&trial, &trial.model, &case, LOOKS[0]),
+            observer: first,
+            from: None,
+            until: None,
+        },
+        Member {
+            task: task(&trial, &trial.model, &other, LOOKS[0]),
+            observer: second,
+            from: None,
+            until: None,
+        },
     ];
     for result in train_together(members, Objective::Labels, &mut Shelf::none(), &mut NoBookmark) {
         assert!(result.unwrap_err().to_string().contains("other batches"));

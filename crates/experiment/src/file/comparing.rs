@@ -1,8 +1,10 @@
-//! How arms are compared: `baseline` and `margin`.
+//! How arms are compared: `baseline`, `margin` and `[halving]`.
 
 use super::problem::Problem;
-use super::read::{Reader, number};
-use super::tree::{Name, Node, Value};
+use super::read::{Reader, entries_of, number};
+use super::suggest::did_you_mean;
+use super::tree::{Name, Node, Place, Value};
+use crate::halving::Halving;
 
 impl Reader {
     /// `baseline`: a strategy, or a table of keys and values like `when`.
@@ -46,5 +48,37 @@ impl Reader {
             self.report(Problem::new(message).at(&node.place, "here").help(help));
         }
         margin
+    }
+
+    /// `[halving]`: `first`, in epochs, and `factor`.
+    pub(crate) fn halving(&mut self, header: &Name, node: Node) -> Option<(Halving, Place)> {
+        const KEYS: [&str; 2] = ["first", "factor"];
+        let place = node.place.clone();
+        let (mut halving, mut whole) = (Halving { first: 1, factor: 2 }, true);
+        for (name, node) in self.table(entries_of(header, node)) {
+            let (least, field) = match name.text.as_str() {
+                "first" => (1.0, &mut halving.first),
+                "factor" => (2.0, &mut halving.factor),
+                other => {
+                    let problem =
+                        Problem::new(format!("unknown key `{other}` in [halving]")).at(&name.place, "here");
+                    self.report(problem.help(did_you_mean(other, KEYS, "it has first and factor")));
+                    whole = false;
+                    continue;
+                }
+            };
+            match number(&node).filter(|number| number.fract() == 0.0 && (least..=1e6).contains(number)) {
+                Some(number) => *field = number as usize,
+                None => {
+                    let key = &name.text;
+                    let message =
+                        format!("`{key}` must be a whole number from {least}, not {}", node.found());
+                    let help = "arms are compared after `first` epochs, then after `factor` times as many each; one in `factor` goes on";
+                    self.report(Problem::new(message).at(&node.place, "here").help(help));
+                    whole = false;
+                }
+            }
+        }
+        whole.then_some((halving, place))
     }
 }

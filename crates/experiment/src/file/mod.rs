@@ -23,6 +23,7 @@ pub(crate) use tree::Place;
 use std::path::Path;
 
 use crate::checkpoints::Checkpoints;
+use crate::halving::Halving;
 use crate::trial::PhaseWords;
 use crate::trial::keys::Key;
 
@@ -45,6 +46,8 @@ pub struct Experiment {
     pub(crate) baseline: Vec<(String, String)>,
     /// In points.
     pub(crate) margin: f64,
+    /// How arms are stopped, and where that stands.
+    pub(crate) halving: Option<(Halving, Place)>,
     /// The values of `[data]` and `[train]`.
     pub(crate) fixed: Vec<Assignment>,
     /// The axes of `[grid]` in the order of the file.

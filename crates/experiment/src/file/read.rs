@@ -16,11 +16,12 @@ use crate::trial::keys::{Key, Section, key, keys};
 
 pub(crate) type Entries = Vec<(Name, Node)>;
 
-const ROOT: [&str; 11] = [
+const ROOT: [&str; 12] = [
     "question",
     "checkpoints",
     "baseline",
     "margin",
+    "halving",
     "data",
     "train",
     "grid",
@@ -76,6 +77,7 @@ impl Reader {
             checkpoints: Checkpoints::None,
             baseline: full(),
             margin: one_point(),
+            halving: None,
             fixed: Vec::new(),
             axes: Vec::new(),
             strategies: Vec::new(),
@@ -90,6 +92,7 @@ impl Reader {
                 "checkpoints" => experiment.checkpoints = self.checkpoints(&node).unwrap_or_default(),
                 "baseline" => baseline = Some(node),
                 "margin" => experiment.margin = self.margin(&node).unwrap_or_else(one_point),
+                "halving" => experiment.halving = self.halving(&name, node),
                 "data" => experiment.fixed.extend(self.section(&name, node, Section::Data)),
                 "train" => experiment.fixed.extend(self.section(&name, node, Section::Train)),
                 "grid" => experiment.axes = self.grid(&name, node),

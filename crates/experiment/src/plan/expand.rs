@@ -39,7 +39,7 @@ pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
         key: axis.key.name.to_owned(),
         values: axis.values.iter().map(|(value, _)| value.clone()).collect(),
     });
-    Ok(Plan {
+    let plan = Plan {
         experiment: experiment.name.clone(),
         question: experiment.question.clone(),
         axes: axes.collect(),
@@ -48,7 +48,14 @@ pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
         checkpoints: experiment.checkpoints,
         baseline: experiment.baseline.clone(),
         margin: experiment.margin,
-    })
+        halving: experiment.halving.as_ref().map(|(halving, _)| *halving),
+    };
+    let halved =
+        experiment.halving.as_ref().and_then(|(halving, place)| Some((halving.problem(&plan)?, place)));
+    match halved {
+        Some((problem, place)) => Err(fail(vec![Problem::new(problem).at(place, "here")])),
+        None => Ok(plan),
+    }
 }
 
 /// The trials of the grid's cells, each once.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoints::Checkpoints;
 use crate::comparing;
+use crate::halving::Halving;
 use crate::trial::{Trial, Trunk};
 
 /// What a sweep will do, in order.
@@ -38,6 +39,9 @@ pub struct Plan {
     /// Within how many points of accuracy arms are as good as equal.
     #[serde(default = "comparing::one_point", skip_serializing_if = "comparing::is_one_point")]
     pub margin: f64,
+    /// How arms that cannot win are stopped; none where all are trained to their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halving: Option<Halving>,
 }
 
 impl Plan {

@@ -102,7 +102,8 @@ mod tests {
         let (experiment, question) = (String::new(), String::new());
         let (axes, claims, checkpoints) = Default::default();
         let (baseline, margin) = (crate::comparing::full(), crate::comparing::one_point());
-        Plan { experiment, question, axes, trials, claims, checkpoints, baseline, margin }
+        let halving = None;
+        Plan { experiment, question, axes, trials, claims, checkpoints, baseline, margin, halving }
     }
 
     fn count(filters: &[&str]) -> Result<usize, String> {

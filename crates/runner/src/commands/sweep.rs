@@ -35,7 +35,9 @@ pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Erro
     let mut run = Run::open(&experiment, &whole, &args.plan, &args.run)?;
     let folder = run.store.folder().to_owned();
     let tally = run.sweep(&whole, &plan).run(&Hub::new(hub)?)?;
+    let gate = run.store.gate()?;
     let report = write_report(&folder)?;
+    drop(gate);
     let mut text = summary(&tally, &plan, &report, &again(args));
     text += &track(&folder, &args.track)?;
     let lacking = lacking(&plan, &Results::read(&folder)?, |id| trial_weights(&folder, id).is_some());
@@ -44,11 +46,11 @@ pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Erro
         alone.plan.only.retain(|only| !only.trim_start().starts_with("trial")); // filters of one key add up
         text += &with_checkpoints(&lacking, plan.checkpoints, &again(&alone));
     }
-    let Tally { finished, failed, skipped, left } = tally;
+    let Tally { finished, failed, skipped, stopped, elsewhere, left } = tally;
     run.progress.event(
         "sweep-ends",
         json!({
-            "trained": finished, "failed": failed, "stored": skipped, "left": left,
+            "trained": finished, "failed": failed, "stored": skipped, "stopped": stopped, "elsewhere": elsewhere, "left": left,
             "report": report.path.display().to_string(), "answer": report.answer,
         }),
     );
@@ -110,7 +112,13 @@ impl Run {
         args: &RunArgs,
     ) -> Result<Self, Error> {
         let folder = args.results.clone().unwrap_or_else(|| Path::new("results").join(&whole.experiment));
-        let (store, progress) = (Store::open(&folder)?, Progress::new(form(args)));
+        if whole.halving.is_some() && !plan.only.is_empty() {
+            let help = "leave --only out, or [halving]: with --set you can have another grid";
+            return Err(Error::usage("[halving] compares all arms, and --only leaves some out", help));
+        }
+        let alone = args.force || whole.halving.is_some();
+        let store = if alone { Store::open_alone(&folder) } else { Store::open(&folder) };
+        let (store, progress) = (store?, Progress::new(form(args)));
         if store.restored() > 0 {
             let count = plural(store.restored(), "trial");
             progress.say(&format!(
@@ -169,6 +177,8 @@ fn summary(tally: &Tally, plan: &Plan, report: &Report, again: &str) -> String {
         (tally.finished, "trained"),
         (tally.skipped, "stored before"),
         (tally.failed, "failed"),
+        (tally.stopped, "stopped early"),
+        (tally.elsewhere, "run by another process"),
         (tally.left, "left"),
     ];
     let parts: Vec<String> =
@@ -254,7 +264,7 @@ mod tests {
 
     #[test]
     fn how_a_sweep_ends_is_told_by_what_is_left_before_what_failed() {
-        let tally = |failed, left| Tally { finished: 1, failed, skipped: 0, left };
+        let tally = |failed, left| Tally { finished: 1, failed, left, ..Tally::default() };
         assert_eq!(ending(&tally(0, 0), 143), Ending::Done);
         assert_eq!(ending(&tally(1, 0), 143), Ending::SomeFailed);
         assert_eq!(ending(&tally(1, 1), 143), Ending::Interrupted(143));

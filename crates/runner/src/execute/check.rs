@@ -33,7 +33,7 @@ impl Worker<'_> {
         let setting = |problem: String| SweepError::Setting { trial: trial.id.clone(), problem };
         let splits = train::split(trial, &decoded.dataset)?;
         full_batch(&trial.train, splits.train.len()).map_err(setting)?;
-        let Start::Pretrained(trunk) = start else { return Ok(Done::Made) };
+        let Start::Pretrained(trunk) = start else { return Ok(Done::default()) };
         let Pretrain { trunk, data } = &self.graph.trunks[*trunk];
         let (own, images) = (&trunk.pretraining.data.source, &self.made.data[*data]);
         if *own != trial.data.source && images.source_digest == decoded.source_digest {
@@ -59,13 +59,13 @@ impl Worker<'_> {
             self.say_once(format!("note: {what}"));
             self.seen.insert(trial.id.clone(), what);
         }
-        Ok(Done::Made)
+        Ok(Done::default())
     }
 
     /// Says how much room the checkpoints of the trials that are due take, and that there is as much.
     pub(super) fn check_room(&self) -> Result<Done, SweepError> {
         if self.checkpoints.is_none() {
-            return Ok(Done::Made);
+            return Ok(Done::default());
         }
         let trials = self.due.iter().map(|id| &self.graph.trials[*id]);
         let footprint = Footprint::of(
@@ -78,12 +78,12 @@ impl Worker<'_> {
             free,
             folder,
         })?;
-        Ok(Done::Made)
+        Ok(Done::default())
     }
 
     /// Which trials will not be run, as they would take more memory than there is; says so before the first trial.
     pub(super) fn check_memory(&mut self) -> Result<Done, SweepError> {
-        let Some(free) = self.free_memory() else { return Ok(Done::Made) };
+        let Some(free) = self.free_memory() else { return Ok(Done::default()) };
         for id in self.due.clone() {
             let Train { trial, data, start, .. } = &self.graph.trials[id];
             let writes = !self.checkpoints.is_none();
@@ -95,7 +95,7 @@ impl Worker<'_> {
                 }
             }
         }
-        Ok(Done::Made)
+        Ok(Done::default())
     }
 
     /// Notes a training, whose weights are written or not, that would take more memory than there is, and says so, once.

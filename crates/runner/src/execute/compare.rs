@@ -39,6 +39,7 @@ pub(super) fn compare(worker: &mut Worker<'_>, asked: &[Id<Train>]) -> Result<()
         }
     }
     look(worker, &mut digests);
+    let _gate = worker.store.gate()?;
     let trunks = compare_trunks(worker, &digests)?;
     compare_trials(worker, &digests, &trunks)
 }
@@ -103,7 +104,8 @@ fn read(worker: &Worker<'_>, id: Id<Decode>, digests: &mut Digests) -> Result<()
         return Ok(());
     }
     worker.progress.say(&format!("reading {}, which stored trials were made of", node.source));
-    let digest = decode::digest(worker.images(node.images), &Decode { resolution: LEAST, ..node.clone() })?;
+    let least = Decode { resolution: LEAST, ..node.clone() };
+    let digest = decode::digest(worker.images(node.images), &least, &worker.kept(), worker.progress)?;
     digests.note(node, &digest);
     Ok(())
 }

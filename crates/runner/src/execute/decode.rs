@@ -1,17 +1,24 @@
 //! A kind of node, the images of a source in memory: [`decoded`] opens them, chooses the classes, does what is asked for with
 //! pictures that occur twice, and says what was taken as what.
 
-use frostline_data::{DataError, Dataset, OnDuplicates, Prepared, Taken, open};
+use std::path::Path;
+
+use frostline_data::{DataError, Dataset, OnDuplicates, Opened, Prepared, Taken, open_kept};
 use frostline_text::plural;
 
 use super::graph::{Decode, Decoded};
 use crate::terminal::Progress;
 
 /// Decodes a source as a node says.
-pub(super) fn decoded(prepared: &Prepared, node: &Decode, progress: &Progress) -> Result<Decoded, DataError> {
+pub(super) fn decoded(
+    prepared: &Prepared,
+    node: &Decode,
+    kept: &Path,
+    progress: &Progress,
+) -> Result<Decoded, DataError> {
     let Decode { source, duplicates, resolution, .. } = node;
-    progress.say(&format!("decoding {source} at {resolution} px"));
-    let (dataset, source_digest) = of_classes(prepared, node)?;
+    progress.say(&format!("reading {source} at {resolution} px"));
+    let (dataset, source_digest) = of_classes(prepared, node, kept, progress)?;
     let taken: Vec<String> =
         dataset.taken.iter().map(|taken| format!("{}: {}", taken.what, taken.from)).collect();
     if !taken.is_empty() {
@@ -22,16 +29,27 @@ pub(super) fn decoded(prepared: &Prepared, node: &Decode, progress: &Progress) -
 }
 
 /// The digest of the images that a node stands for.
-pub(super) fn digest(prepared: &Prepared, node: &Decode) -> Result<String, DataError> {
-    let (dataset, _) = of_classes(prepared, node)?;
+pub(super) fn digest(
+    prepared: &Prepared,
+    node: &Decode,
+    kept: &Path,
+    progress: &Progress,
+) -> Result<String, DataError> {
+    let (dataset, _) = of_classes(prepared, node, kept, progress)?;
     let drops = node.duplicates == OnDuplicates::Drop;
     Ok(if drops { dataset.without_duplicates()?.digest } else { dataset.digest })
 }
 
 /// The images of a node's classes, and the digest of all of its source.
-fn of_classes(prepared: &Prepared, node: &Decode) -> Result<(Dataset, String), DataError> {
+fn of_classes(
+    prepared: &Prepared,
+    node: &Decode,
+    kept: &Path,
+    progress: &Progress,
+) -> Result<(Dataset, String), DataError> {
     let Decode { classes, resolution, .. } = node;
-    let all = open(prepared, Some((*resolution, *resolution)))?;
+    let Opened { dataset: all, note, .. } = open_kept(prepared, (*resolution, *resolution), Some(kept))?;
+    note.iter().for_each(|note| progress.say(&format!("  note: {note}")));
     let digest = all.digest.clone();
     Ok((if classes.is_empty() { all } else { all.of_classes(classes)? }, digest))
 }

@@ -13,6 +13,7 @@ mod decode;
 mod error;
 mod gallery;
 mod graph;
+mod halving;
 mod keep;
 mod lineage;
 mod memory;
@@ -58,17 +59,23 @@ pub struct Tally {
     pub failed: usize,
     /// Stored by an earlier sweep, and left alone.
     pub skipped: usize,
+    /// Stopped early, as arms that cannot win.
+    pub stopped: usize,
+    /// Run by another process now.
+    pub elsewhere: usize,
     /// Not begun, or given up, since the sweep was interrupted.
     pub left: usize,
 }
 
 impl Tally {
     /// Takes trials, or pretrainings, from those that are left.
-    fn count(&mut self, stored: &[Status]) {
+    fn count(&mut self, Done { stored, found, elsewhere, .. }: &Done) {
         let finished = stored.iter().filter(|status| **status == Status::Finished).count();
         self.finished += finished;
         self.failed += stored.len() - finished;
-        self.left -= stored.len();
+        self.skipped += found;
+        self.elsewhere += elsewhere;
+        self.left -= stored.len() + found + elsewhere;
     }
 }
 
@@ -141,6 +148,7 @@ impl<'a> Sweep<'a> {
             graph: &graph,
             due: Vec::new(),
             cohorts: Vec::new(),
+            varied: varied(self.whole),
             goal,
             checkpoints: self.plan.checkpoints,
             store: self.store,
@@ -150,8 +158,10 @@ impl<'a> Sweep<'a> {
             progress: self.progress,
             interrupted: self.interrupted,
             settings: &self.settings,
+            until: None,
             made: Products::of(&graph),
             shelf: Shelf::new(0, seconds),
+            begun: RefCell::default(),
             said: RefCell::default(),
             too_large: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -170,28 +180,41 @@ impl<'a> Sweep<'a> {
             worker.store.record_environment(&worker.settings.environment)?;
         }
         (worker.due, worker.cohorts) = (due, cohorts);
-        for step in steps {
-            let (stored, goes_on) = match worker.step(step)? {
-                Done::Made => continue,
-                Done::Stored(stored) => (stored, true),
-                Done::Interrupted(stored) => (stored, false),
-            };
+        let halving = self.whole.halving.filter(|_| goal == Goal::Trials);
+        let mut goes_on = true;
+        for step in steps.into_iter().filter(|step| halving.is_none() || !matches!(step, Step::Train(_))) {
+            let done = worker.step(step)?;
             if counts(goal, step) {
-                tally.count(&stored);
+                tally.count(&done);
             }
-            if !goes_on || worker.settings.fail_fast && tally.failed > 0 {
+            if done.interrupted || worker.settings.fail_fast && tally.failed > 0 {
+                goes_on = false;
                 break;
             }
+        }
+        if let Some(halving) = halving.filter(|_| goes_on && wanted > 0) {
+            let (came, stopped) = worker.halve(self.whole, halving)?;
+            came.iter().for_each(|done| tally.count(done));
+            tally.stopped = stopped;
+            tally.left -= stopped;
         }
         if goal == Goal::Trials
             && tally.finished > 0
             && let Some(dataset) = worker.tested()
         {
+            let _gate = worker.store.gate()?;
             keep_pictures(worker.store.folder(), dataset)?;
         }
         self.progress.sweep_ends();
         Ok(tally)
     }
+}
+
+/// The keys that a plan varies and that [`Trial::label`](frostline_experiment::Trial::label) does not tell.
+fn varied(plan: &Plan) -> Vec<String> {
+    const TOLD: [&str; 5] = ["model", "weights", "strategy", "seed", "resolution"];
+    let axes = plan.axes.iter().filter(|axis| axis.values.len() > 1);
+    axes.map(|axis| axis.key.clone()).filter(|key| !TOLD.contains(&key.as_str())).collect()
 }
 
 /// Whether what a step stores is what the goal asks for.

@@ -136,7 +136,7 @@ pub(super) fn learn(
         strategy: &Strategy::Full,
         seed: trunk.seed,
     };
-    let member = Member { task, observer: witness, from };
+    let member = Member { task, observer: witness, from, until: None };
     let trained = train_together(vec![member], objective, &mut Shelf::none(), saver).pop();
     let Trained { chosen_epoch, .. } = trained.unwrap_or(Err(EngineError::Interrupted))?;
     outcome.chosen_epoch = Some(chosen_epoch);

@@ -7,7 +7,7 @@ use frostline_engine::{
     Candidate, EngineError, Evaluation, Objective, Shelf, Trained, test_together, train_together,
 };
 use frostline_experiment::{Memory, Trial};
-use frostline_results::{EpochRecord, Inputs, Outcome, Status, TrialResult};
+use frostline_results::{EpochRecord, Inputs, Outcome, State, Status, TrialResult};
 
 use super::attempt::{Attempt, attempt};
 use super::bookmark::{Begun, Member, Saver, begun};
@@ -36,25 +36,44 @@ struct Ended {
 }
 
 impl Worker<'_> {
-    /// Trains, tests and stores the trials of a cohort, in as many parts as memory asks for.
+    /// Trains, tests and stores the trials of a cohort, in as many parts as memory asks for; but for those that another process has
+    /// stored, or runs.
     ///
     /// # Errors
     /// A failed write.
     pub(super) fn train(&mut self, cohort: &[Id<Train>]) -> Result<Done, SweepError> {
-        let mut stored = Vec::new();
-        for part in self.parts(cohort) {
-            let mut shelf = std::mem::replace(&mut self.shelf, Shelf::none());
-            let done = self.part(&part, &mut shelf);
-            self.shelf = shelf;
-            let (ended, interrupted) = done?;
-            for Ended { id, result } in ended {
-                stored.push(self.store(id, result)?);
-            }
-            if interrupted {
-                return Ok(Done::Interrupted(stored));
+        let (mut done, mut claimed, mut claims) = (Done::default(), Vec::new(), Vec::new());
+        for &id in cohort {
+            let trial = &self.graph.trials[id].trial;
+            let before = self.store.state(&trial.id).cloned();
+            match self.store.claim(&trial.id)? {
+                None => done.elsewhere += 1,
+                Some(_)
+                    if before != Some(State::Finished)
+                        && self.store.state(&trial.id) == Some(&State::Finished) =>
+                {
+                    done.found += 1;
+                }
+                Some(claim) => {
+                    claims.push(claim);
+                    claimed.push(id);
+                }
             }
         }
-        Ok(Done::Stored(stored))
+        for part in self.parts(&claimed) {
+            let mut shelf = std::mem::replace(&mut self.shelf, Shelf::none());
+            let came = self.part(&part, &mut shelf);
+            self.shelf = shelf;
+            let (ended, interrupted) = came?;
+            for Ended { id, result } in ended {
+                done.stored.push(self.store(id, result)?);
+            }
+            done.interrupted = interrupted;
+            if interrupted {
+                break;
+            }
+        }
+        Ok(done)
     }
 
     fn parts(&mut self, cohort: &[Id<Train>]) -> Vec<Vec<Id<Train>>> {
@@ -83,7 +102,7 @@ impl Worker<'_> {
         let mut base = Base::of(part.len());
         if let Some(first) = part.first() {
             let Trial { train, .. } = &self.graph.trials[*first].trial;
-            self.progress.training_begins(&self.label(part), train.epochs, train.batch);
+            self.progress.training_begins(&self.name(part), train.epochs, train.batch);
         }
         for &id in part {
             if self.interrupted.load(Ordering::Relaxed) {
@@ -164,7 +183,9 @@ impl Worker<'_> {
         for entrant in &mut entrants {
             if let Some(begun) = &entrant.begun {
                 entrant.outcome.started_at.clone_from(&begun.place.started_at);
-                self.progress.goes_on(&begun.place);
+                self.goes_on(&begun.place);
+            } else {
+                self.begun.borrow_mut().insert(entrant.outcome.trial.clone());
             }
             let (id, started_at) = (entrant.outcome.trial.clone(), entrant.outcome.started_at.clone());
             members.push(Member { id, inputs: Inputs::of(&entrant.outcome), started_at });
@@ -180,7 +201,7 @@ impl Worker<'_> {
                     progress: self.progress,
                     interrupted: self.interrupted,
                     log,
-                    label: trial.label(),
+                    label: self.label(trial),
                 },
                 policy: self.checkpoints,
                 model: &entrant.ready.model,
@@ -193,6 +214,7 @@ impl Worker<'_> {
             task: entrant.ready.task(),
             observer,
             from,
+            until: self.until,
         });
         let all = all.collect();
         let count = entrants.len();
@@ -232,6 +254,7 @@ impl Worker<'_> {
                         .push(Ended { id, result: TrialResult { outcome, epochs, predictions, checkpoint } });
                 }
                 Err(EngineError::Interrupted) => interrupted = true,
+                Err(EngineError::Waiting) => {}
                 Err(error) => ended.push(failed(id, outcome, epochs, error.to_string())),
             }
         }
@@ -269,8 +292,8 @@ impl Worker<'_> {
     }
 
     /// What the user knows a part of a cohort by.
-    fn label(&self, part: &[Id<Train>]) -> String {
-        let label = |id: &Id<Train>| self.graph.trials[*id].trial.label();
+    fn name(&self, part: &[Id<Train>]) -> String {
+        let label = |id: &Id<Train>| self.label(&self.graph.trials[*id].trial);
         match part {
             [] => String::new(),
             [one] => label(one),

@@ -2,15 +2,16 @@
 //! end; trials and pretrainings go to the store.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use frostline_data::{DataError, Dataset, Prepared, Source};
 use frostline_engine::Shelf;
-use frostline_experiment::Checkpoints;
+use frostline_experiment::{Checkpoints, Trial};
 use frostline_hub::Hub;
 use frostline_models::{WeightsSource, card};
-use frostline_results::{Inputs, Seconds, Status, Store, TrialResult, TrunkOutcome, TrunkResult};
+use frostline_results::{Inputs, Place, Seconds, Status, Store, TrialResult, TrunkOutcome, TrunkResult};
 
 use super::attempt::{Attempt, attempt};
 use super::bookmark::{Member, Saver, begun};
@@ -26,14 +27,22 @@ use crate::machine::{Taken, free_memory, timestamp};
 use crate::terminal::Progress;
 
 /// What a step came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Done {
-    /// It is made; the next one may need it.
-    Made,
-    /// Trials or a pretraining are stored.
-    Stored(Vec<Status>),
-    /// The user asked for the end, when these were stored; where trainings under way stand is kept.
-    Interrupted(Vec<Status>),
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Done {
+    /// Trials, or a pretraining, that are stored now.
+    pub(super) stored: Vec<Status>,
+    /// Trials that another process has stored since the sweep began.
+    pub(super) found: usize,
+    /// Trials that another process runs now.
+    pub(super) elsewhere: usize,
+    /// Whether the user asked for the end; where trainings under way stand is kept.
+    pub(super) interrupted: bool,
+}
+
+impl Done {
+    pub(super) fn stored(status: Status) -> Self {
+        Self { stored: vec![status], ..Self::default() }
+    }
 }
 
 /// What does a sweep's steps, and what it has made.
@@ -44,6 +53,8 @@ pub(super) struct Worker<'a> {
     /// The same in groups that advance together.
     pub(super) cohorts: Vec<Vec<Id<Train>>>,
     pub(super) goal: Goal,
+    /// Keys that the experiment varies and that a trial's label does not tell.
+    pub(super) varied: Vec<String>,
     pub(super) checkpoints: Checkpoints,
     pub(super) store: &'a mut Store,
     pub(super) hub: &'a Hub,
@@ -54,9 +65,13 @@ pub(super) struct Worker<'a> {
     pub(super) progress: &'a Progress,
     pub(super) interrupted: &'a AtomicBool,
     pub(super) settings: &'a Settings,
+    /// The epoch at whose end trainings wait; none for their last.
+    pub(super) until: Option<usize>,
     pub(super) made: Products,
     /// What frozen stages gave.
     pub(super) shelf: Shelf,
+    /// The trainings that this process has begun.
+    pub(super) begun: RefCell<BTreeSet<String>>,
     /// What was said and is not said again.
     pub(super) said: RefCell<Vec<String>>,
     /// The trials and trunks for which there is too little memory, with what is missing.
@@ -102,7 +117,7 @@ impl Worker<'_> {
     /// What ends the sweep: something that is missing or broken, or a failed write. A training that fails is stored as such.
     pub(super) fn step(&mut self, step: Step) -> Result<Done, SweepError> {
         match step {
-            step if self.is_made(step) => Ok(Done::Made),
+            step if self.is_made(step) => Ok(Done::default()),
             Step::FetchImages(id) => self.fetch_images(id),
             Step::FetchWeights(id) => self.fetch_weights(id),
             Step::Decode(id) => self.decode(id),
@@ -137,7 +152,7 @@ impl Worker<'_> {
         let FetchImages { source, reading } = &self.graph.images[id];
         let source: Source = source.parse().map_err(DataError::from)?;
         self.made.images.put(id, frostline_data::prepare(&source, reading, self.hub(), self.progress)?);
-        Ok(Done::Made)
+        Ok(Done::default())
     }
 
     fn fetch_weights(&mut self, id: Id<FetchWeights>) -> Result<Done, SweepError> {
@@ -154,19 +169,22 @@ impl Worker<'_> {
             }
             self.made.weights.put(id, resolved);
         }
-        Ok(Done::Made)
+        Ok(Done::default())
     }
 
     fn decode(&mut self, id: Id<Decode>) -> Result<Done, SweepError> {
         let node = &self.graph.data[id];
-        let decoded = decode::decoded(&self.made.images[node.images], node, self.progress)?;
+        let decoded = decode::decoded(&self.made.images[node.images], node, &self.kept(), self.progress)?;
         self.made.data.put(id, decoded);
-        Ok(Done::Made)
+        Ok(Done::default())
     }
 
     /// The weights, from the store or made now. What was stored and is damaged is made again.
     fn pretrain(&mut self, id: Id<Pretrain>) -> Result<Done, SweepError> {
         let Pretrain { trunk, data } = &self.graph.trunks[id];
+        let _claim = self.store.claim_trunk(&trunk.id, || {
+            self.progress.say(&format!("waiting for another process, which makes {}", trunk.label()));
+        })?;
         let remake = self.goal == Goal::Pretrainings && self.settings.force;
         let stored = match pretrain::stored(self.store, trunk)? {
             Some(Pretrained::Failed(_)) if self.settings.force => None,
@@ -178,11 +196,11 @@ impl Worker<'_> {
                 Pretrained::Failed(reason) => Status::Failed { reason: reason.clone() },
             };
             self.made.trunks.put(id, stored);
-            return Ok(Done::Stored(vec![status]));
+            return Ok(Done::stored(status));
         }
         if let Some(problem) = self.too_large.get(&trunk.id) {
             self.made.trunks.put(id, Pretrained::failed(trunk, problem)); // Not stored, so that it is tried again.
-            return Ok(Done::Stored(vec![Status::Failed { reason: problem.clone() }]));
+            return Ok(Done::stored(Status::Failed { reason: problem.clone() }));
         }
         self.progress.training_begins(
             &trunk.label(),
@@ -209,7 +227,7 @@ impl Worker<'_> {
         let log = match &begun {
             Some(begun) => {
                 outcome.started_at.clone_from(&begun.place.started_at);
-                self.progress.goes_on(&begun.place);
+                self.goes_on(&begun.place);
                 Log::begin(begun.taken(), begun.place.epochs.clone())
             }
             None => Log::begin(Taken::default(), Vec::new()),
@@ -224,7 +242,7 @@ impl Worker<'_> {
         saver.end()?;
         let (weights, pictures) = match done {
             Ok((weights, pictures)) => (Some(weights), pictures),
-            Err(Attempt::Interrupted) => return Ok(Done::Interrupted(Vec::new())),
+            Err(Attempt::Interrupted) => return Ok(Done { interrupted: true, ..Done::default() }),
             Err(Attempt::Failed(reason)) => {
                 outcome.status = Status::Failed { reason };
                 (None, None)
@@ -239,7 +257,26 @@ impl Worker<'_> {
             Pretrained::failed(trunk, "its file cannot be read back; check the disk, and make it again with `frostline pretrain --force`")
         });
         self.made.trunks.put(id, made);
-        Ok(Done::Stored(vec![result.outcome.status]))
+        Ok(Done::stored(result.outcome.status))
+    }
+
+    /// What the user knows a trial by.
+    pub(super) fn label(&self, trial: &Trial) -> String {
+        let varied = self.varied.iter().filter(|key| trial.uses(key));
+        let varied = varied.filter_map(|key| Some(format!(" {key} {}", trial.value_of(key)?)));
+        trial.label() + &varied.collect::<String>()
+    }
+
+    /// Where decoded images are kept for the next sweep: beside the Hub's cache.
+    pub(super) fn kept(&self) -> PathBuf {
+        self.hub.options().cache.with_file_name("frostline")
+    }
+
+    /// Says that a training goes on from where an earlier process has kept it.
+    pub(super) fn goes_on(&self, place: &Place) {
+        if self.begun.borrow_mut().insert(place.of.clone()) {
+            self.progress.goes_on(place);
+        }
     }
 
     /// What may be taken beside what is taken already, in bytes; none where the system does not tell.
@@ -254,7 +291,7 @@ impl Worker<'_> {
     pub(super) fn store(&mut self, id: Id<Train>, result: TrialResult) -> Result<Status, SweepError> {
         let trial = &self.graph.trials[id].trial;
         self.store.save(trial, &result, self.settings.force)?;
-        self.progress.trial_ends(trial, &result.outcome);
+        self.progress.trial_ends(&self.label(trial), trial, &result.outcome);
         Ok(result.outcome.status)
     }
 }

@@ -8,7 +8,7 @@ use super::tell;
 /// What POSIX shells add to a signal's number for an exit code.
 const EXIT_CODES: i32 = 128;
 
-/// A flag that a signal raises; a second one ends the process at once, which loses the running trial alone.
+/// A flag that a signal raises; a second one ends the process at once, which loses what was not yet kept of the running trials.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     flag: Arc<AtomicBool>,
@@ -43,7 +43,9 @@ impl Interrupt {
         if self.flag.swap(true, Ordering::Relaxed) {
             std::process::exit(EXIT_CODES + signal);
         }
-        tell("stopping after this step; what has finished is kept (Ctrl-C again stops at once)");
+        tell(
+            "stopping after this step; what has finished is kept, and where trainings under way stand (Ctrl-C again stops at once)",
+        );
     }
 }
 

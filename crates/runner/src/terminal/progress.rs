@@ -180,8 +180,8 @@ impl Progress {
         }
     }
 
-    /// A trial is stored.
-    pub fn trial_ends(&self, trial: &Trial, outcome: &Outcome) {
+    /// A trial, which the user knows by its label, is stored.
+    pub fn trial_ends(&self, label: &str, trial: &Trial, outcome: &Outcome) {
         let now = self.now();
         let (done, due, left) = self.with(|state| {
             state.pace.ends(now);
@@ -202,7 +202,7 @@ impl Progress {
         self.event(
             "trial-ends",
             json!({
-                "trial": trial.id, "label": trial.label(), "state": state, "reason": reason, "done": done, "due": due,
+                "trial": trial.id, "label": label, "state": state, "reason": reason, "done": done, "due": due,
                 "test_accuracy": outcome.test_accuracy, "validation_accuracy": outcome.validation_accuracy,
                 "wall_seconds": outcome.seconds.wall, "images_per_second": outcome.images_per_second,
                 "sweep_seconds_left": left,
@@ -212,7 +212,7 @@ impl Progress {
             Some(left) if done < due => format!(", about {} to go", duration(left)),
             _ => String::new(),
         };
-        self.line(&format!("{done:>3}/{due} {}  {what}{left}", trial.label()));
+        self.line(&format!("{done:>3}/{due} {label}  {what}{left}"));
     }
 
     /// A trunk is stored.

@@ -1,6 +1,8 @@
 //! Whole sweeps of the binary on the embedded digits: what is stored, what an interruption leaves, what a second run does.
 
+mod crash;
 mod forms;
+mod halving;
 mod heads;
 mod inputs;
 mod pretraining;
