@@ -151,6 +151,11 @@ impl Loader {
         &self.images
     }
 
+    /// Images of a full batch.
+    pub fn batch_size(&self) -> usize {
+        self.options.batch
+    }
+
     /// Which view of its changes an epoch has of an image; none where images are as they are.
     pub fn view(&self, epoch: u64) -> Option<u64> {
         let view = |views: usize| 1 + epoch.saturating_sub(1) % views.max(1) as u64;

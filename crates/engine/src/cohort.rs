@@ -3,54 +3,24 @@
 //!
 //! A run's numbers do not depend on the others: what is shared is the same function of the same images, bit by bit.
 
+use std::ops::Range;
 use std::sync::mpsc;
 
-use frostline_data::{Batch, Loader, LoaderOptions};
-use frostline_kernels::Hwnc;
+use frostline_data::{Batch, Loader};
+use frostline_kernels::{Hwnc, Tape};
+use frostline_models::Activation;
 use frostline_streams::Streams;
 
 use crate::audit::Hashes;
-use crate::evaluate::{Sums, review};
+use crate::evaluate::{Sums, batch_size, review};
+use crate::member::{options, position, sees_the_same};
 use crate::objective::Lesson;
 use crate::prefix::{Prefix, Tree};
 use crate::run::Run;
 use crate::seat::{Seat, Seats, Slot, charge, evaluate_together, features, keys, present, shared};
 use crate::shelf::{Key, Paid, Shelf};
 use crate::state::{Position, State};
-use crate::{EngineError, Objective, Observer, Ragged, Section, Task, Trained};
-
-/// A trial of a cohort.
-pub struct Member<'a> {
-    /// What to do.
-    pub task: Task<'a>,
-    /// Who hears of it.
-    pub observer: &'a mut dyn Observer,
-    /// Where to go on; none for the beginning.
-    pub from: Option<State>,
-    /// The epoch at whose end it waits: [`EngineError::Waiting`], after `bookmark` was given where it stands. None for its last.
-    pub until: Option<usize>,
-}
-
-/// Who keeps the states of trainings under way.
-pub trait Bookmark: Send {
-    /// Whether it is time to keep some. Asked after each step.
-    fn is_due(&mut self) -> bool;
-
-    /// Keeps them, each with the number of its member.
-    fn keep(&mut self, states: Vec<(usize, State)>);
-}
-
-/// Keeps nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoBookmark;
-
-impl Bookmark for NoBookmark {
-    fn is_due(&mut self) -> bool {
-        false
-    }
-
-    fn keep(&mut self, _states: Vec<(usize, State)>) {}
-}
+use crate::{Bookmark, EngineError, Member, Objective, Section, Trained};
 
 /// Trains each member's model for `objective`; no image of the test split is looked at. A member that fails leaves the others
 /// alone. Where an observer asks for the end, all end, and `bookmark` is given where they stand.
@@ -67,11 +37,12 @@ pub fn train_together(
 ) -> Vec<Result<Trained, EngineError>> {
     let count = members.len();
     // On a thread of the pool: handing each operation over to it, and waiting for it, would cost more than some take.
-    let all = rayon::scope(|_| {
+    let train = || {
         let mut cohort = Cohort::new(members, objective, shelf)?;
         cohort.train(bookmark)?;
         Ok::<_, EngineError>(cohort.results)
-    });
+    };
+    let all = rayon::scope(|_| Tape::apart(train));
     let lost = |reason: &str| Err(EngineError::Unfit(reason.to_owned()));
     match all {
         Ok(results) => {
@@ -170,9 +141,10 @@ impl<'a, 's> Cohort<'a, 's> {
         let kept = |key: &Option<Key>| key.as_ref().is_some_and(|key| self.shelf.has(key, &all));
         let known = self.runs.iter().zip(&keys).all(|(run, key)| run.is_none() || kept(key));
         let loader = self.loader.clone();
+        let groups: Vec<&[Vec<u32>]> = order[skipped..].chunks(self.ahead()).collect();
         if known {
-            for examples in order.into_iter().skip(skipped) {
-                if !self.step(&mut || Ok(loader.batch(epoch, &examples)), &examples, &keys, bookmark)? {
+            for group in groups {
+                if !self.steps(&mut || Ok(loader.batch(epoch, &group.concat())), group, &keys, bookmark)? {
                     break;
                 }
             }
@@ -180,9 +152,11 @@ impl<'a, 's> Cohort<'a, 's> {
         }
         std::thread::scope(|scope| {
             let (sender, batches) = mpsc::sync_channel(2);
-            let sending = loader.clone();
-            scope.spawn(move || sending.epoch(epoch).skip(skipped).try_for_each(|batch| sender.send(batch)));
-            for examples in order.into_iter().skip(skipped) {
+            let (sending, all) = (loader.clone(), groups.clone());
+            scope.spawn(move || {
+                all.into_iter().try_for_each(|group| sender.send(sending.batch(epoch, &group.concat())))
+            });
+            for group in groups {
                 let Self { runs, paid, .. } = self;
                 let mut seats = seats(runs, paid);
                 let users = present(&seats);
@@ -190,8 +164,8 @@ impl<'a, 's> Cohort<'a, 's> {
                     batches.recv().map_err(|_| EngineError::Unfit("the loader stopped early".to_owned()))
                 })?;
                 let mut batch = Some(batch);
-                let mut make = || Ok(batch.take().unwrap_or_else(|| loader.batch(epoch, &examples)));
-                if !self.step(&mut make, &examples, &keys, bookmark)? {
+                let mut make = || Ok(batch.take().unwrap_or_else(|| loader.batch(epoch, &group.concat())));
+                if !self.steps(&mut make, group, &keys, bookmark)? {
                     break;
                 }
             }
@@ -199,36 +173,62 @@ impl<'a, 's> Cohort<'a, 's> {
         })
     }
 
-    /// One step of every run on the batch of these examples, which `make` makes where its images are needed. Whether to go on.
-    fn step(
+    /// Batches that go through frozen stages at once: where every run has some, as many images as in an evaluation, since products of
+    /// more rows are faster and give each image the same.
+    fn ahead(&self) -> usize {
+        let all_frozen = self.runs.iter().flatten().all(|run| run.prefix() > 0);
+        let images = self.loader.images();
+        let at_once = batch_size(images.height(), images.width());
+        match self.objective {
+            Objective::Labels if all_frozen => (at_once / self.loader.batch_size()).max(1),
+            _ => 1,
+        }
+    }
+
+    /// A step of every run on each batch of a group, whose images `make` makes together where they are needed. Whether to go on.
+    fn steps(
         &mut self,
         make: &mut dyn FnMut() -> Result<Batch, EngineError>,
-        examples: &[u32],
+        group: &[Vec<u32>],
         keys: &[Option<Key>],
         bookmark: &mut dyn Bookmark,
     ) -> Result<bool, EngineError> {
-        let (epoch, step) = (self.at.epochs + 1, self.at.steps + 1);
+        let epoch = self.at.epochs + 1;
         let Self { runs, paid, tree, shelf, objective, loader, streams, .. } = self;
         let Some(device) = runs.iter().flatten().next().map(|run| run.task.model.device().clone()) else {
             return Ok(false);
         };
-        let mut lesson = Lesson::of_labels(loader.images(), examples);
+        let mut made = None;
         let mut input = || -> Result<Hwnc, EngineError> {
-            let (input, made) = objective.lesson(make()?, streams, epoch as u64, &device)?;
-            lesson = made;
+            let (input, lesson) = objective.lesson(make()?, streams, epoch as u64, &device)?;
+            made = Some(lesson);
             Ok(input)
         };
         let mut seats = seats(runs, paid);
-        let mut slots = features(&mut seats, tree, shelf, (Section::Train, keys), examples, &mut input)?;
-        self.each(|run, index| match std::mem::replace(&mut slots[index], Slot::Unwanted) {
-            Slot::Have(features) => run.step((epoch, step), &lesson, features),
-            _ => Err(EngineError::Unfit("a run has no features".to_owned())),
-        });
-        self.at.steps = step;
-        if bookmark.is_due() && !self.is_stopped() {
-            bookmark.keep(self.states()?);
+        let slots = features(&mut seats, tree, shelf, (Section::Train, keys), &group.concat(), &mut input)?;
+        let images = loader.images().clone();
+        let mut start = 0;
+        for examples in group {
+            let lesson = match made.take() {
+                Some(lesson) if group.len() == 1 => lesson,
+                _ => Lesson::of_labels(&images, examples),
+            };
+            let (step, end) = (self.at.steps + 1, start + examples.len());
+            self.each(|run, index| match &slots[index] {
+                Slot::Have(all) if group.len() == 1 => run.step((epoch, step), &lesson, all.clone()),
+                Slot::Have(all) => run.step((epoch, step), &lesson, part(all, start..end)?),
+                _ => Err(EngineError::Unfit("a run has no features".to_owned())),
+            });
+            start = end;
+            self.at.steps = step;
+            if bookmark.is_due() && !self.is_stopped() {
+                bookmark.keep(self.states()?);
+            }
+            if self.is_stopped() || self.runs.iter().all(Option::is_none) {
+                return Ok(false);
+            }
         }
-        Ok(self.runs.iter().any(Option::is_some) && !self.is_stopped())
+        Ok(true)
     }
 
     /// What each run comes to on the validation split; none where the end was asked for.
@@ -343,33 +343,16 @@ fn seats<'r, 'a>(runs: &'r mut [Option<Run<'a>>], paid: &'r mut [Paid]) -> Seats
     runs.iter_mut().zip(paid).map(seat).collect()
 }
 
+/// The features of some images of a batch, `[.., N, C]`.
+fn part(features: &Activation, images: Range<usize>) -> Result<Activation, EngineError> {
+    let tensor = features.tensor();
+    let some = tensor.narrow(tensor.rank() - 2, images.start, images.len())?.contiguous()?;
+    Ok(match features {
+        Activation::Map(_) => Hwnc::new(some)?.into(),
+        Activation::Rows(_) => Activation::Rows(some),
+    })
+}
+
 fn prefix<'a>(run: &Run<'a>) -> Prefix<'a> {
     Prefix { model: run.task.model, stages: run.prefix() }
-}
-
-fn position(member: &Member<'_>) -> Position {
-    member.from.as_ref().map_or_else(Position::default, State::position)
-}
-
-/// How a task's batches are made.
-fn options(task: &Task<'_>) -> LoaderOptions {
-    LoaderOptions {
-        batch: task.recipe.batch,
-        augment: task.augment,
-        views: task.views,
-        mean: task.mean,
-        std: task.std,
-        seed: task.seed,
-        shuffle: true,
-        ragged: match task.recipe.ragged {
-            Ragged::Keep => frostline_data::Ragged::Keep,
-            Ragged::Drop => frostline_data::Ragged::Drop,
-            Ragged::Merge => frostline_data::Ragged::Merge,
-        },
-    }
-}
-
-/// Whether two tasks have the same batches in every epoch, and the same images to validate on.
-fn sees_the_same(a: &Task<'_>, b: &Task<'_>) -> bool {
-    a.dataset.train.is(&b.dataset.train) && a.splits == b.splits && options(a) == options(b)
 }

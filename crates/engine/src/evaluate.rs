@@ -199,7 +199,7 @@ pub(crate) fn loader(
 
 /// Images a forward pass: as many as keep the activations of one in proportion, whatever the training batch is, so
 /// that the numbers do not hang on it.
-fn batch_size(height: usize, width: usize) -> usize {
+pub(crate) fn batch_size(height: usize, width: usize) -> usize {
     ((1 << 20) / (height * width).max(1)).clamp(16, 256)
 }
 

@@ -11,6 +11,7 @@ mod error;
 mod evaluate;
 mod fold;
 mod freeze;
+mod member;
 mod objective;
 mod observer;
 mod optimizer;
@@ -24,7 +25,7 @@ mod snapshot;
 mod state;
 mod train;
 
-pub use cohort::{Bookmark, Member, NoBookmark, train_together};
+pub use cohort::train_together;
 pub use error::EngineError;
 pub use evaluate::{Evaluation, Prediction, Ranking, classify, evaluate};
 pub use fold::fold;
@@ -33,6 +34,7 @@ pub use frostline_recipe::{
     BatchNormPolicy, Keep, Length, OptimizerKind, Part, Parts, Phase, PhaseSpec, Ragged, Recipe, RecipeError,
     Rule, Schedule, ScheduleOver, StateOnStart, Strategy, StrategyError, Timetable,
 };
+pub use member::{Bookmark, Member, NoBookmark};
 pub use objective::{Objective, ROTATIONS};
 pub use observer::{EpochReport, Event, Observer, PartRate, Section, Silent};
 pub use optimizer::Optimizer;

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use frostline_data::{Dataset, Images};
-use frostline_kernels::Hwnc;
+use frostline_kernels::{Hwnc, Tape};
 use frostline_models::{Activation, Model, Pass};
 
 use crate::audit::Hashes;
@@ -241,10 +241,11 @@ pub fn test_together(
         parties.iter_mut().map(|(prefix, voice, paid)| Some(Seat { prefix: *prefix, voice, paid })).collect();
     let prefixes: Vec<Option<Prefix<'_>>> =
         seats.iter().map(|seat| seat.as_ref().map(|s| s.prefix)).collect();
-    let evaluated = rayon::scope(|_| {
+    let evaluate = || {
         let tree = Tree::of(&prefixes, &mut Hashes::default())?;
         evaluate_together(&mut seats, &tree, shelf, (&dataset.test, &all), normalisation)
-    })?;
+    };
+    let evaluated = rayon::scope(|_| Tape::apart(evaluate))?;
     let evaluated = evaluated.ok_or(EngineError::Interrupted)?;
     Ok(evaluated.into_iter().flatten().collect())
 }

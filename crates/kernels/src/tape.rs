@@ -78,6 +78,13 @@ impl Tape {
         Ok((value, RECORDING.take().unwrap_or_default()))
     }
 
+    /// Runs `work` as if no recording were under way on this thread. A thread of a pool may take up whole trainings while it waits for
+    /// parts of its own: their passes without a tape have nothing to do with its.
+    pub fn apart<T>(work: impl FnOnce() -> T) -> T {
+        let _recording = Recording(RECORDING.take());
+        work()
+    }
+
     /// How many operations it holds: those that depend on a variable.
     pub fn len(&self) -> usize {
         self.nodes.len()

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::atomic::publish_folder;
 use super::inputs::FOLDER;
 use super::{
-    Inputs, Results, StoreError, StoredTrial, StoredTrunk, Superseded, json, read, tables, write_file,
+    Inputs, Results, StoreError, StoredTrial, StoredTrunk, Superseded, json, listing, read, tables,
+    write_file,
 };
 
 /// The file's name.
@@ -46,7 +47,7 @@ pub(super) fn check(folder: &Path) -> Result<(), StoreError> {
     if folder.join(LEDGER).exists() {
         return Ok(());
     }
-    let there: BTreeSet<String> = read::names_in(&folder.join("trials"))?.into_iter().collect();
+    let there: BTreeSet<String> = listing::names_in(&folder.join("trials"))?.into_iter().collect();
     let lost = tables::trial_ids(folder)?.into_iter().filter(|id| !there.contains(id)).count();
     if lost == 0 { Ok(()) } else { Err(StoreError::OldTables { folder: folder.to_owned(), count: lost }) }
 }
@@ -83,13 +84,13 @@ pub(super) fn superseded_trunks(
 /// A damaged file; a failed write.
 pub(super) fn restore(folder: &Path) -> Result<usize, StoreError> {
     let (trials, aside) = (folder.join("trials"), folder.join(FOLDER).join("trials"));
-    let there: BTreeSet<String> = read::names_in(&trials)?.into_iter().collect();
+    let there: BTreeSet<String> = listing::names_in(&trials)?.into_iter().collect();
     let path = folder.join(LEDGER);
     if !path.exists() {
         return Ok(0);
     }
     let Ledger { trials: stored, superseded, .. } = json::read(&path, "stored")?;
-    let put_aside: BTreeSet<String> = read::names_in(&aside)?.into_iter().collect();
+    let put_aside: BTreeSet<String> = listing::names_in(&aside)?.into_iter().collect();
     let name_aside = |stored: &StoredTrial| Inputs::of(&stored.outcome).name(&stored.trial.id);
     let missing: Vec<(PathBuf, String, &StoredTrial)> = stored
         .iter()

@@ -27,6 +27,7 @@ mod inputs;
 mod invocation;
 mod json;
 mod ledger;
+mod listing;
 mod lookup;
 mod merge;
 mod pretrained;
@@ -34,6 +35,7 @@ mod read;
 mod records;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
+mod seconds;
 mod sidecar;
 mod store;
 mod superseded;
@@ -58,8 +60,9 @@ pub use pretrained::{StoredTrunk, TrunkOutcome, TrunkResult};
 pub use read::{gallery_picture, predicted, trial_weights, trunk_pictures};
 pub use records::{
     Broken, Checkpoint, CheckpointRecord, DataRecord, EpochRecord, FileRecord, Outcome, Prediction,
-    PretrainingRecord, Results, Seconds, Shared, Status, StoredTrial, Superseded, TrialResult, WeightsRecord,
+    PretrainingRecord, Results, Shared, Status, StoredTrial, Superseded, TrialResult, WeightsRecord,
 };
+pub use seconds::Seconds;
 pub use sidecar::{Lineages, Measured, Preparation, Sidecar, beside, none_kept};
 pub use store::{State, Store};
 pub use underway::{Place, Underway};

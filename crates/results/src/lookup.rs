@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::store::WEIGHTS;
-use crate::{Environment, Invocation, StoreError, StoredTrial, read};
+use crate::{Environment, Invocation, StoreError, StoredTrial, listing, read};
 
 /// Trials that an error lists.
 const SHOWN: usize = 8;
@@ -58,11 +58,11 @@ pub fn find(wanted: &str, folder: Option<&Path>) -> Result<Found, LookupError> {
 fn find_in(wanted: &str, folder: Option<&Path>, all: &Path) -> Result<Found, LookupError> {
     let experiments = match folder {
         Some(folder) => vec![folder.to_owned()],
-        None => read::folders_in(all)?,
+        None => listing::folders_in(all)?,
     };
     let mut trials: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for experiment in &experiments {
-        for path in read::folders_in(&experiment.join("trials"))? {
+        for path in listing::folders_in(&experiment.join("trials"))? {
             let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             trials.entry(id).or_default().push(path);
         }

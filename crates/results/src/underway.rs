@@ -7,7 +7,7 @@ use frostline_text::sha256;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{publish_folder, retire_folder, tidy, write_through};
-use super::{EpochRecord, Inputs, Seconds, StoreError, json, read};
+use super::{EpochRecord, Inputs, Seconds, StoreError, json, listing};
 
 /// The folder's name.
 const FOLDER: &str = "underway";
@@ -135,7 +135,7 @@ impl Underway {
     /// # Errors
     /// The folder cannot be looked into.
     pub fn ids(&self) -> Result<Vec<String>, StoreError> {
-        read::names_in(&self.folder)
+        listing::names_in(&self.folder)
     }
 
     /// Removes what a killed process has left half written.
@@ -156,7 +156,8 @@ fn name(number: u64) -> String {
 
 /// Those of the places that have their names, ascending.
 fn numbers(folder: &Path) -> Result<Vec<u64>, StoreError> {
-    let mut numbers: Vec<u64> = read::names_in(folder)?.iter().filter_map(|name| name.parse().ok()).collect();
+    let mut numbers: Vec<u64> =
+        listing::names_in(folder)?.iter().filter_map(|name| name.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }

@@ -1,5 +1,6 @@
 //! Whole trials on the embedded digits.
 
+mod batches;
 mod folding;
 mod harness;
 mod phases;

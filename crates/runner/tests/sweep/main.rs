@@ -168,11 +168,11 @@ fn one_trial_that_fails_is_a_row_and_the_sweep_goes_on() {
 }
 
 #[test]
-fn two_sweeps_of_one_folder_exclude_each_other() {
+fn what_replaces_results_wants_the_folder_to_itself() {
     let folder = folder(EXPERIMENT);
     let mut first = command(folder.path(), &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for(folder.path(), &mut first, 1);
-    let second = sweep(folder.path(), &[]);
+    let second = sweep(folder.path(), &["--force"]);
     assert!(!second.status.success());
     assert!(text(&second.stderr).contains("in use by process"), "{}", text(&second.stderr));
     first.kill().unwrap();
