@@ -23,6 +23,7 @@ mod seat;
 mod shelf;
 mod snapshot;
 mod state;
+mod task;
 mod train;
 
 pub use cohort::train_together;
@@ -42,4 +43,5 @@ pub use reconstruct::{Reconstruction, reconstruct};
 pub use seat::{Candidate, test_together};
 pub use shelf::Shelf;
 pub use state::{Position, State};
-pub use train::{Task, Trained, test, train};
+pub use task::{Task, Trained};
+pub use train::{test, train};

@@ -26,6 +26,9 @@ pub struct Optimizer {
     pull: Option<f64>,
 }
 
+/// The updates of each parameter, and the tensors of its state by name.
+type Kept = (Vec<u64>, Vec<(String, Tensor)>);
+
 /// One parameter and what moves of it.
 #[derive(Debug)]
 struct Slot {
@@ -147,7 +150,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// Where tensors cannot be copied.
-    pub(crate) fn state(&self) -> Result<(Vec<u64>, Vec<(String, Tensor)>), EngineError> {
+    pub(crate) fn state(&self) -> Result<Kept, EngineError> {
         let mut tensors = Vec::new();
         for slot in &self.slots {
             for (name, moved) in slot.named() {

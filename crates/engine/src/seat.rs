@@ -168,6 +168,9 @@ fn by_key(keys: &[Option<Key>]) -> Vec<(&Key, Vec<usize>)> {
     groups
 }
 
+/// What each seat comes to; none in the place of one that has ended.
+pub(crate) type Evaluated = Vec<Option<Result<Evaluation, EngineError>>>;
+
 /// Evaluates all seats on the images of `indices`; what each says, or why nothing came of it. None where an observer asks for the end.
 pub(crate) fn evaluate_together(
     seats: &mut Seats<'_, '_, '_>,
@@ -175,7 +178,7 @@ pub(crate) fn evaluate_together(
     shelf: &mut Shelf,
     (images, indices): (&Images, &[u32]),
     (mean, std): ([f32; 3], [f32; 3]),
-) -> Result<Option<Vec<Option<Result<Evaluation, EngineError>>>>, EngineError> {
+) -> Result<Option<Evaluated>, EngineError> {
     let section = Section::Evaluation;
     let loader = loader(images, indices, mean, std)?;
     let keys = keys(seats, tree, images, (mean, std), None);

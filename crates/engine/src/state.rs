@@ -33,6 +33,7 @@ pub struct Position {
 /// What is no tensor. Floating-point numbers are written as their bits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Numbers {
+    format: u32,
     at: Position,
     loss: u64,
     right: Option<usize>,
@@ -59,6 +60,8 @@ struct Epoch {
 }
 
 const KEY: &str = "training";
+/// Raised when what a state holds changes; one of another format is not gone on from.
+const FORMAT: u32 = 1;
 
 impl State {
     /// Where it stands.
@@ -94,7 +97,10 @@ impl State {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| unfit(&error))?;
         let numbers = metadata.metadata().as_ref().and_then(|found| found.get(KEY));
         let numbers = numbers.ok_or_else(|| unfit(&"it says nothing of a training"))?;
-        let numbers = serde_json::from_str(numbers).map_err(|error| unfit(&error))?;
+        let numbers: Numbers = serde_json::from_str(numbers).map_err(|error| unfit(&error))?;
+        if numbers.format != FORMAT {
+            return Err(unfit(&"it was written by another version"));
+        }
         let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?;
         Ok(Self { numbers, tensors: tensors.into_iter().collect() })
     }
@@ -114,6 +120,7 @@ impl Run<'_> {
         let (updates, states) = self.optimizer.state()?;
         tensors.extend(states);
         let numbers = Numbers {
+            format: FORMAT,
             at: Position { epochs: self.epochs.len(), steps },
             loss: self.sums.loss.to_bits(),
             right: self.sums.right,

@@ -8,7 +8,7 @@ use frostline_text::bytes;
 use frostline_zoo::{ModelCard, Role, card};
 use serde::{Deserialize, Serialize};
 
-use crate::trial::Trial;
+use crate::trial::{Trial, Trunk};
 
 /// What is kept of a trained model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,9 @@ pub struct Footprint {
     pub bytes: u64,
 }
 
+/// Classes of a trunk's head, where it has one: next to nothing beside the trunk.
+const HEAD: usize = 10;
+
 impl Footprint {
     /// A checkpoint for each trial with its number of classes: parameters, and means and variances of norms, four bytes each.
     /// Weights that are drawn come with auxiliary heads.
@@ -74,6 +77,23 @@ impl Footprint {
             let elements: usize = parameters.iter().map(elements).sum();
             Self { files: sum.files + 1, bytes: sum.bytes + 4 * elements as u64 }
         })
+    }
+
+    /// The weights of trunks, which are kept whatever the policy is.
+    pub fn of_trunks<'a>(trunks: impl Iterator<Item = &'a Trunk>) -> Self {
+        let alike = |trunk: &Trunk| Trial {
+            model: trunk.model.clone(),
+            weights: "hub".to_owned(),
+            ..Trial::default()
+        };
+        let trials: Vec<Trial> = trunks.map(alike).collect();
+        Self::of(trials.iter().map(|trial| (trial, HEAD)))
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { files: self.files + other.files, bytes: self.bytes + other.bytes }
     }
 }
 

@@ -1,5 +1,5 @@
 //! How much memory a trial will take, from what is planned alone: [`Memory`]. It is a reckoning and no measurement: over the models
-//! and strategies that it was held to it came out between 0.7 and 1.4 times what was measured.
+//! and strategies that it was held to it came out between 0.6 and 1.4 times what was measured.
 
 use frostline_recipe::{BatchNormPolicy, Keep, OptimizerKind, Parts, Phase};
 use frostline_zoo::{StageSummary, card};
@@ -25,6 +25,8 @@ pub struct Memory {
     weights: u64,
     /// Of `fixed`, what a trial that shares its frozen stages with others has to itself.
     own: u64,
+    /// What such a trial has besides: of what it trains, all numbers as they were read, which take part or do not.
+    besides: u64,
 }
 
 impl Memory {
@@ -52,6 +54,10 @@ impl Memory {
         let kept = u64::from(recipe.keep == Keep::Best);
         let trained =
             |phase: &Phase| numbers(&live, |index| phase.rates.get(index).is_some_and(Option::is_some));
+        let read = |phase: &Phase| {
+            let all: Vec<usize> = infos.iter().map(|info| info.elements).collect();
+            numbers(&all, |index| phase.rates.get(index).is_some_and(Option::is_some))
+        };
         // A linear layer's gradient stays in factors; those of the others are all there before the optimizer's step.
         let gradients = |phase: &Phase| {
             let is_linear = |index: usize| shapes.get(index).is_some_and(|rank| *rank == 2);
@@ -76,6 +82,7 @@ impl Memory {
             batch: trial.train.batch as u64,
             weights: whole * NUMBER,
             own: phases.iter().map(|phase| (1 + states + kept) * trained(phase)).max().unwrap_or(0) * NUMBER,
+            besides: phases.iter().map(read).max().unwrap_or(0) * NUMBER,
         })
     }
 
@@ -89,13 +96,14 @@ impl Memory {
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         let common = (self.fixed.saturating_sub(self.own)).max(other.fixed.saturating_sub(other.own));
-        let own = self.own + other.own;
+        let own = self.own + self.besides + other.own + other.besides;
         Self {
             fixed: common + own,
             by_image: self.by_image.max(other.by_image),
             batch: self.batch.max(other.batch),
             weights: self.weights.max(other.weights),
             own,
+            besides: 0,
         }
     }
 

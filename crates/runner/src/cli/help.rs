@@ -17,7 +17,8 @@ Examples:
   frostline sweep experiments/article.toml --set data.per-class=500 --set train.epochs=3
   frostline sweep experiments/article.toml --set 'grid.seed=[0, 1]' --set 'weights[model=alexnet]=none'
 
-Finished trials are kept: the same command goes on where an earlier one stopped.";
+Finished trials are kept, and where those under way stand: the same command goes on where an earlier one stopped, or was
+killed, and shares the work with one that runs. Trials with frozen stages in common advance together.";
 
 pub(super) const PRETRAIN_EXAMPLES: &str = "\
 Examples:
@@ -93,7 +94,8 @@ pub(super) fn keys_help() -> String {
          [pretrain.NAME] (method: supervised, autoencoder or rotation; denoise; seed; keys of [data] and [train]) makes\n\
          what `pretrain:NAME` names. checkpoints = \"best\" (or \"last\"; before the first table) keeps each trial's weights.\n\
          There too: baseline, a strategy (\"full\") or a table of keys and values, which arms are held against, and margin (1),\n\
-         the points of accuracy within which arms are as good as equal.\n",
+         the points of accuracy within which arms are as good as equal. [halving] (first, in epochs; factor) stops arms that\n\
+         cannot win: after `first` epochs, one in `factor` goes on, by validation, and so again after `factor` times as many.\n",
     );
     let defaults = Trial::default();
     for section in [Section::Grid, Section::Data, Section::Train] {

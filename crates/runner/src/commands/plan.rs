@@ -57,6 +57,10 @@ pub fn describe(plan: &Plan, of: usize) -> String {
     text += &wrapped("all trials: ", &same);
     text += &together(plan);
     text += &memory(plan);
+    let trunks = plan.trunks();
+    if !trunks.is_empty() {
+        text += &format!("pretrained weights: {}\n", Footprint::of_trunks(trunks.iter()));
+    }
     if !plan.checkpoints.is_none() {
         text += &format!("checkpoints {}: {}\n", plan.checkpoints, footprint(plan));
     }

@@ -62,16 +62,26 @@ impl Worker<'_> {
         Ok(Done::default())
     }
 
-    /// Says how much room the checkpoints of the trials that are due take, and that there is as much.
+    /// Says how much room the checkpoints of the trials that are due take, and that there is as much, and for pretrained weights too.
     pub(super) fn check_room(&self) -> Result<Done, SweepError> {
-        if self.checkpoints.is_none() {
-            return Ok(Done::default());
+        let mut footprint = Footprint::default();
+        if !self.checkpoints.is_none() {
+            let trials = self.due.iter().map(|id| &self.graph.trials[*id]);
+            footprint = Footprint::of(
+                trials.map(|train| (&train.trial, self.made.data[train.data].dataset.classes.len())),
+            );
+            self.progress.say(&format!("checkpoints {}: {footprint}", self.checkpoints));
         }
-        let trials = self.due.iter().map(|id| &self.graph.trials[*id]);
-        let footprint = Footprint::of(
-            trials.map(|train| (&train.trial, self.made.data[train.data].dataset.classes.len())),
-        );
-        self.progress.say(&format!("checkpoints {}: {footprint}", self.checkpoints));
+        let mut trunks: Vec<&Trunk> = Vec::new();
+        for id in &self.due {
+            if let Start::Pretrained(trunk) = self.graph.trials[*id].start {
+                let trunk = &self.graph.trunks[trunk].trunk;
+                if trunks.iter().all(|known| known.id != trunk.id) && self.store.trunk(&trunk.id)?.is_none() {
+                    trunks.push(trunk);
+                }
+            }
+        }
+        footprint = footprint.and(Footprint::of_trunks(trunks.into_iter()));
         let folder = self.store.folder().to_owned();
         check_room(footprint, self.store.free_bytes()).map_err(|free| SweepError::NoRoom {
             footprint,

@@ -178,7 +178,8 @@ impl Worker<'_> {
         mut entrants: Vec<Entrant<'_>>,
         shelf: &mut Shelf,
     ) -> Result<(Vec<Ended>, bool), SweepError> {
-        let logs: Vec<Mutex<Log>> = entrants.iter().map(|entrant| log(entrant.begun.as_ref())).collect();
+        let logs: Vec<Mutex<Log>> =
+            entrants.iter().map(|entrant| log(entrant.begun.as_ref(), shelf.held())).collect();
         let mut members = Vec::new();
         for entrant in &mut entrants {
             if let Some(begun) = &entrant.begun {
@@ -302,10 +303,10 @@ impl Worker<'_> {
     }
 }
 
-fn log(begun: Option<&Begun>) -> Mutex<Log> {
+fn log(begun: Option<&Begun>, held: usize) -> Mutex<Log> {
     match begun {
-        Some(begun) => Log::begin(begun.taken(), begun.place.epochs.clone()),
-        None => Log::begin(Taken::default(), Vec::new()),
+        Some(begun) => Log::begin(begun.taken(), begun.place.epochs.clone(), held),
+        None => Log::begin(Taken::default(), Vec::new(), held),
     }
 }
 

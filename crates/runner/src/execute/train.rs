@@ -38,7 +38,7 @@ pub(super) enum Base {
     /// For one trial, which has it to itself.
     Own,
     /// For several, which share what they do not move; none before the first.
-    Common(Option<Model>),
+    Common(Option<Box<Model>>),
 }
 
 impl Base {
@@ -58,7 +58,7 @@ impl Base {
             Self::Common(base) => {
                 let base = match base {
                     Some(base) => base,
-                    None => base.insert(for_trial(trial, classes, weights)?),
+                    None => base.insert(Box::new(for_trial(trial, classes, weights)?)),
                 };
                 let Movable { parameters, statistics } = Movable::by(base, strategy, recipe)?;
                 let twin = base.twin(&parameters, &statistics)?;

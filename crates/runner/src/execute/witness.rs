@@ -14,18 +14,20 @@ use crate::terminal::Progress;
 #[derive(Debug)]
 pub(super) struct Log {
     meter: Meter,
+    /// Bytes of features that others have left, which are no part of its peak of memory.
+    held: u64,
     before: Seconds,
     pub(super) epochs: Vec<EpochRecord>,
 }
 
 impl Log {
     /// A log that goes on from what was noted before. Building the model and reading weights are not part of a trial's time.
-    pub(super) fn begin(taken: Taken, epochs: Vec<EpochRecord>) -> Mutex<Self> {
+    pub(super) fn begin(taken: Taken, epochs: Vec<EpochRecord>, held: usize) -> Mutex<Self> {
         let mut before = Seconds::default();
         for EpochRecord { seconds, .. } in &epochs {
             before = before.plus(seconds);
         }
-        Mutex::new(Self { meter: Meter::start(taken), before, epochs })
+        Mutex::new(Self { meter: Meter::start(taken), held: held as u64, before, epochs })
     }
 
     /// The time up to now.
@@ -39,7 +41,8 @@ impl Log {
         let taken = self.meter.taken();
         let (wall_seconds, trials) = taken.share();
         let shared = (trials > 1).then_some(Shared { trials, wall_seconds });
-        (taken.seconds(), shared, self.meter.peak_memory_bytes())
+        let peak = self.meter.peak_memory_bytes().map(|peak| peak.saturating_sub(self.held));
+        (taken.seconds(), shared, peak)
     }
 
     fn epoch(&mut self, report: &EpochReport) {

@@ -228,9 +228,9 @@ impl Worker<'_> {
             Some(begun) => {
                 outcome.started_at.clone_from(&begun.place.started_at);
                 self.goes_on(&begun.place);
-                Log::begin(begun.taken(), begun.place.epochs.clone())
+                Log::begin(begun.taken(), begun.place.epochs.clone(), self.shelf.held())
             }
-            None => Log::begin(Taken::default(), Vec::new()),
+            None => Log::begin(Taken::default(), Vec::new(), self.shelf.held()),
         };
         let member = Member { id: trunk.id.clone(), inputs, started_at: outcome.started_at.clone() };
         let mut saver = Saver::new(underway, self.settings.save_every, vec![member], vec![&log]);

@@ -45,7 +45,7 @@ fn all(folder: &Path) -> Numbers {
 }
 
 fn crashes() -> usize {
-    std::env::var("FROSTLINE_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(30)
+    std::env::var("FROSTLINE_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(20)
 }
 
 fn start(folder: &Path, more: &[&str]) -> Child {
