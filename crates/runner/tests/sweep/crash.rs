@@ -44,6 +44,7 @@ fn all(folder: &Path) -> Numbers {
     stored(folder).into_keys().map(|id| (id.clone(), numbers(folder, &id))).collect()
 }
 
+#[expect(clippy::disallowed_methods, reason = "how hard to try is the user's wish")]
 fn crashes() -> usize {
     std::env::var("FROSTLINE_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(20)
 }
@@ -53,6 +54,11 @@ fn start(folder: &Path, more: &[&str]) -> Child {
     command(folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
+#[expect(clippy::disallowed_methods, reason = "kills come within the time that a sweep takes")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn millis(draws: &mut Draws, below: u32) -> Duration {
     Duration::from_millis(u64::from(draws.below(below.max(1))))
 }
@@ -60,7 +66,7 @@ fn millis(draws: &mut Draws, below: u32) -> Duration {
 #[test]
 fn a_sweep_that_is_killed_at_any_moment_comes_to_what_it_would_have_come_to() {
     let whole = folder(SWEEP);
-    let began = Instant::now();
+    let began = now();
     assert!(sweep(whole.path(), &["--threads", "2"]).status.success());
     let took = u32::try_from(began.elapsed().as_millis()).unwrap();
     let expected = all(whole.path());
@@ -129,7 +135,7 @@ fn a_signal_keeps_where_trainings_stand_and_the_next_sweep_goes_on_there() {
     assert!(sweep(whole.path(), &[]).status.success());
     let mut child = start(stopped.path(), &[]);
     wait_for_place(stopped.path(), &mut child);
-    let began = Instant::now();
+    let began = now();
     assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
