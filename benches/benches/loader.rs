@@ -17,6 +17,7 @@ fn epochs(criterion: &mut Criterion) {
             let options = LoaderOptions {
                 batch: 64,
                 augment,
+                views: None,
                 mean: [0.5; 3],
                 std: [0.5; 3],
                 seed: 0,
