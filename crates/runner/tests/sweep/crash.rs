@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use frostline_streams::{Draws, Purpose, Streams};
 
 use super::{command, folder, numbers, stored, sweep, text, trials};
@@ -109,18 +111,24 @@ fn a_sweep_that_is_killed_at_any_moment_comes_to_what_it_would_have_come_to() {
     assert!(went_on > 0, "some sweep went on inside a trial");
 }
 
-/// Waits until a training of some trial is kept.
-fn wait_for_place(folder: &Path, child: &mut Child) {
+/// Starts a sweep in a new folder and returns both as soon as a training of some trial is kept. On a busy machine a sweep can end
+/// before that is seen: then another one is started.
+fn inside_a_training(experiment: &str) -> (TempDir, Child) {
     let kept = |entry: fs::DirEntry| fs::read_dir(entry.path()).map_or(0, Iterator::count) > 1;
-    for _ in 0..1200 {
-        let underway = fs::read_dir(folder.join("results/x/underway"));
-        if underway.is_ok_and(|entries| entries.flatten().any(kept)) {
-            return;
+    for _ in 0..50 {
+        let folder = folder(experiment);
+        let mut child = start(folder.path(), &[]);
+        while child.try_wait().unwrap().is_none() {
+            let underway = fs::read_dir(folder.path().join("results/x/underway"));
+            if underway.is_ok_and(|entries| entries.flatten().any(kept)) {
+                return (folder, child);
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
-        assert!(child.try_wait().unwrap().is_none(), "the sweep ended early");
-        std::thread::sleep(Duration::from_millis(50));
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
     }
-    panic!("nothing was kept in a minute");
+    panic!("fifty sweeps ended without a place that was seen");
 }
 
 #[test]
@@ -131,10 +139,9 @@ fn a_signal_keeps_where_trainings_stand_and_the_next_sweep_goes_on_there() {
         .replace(r#"["none", "pretrain:others"]"#, r#"["none"]"#)
         .replace(r#"["head", "last-1", "lp-ft", "full"]"#, r#"["full"]"#);
     let one = &one[..one.find("[pretrain.others]").unwrap()];
-    let (whole, stopped) = (folder(one), folder(one));
+    let whole = folder(one);
     assert!(sweep(whole.path(), &[]).status.success());
-    let mut child = start(stopped.path(), &[]);
-    wait_for_place(stopped.path(), &mut child);
+    let (stopped, child) = inside_a_training(one);
     let began = now();
     assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
@@ -172,10 +179,9 @@ fn read_back(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn a_bit_that_is_flipped_anywhere_is_named_or_changes_no_number() {
-    let folder = folder(&SWEEP.replace(r#""head", "last-1", "lp-ft", "full""#, r#""head", "last-1""#));
-    // Stopped inside the last trainings, so that there are places too.
-    let mut child = start(folder.path(), &[]);
-    wait_for_place(folder.path(), &mut child);
+    // Stopped inside a training, so that there are places too.
+    let (folder, mut child) =
+        inside_a_training(&SWEEP.replace(r#""head", "last-1", "lp-ft", "full""#, r#""head", "last-1""#));
     child.kill().unwrap();
     child.wait().unwrap();
     let copy = tempfile::tempdir().unwrap();
