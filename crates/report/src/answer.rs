@@ -1,6 +1,6 @@
 //! The report's first paragraph: [`answer`] says in two to four sentences what was measured, and no more than that.
 
-use frostline_compare::{Arm, Comparison, ENOUGH_SEEDS, Pair};
+use frostline_compare::{Arm, Comparison, ENOUGH_SEEDS, LEVEL, Pair, holm};
 use frostline_text::{decimals, duration, plural, rate};
 
 /// Which arm was the most accurate and how sure that is, the cheapest that cannot be told from it, and whether pretraining pays.
@@ -172,7 +172,7 @@ fn cost_of(arm: &Arm<'_>) -> String {
 }
 
 /// Whether pretraining pays, its own time counted: how many arms that start from one are beaten by none without in both accuracy
-/// and cost, and how sure that is. Nothing where no arm does, or all do.
+/// and cost, and how sure that is, the arms being a family of their own. Nothing where no arm does, or all do.
 fn pretrained(comparison: &Comparison<'_>, measured: &[&Arm<'_>]) -> String {
     let (with, without): (Vec<&Arm<'_>>, Vec<&Arm<'_>>) =
         measured.iter().copied().partition(|arm| arm.pretraining().is_some());
@@ -189,20 +189,29 @@ fn pretrained(comparison: &Comparison<'_>, measured: &[&Arm<'_>]) -> String {
     let counted = "Pretraining, its own time counted,";
     if pays.is_empty() {
         let places = decimals(comparison.test_images);
-        // How much better each may be all the same, at the most.
+        // How much better each may be all the same, at the most, by intervals that all hold at once (Bonferroni).
+        let level = 1.0 - LEVEL / loses.len() as f64;
         let most =
-            loses.iter().filter_map(|arm| against(arm)).map(|d| d.interval(0.95).1).fold(0.0, f64::max);
-        let each = match loses.len() {
-            1 => "the arm that starts from it".to_owned(),
-            n => format!("each of the {n} arms that start from it"),
+            loses.iter().filter_map(|arm| against(arm)).map(|d| d.interval(level).1).fold(0.0, f64::max);
+        let (each, by) = match loses.len() {
+            1 => ("the arm that starts from it".to_owned(), "the 95 % interval"),
+            n => {
+                (format!("each of the {n} arms that start from it"), "95 % intervals for all of them at once")
+            }
         };
         return format!(
             "{counted} does not pay here: {each} has one without that costs no more and is as accurate by the means over seeds, and by \
-             the 95 % intervals at most {:.places$} points less.",
+             {by} at most {:.places$} points less.",
             100.0 * most
         );
     }
-    let settled = pays.iter().filter(|arm| against(arm).is_none_or(|d| d.interval(0.95).0 > 0.0)).count();
+    // An arm that no rival is as cheap as has nothing to be told from.
+    let p = |arm: &Arm<'_>| match rival(arm) {
+        None => 0.0,
+        Some(rival) => comparison.difference(arm, rival).map_or(1.0, |difference| difference.p()),
+    };
+    let p: Vec<f64> = pays.iter().map(|arm| p(arm)).collect();
+    let settled = holm(&p).into_iter().filter(|&p| p < LEVEL).count();
     let labels: Vec<&str> = pays.iter().map(|arm| arm.label.as_str()).collect();
     let sure = match (settled, pays.len()) {
         (all, of) if all == of => "",
@@ -326,23 +335,48 @@ mod tests {
 
     /// ResNet-18 from scratch and from a pretraining that took so many seconds.
     fn with_pretraining(before: f64, accuracy: f64) -> String {
+        with_pretrainings(before, &[accuracy])
+    }
+
+    /// The same with several pretrainings, p, pp, ppp and so on.
+    fn with_pretrainings(before: f64, accuracies: &[f64]) -> String {
+        let name = |place: usize| format!("pretrain:{}", "p".repeat(place + 1));
         let mut plan = plan(&["resnet18"], &["full"], 2);
-        let pretrained = plan.trials.clone().into_iter().map(|mut trial| {
-            trial.weights = "pretrain:p".to_owned();
-            trial.sealed()
-        });
-        plan.trials = plan.trials.clone().into_iter().chain(pretrained).collect();
-        plan.axes.push(Axis {
-            key: "weights".to_owned(),
-            values: vec!["none".to_owned(), "pretrain:p".to_owned()],
-        });
+        let scratch = plan.trials.clone();
+        for place in 0..accuracies.len() {
+            plan.trials.extend(scratch.clone().into_iter().map(|mut trial| {
+                trial.weights = name(place);
+                trial.sealed()
+            }));
+        }
+        let values = std::iter::once("none".to_owned()).chain((0..accuracies.len()).map(name)).collect();
+        plan.axes.push(Axis { key: "weights".to_owned(), values });
         let from_scratch = |trial: &Trial| trial.weights == "none";
-        let mut results = results(plan, |t| if from_scratch(t) { (0.9, 30.0) } else { (accuracy, 10.0) });
+        let mut results = results(plan, |trial| {
+            let place = (0..accuracies.len()).find(|&place| name(place) == trial.weights);
+            place.map_or((0.9, 30.0), |place| (accuracies[place], 10.0))
+        });
         for stored in results.trials.iter_mut().filter(|stored| !from_scratch(&stored.trial)) {
             stored.outcome.pretraining =
                 Some(PretrainingRecord { trunk: "t".to_owned(), wall_seconds: before });
         }
         answer(&Comparison::of(&results))
+    }
+
+    #[test]
+    fn of_many_pretrainings_one_is_not_praised_for_its_luck() {
+        let steps = || (1..100).map(|step| 0.9 + f64::from(step) / 1000.0);
+        let alone = steps().find(|&accuracy| !with_pretraining(100.0, accuracy).contains("settle"));
+        let mut arms = vec![0.901; 9];
+        arms.push(alone.unwrap());
+        let text = with_pretrainings(100.0, &arms);
+        assert!(text.contains("buys something in 10 of 10 arms"), "{text}");
+        assert!(text.ends_with("which these seeds and images do not settle."), "{text}");
+        // What is plain stays plain.
+        arms.push(0.999);
+        assert!(
+            with_pretrainings(100.0, &arms).ends_with("which these seeds and images settle for some alone.")
+        );
     }
 
     #[test]
