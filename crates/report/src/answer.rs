@@ -206,11 +206,11 @@ fn pretrained(comparison: &Comparison<'_>, measured: &[&Arm<'_>]) -> String {
         );
     }
     // An arm that no rival is as cheap as has nothing to be told from.
-    let p = |arm: &Arm<'_>| match rival(arm) {
+    let test = |arm: &Arm<'_>| match rival(arm) {
         None => 0.0,
         Some(rival) => comparison.difference(arm, rival).map_or(1.0, |difference| difference.p()),
     };
-    let p: Vec<f64> = pays.iter().map(|arm| p(arm)).collect();
+    let p: Vec<f64> = pays.iter().map(|arm| test(arm)).collect();
     let settled = holm(&p).into_iter().filter(|&p| p < LEVEL).count();
     let labels: Vec<&str> = pays.iter().map(|arm| arm.label.as_str()).collect();
     let sure = match (settled, pays.len()) {

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
 use frostline_streams::{Draws, Purpose, Streams};
+use tempfile::TempDir;
 
 use super::{command, folder, numbers, stored, sweep, text, trials};
 
