@@ -16,6 +16,7 @@ mod provenance;
 mod table;
 #[cfg(test)]
 mod tests;
+mod worth;
 mod write;
 
 pub use plots::{PlotError, stage_picture, what_trains_when};
