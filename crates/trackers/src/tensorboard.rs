@@ -1,29 +1,40 @@
 //! TensorBoard's event files: records framed as TFRecords, each an `Event` message of protocol buffers with scalars.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::Path;
 
-use frostline_results::{Results, StoreError, write_file};
+use frostline_results::{StoreError, write_file};
 
-use super::{Point, began, file_name, points};
+use super::{Point, Run, file_name, make_folder};
 
-/// Writes an event file for each stored trial, in a folder named by its trial and seed; `tensorboard --logdir FOLDER` shows them.
+/// Writes an event file for each trial, in a folder named by its trial and seed.
 ///
 /// # Errors
 /// A failed write.
-pub fn tensorboard(folder: &Path, results: &Results) -> Result<usize, StoreError> {
-    for stored in &results.trials {
-        let run = folder.join(file_name(&format!("{} {}", stored.trial.label(), stored.trial.id)));
-        fs::create_dir_all(&run).map_err(|error| StoreError::writing(&run, error))?;
-        let time = began(&stored.outcome);
-        let mut bytes = record(&event(time, 0, &text(3, "brain.Event:2")));
-        for Point { name, value, epoch, time } in points(stored) {
+pub(super) fn write(folder: &Path, runs: &[Run<'_>]) -> Result<(), StoreError> {
+    for run in runs {
+        let folder = folder.join(file_name(&format!("{} {}", run.trial.label(), run.trial.id)));
+        make_folder(&folder)?;
+        let mut bytes = record(&event(run.began, 0, &text(3, "brain.Event:2")));
+        for Point { name, value, epoch, time } in run.points() {
             let scalar = [text(1, name), float(2, value as f32)].concat();
             bytes.extend(record(&event(time, epoch as u64, &message(5, &message(1, &scalar)))));
         }
-        write_file(&run.join(format!("events.out.tfevents.{time:.0}.frostline")), &bytes)?;
+        grow(&folder.join(format!("events.out.tfevents.{:.0}.frostline", run.began)), &bytes)?;
     }
-    Ok(results.trials.len())
+    Ok(())
+}
+
+/// Makes `content` of a file, by appending where it holds the beginning already: TensorBoard reads on from where it was.
+fn grow(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    match fs::read(path).ok().and_then(|there| content.strip_prefix(there.as_slice())) {
+        Some(rest) if rest.len() < content.len() => {
+            let append = || OpenOptions::new().append(true).open(path)?.write_all(rest);
+            append().map_err(|error| StoreError::writing(path, error))
+        }
+        _ => write_file(path, content),
+    }
 }
 
 /// A TFRecord: the length and the data, each with its checksum.

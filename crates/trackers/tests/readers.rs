@@ -2,12 +2,13 @@
 //!
 //! `FROSTLINE_PYTHON` names the Python to ask, `python3` otherwise.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use frostline_results::Results;
 use frostline_results::samples::{failed, plan, results};
-use frostline_trackers::{mlflow, tensorboard};
+use frostline_trackers::Trackers;
 
 fn sweep() -> Results {
     let mut results = results(plan(&["resnet18"], &["full", "head"], 2), |t| {
@@ -17,6 +18,32 @@ fn sweep() -> Results {
     last.outcome = failed(&last.trial, "the loss became NaN: \"no\"").outcome;
     last.epochs.clear();
     results
+}
+
+fn trackers(tensorboard: Option<&Path>, mlflow: Option<&Path>) -> Trackers {
+    Trackers { tensorboard: tensorboard.map(Path::to_owned), mlflow: mlflow.map(Path::to_owned) }
+}
+
+/// Writes the first trial as it stands after so many epochs.
+fn underway(trackers: &Trackers, results: &Results, epochs: usize) {
+    let first = &results.trials[0];
+    let (name, began) = (&results.plan.experiment, &first.outcome.started_at);
+    trackers.underway(name, &first.trial, began, &first.epochs[..epochs]).unwrap();
+}
+
+/// The files below a folder.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
 }
 
 /// What a script prints, given a folder; none where a module of it is missing.
@@ -35,7 +62,7 @@ fn python(module: &str, script: &str, folder: &Path) -> Option<String> {
 #[test]
 fn tensorboard_reads_every_scalar() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(tensorboard(folder.path(), &sweep()).unwrap(), 4);
+    trackers(Some(folder.path()), None).write(&sweep()).unwrap();
     let script = r#"
 import pathlib, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -56,7 +83,7 @@ for run in sorted(path for path in pathlib.Path(sys.argv[1]).iterdir()):
 #[test]
 fn mlflow_reads_runs_parameters_and_metrics() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(mlflow(folder.path(), &sweep()).unwrap(), 4);
+    trackers(None, Some(folder.path())).write(&sweep()).unwrap();
     let script = r#"
 import os, sys, warnings
 os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
@@ -70,10 +97,75 @@ for run in store.search_runs([experiment.experiment_id], "", ViewType.ACTIVE_ONL
     history = store.get_metric_history(run.info.run_id, "loss_train") if "loss_train" in metrics else []
     print(params["strategy"], run.info.status, metrics.get("accuracy_test"), [m.step for m in history], run.data.tags["mlflow.runName"])
 "#;
-    let Some(text) = python("mlflow.store.tracking.file_store", script, folder.path()) else { return };
+    let module = "mlflow.store.tracking.file_store";
+    let Some(text) = python(module, script, folder.path()) else { return };
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines[0], "full FINISHED 0.9 [1, 2, 3, 4, 5, 6] resnet18 full 32 px seed 0");
     assert_eq!(lines.iter().filter(|line| line.contains("FAILED None []")).count(), 1, "{text}");
     assert_eq!(lines.len(), 4);
+
+    let folder = tempfile::tempdir().unwrap();
+    underway(&trackers(None, Some(folder.path())), &sweep(), 2);
+    let text = python(module, script, folder.path()).unwrap();
+    assert_eq!(text, "full RUNNING None [1, 2] resnet18 full 32 px seed 0\n");
+}
+
+#[test]
+fn tensorboard_reads_on_where_a_trial_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let mut results = sweep();
+    results.trials.truncate(1);
+    let began = trackers(Some(&one), None);
+    for epochs in 1..=2 {
+        underway(&began, &results, epochs);
+    }
+    let (path, before) = files(&one).pop().unwrap();
+    underway(&trackers(Some(&two), None), &results, 2);
+    assert_eq!(files(&two)[0].1, before, "appended or written at once");
+    began.write(&results).unwrap();
+    assert!(fs::read(&path).unwrap().starts_with(&before));
+    // A file that was cut off, by a kill, is written anew.
+    fs::write(&path, &before[..before.len() - 5]).unwrap();
+    underway(&began, &results, 2);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    let mut broken = before.clone();
+    broken[20] ^= 1;
+    fs::write(&path, broken).unwrap();
+    underway(&began, &results, 2);
+    assert_eq!(fs::read(&path).unwrap(), before);
+
+    let script = r#"
+import pathlib, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+folder = pathlib.Path(sys.argv[1])
+run = next((folder / "one").iterdir())
+file = next(run.iterdir())
+whole, before = file.read_bytes(), next((folder / "two").glob("*/*")).read_bytes()
+file.write_bytes(before)
+events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
+print([e.step for e in events.Scalars("loss/train")])
+with file.open("ab") as more: more.write(whole[len(before):])
+print([e.step for e in events.Reload().Scalars("loss/train")])
+"#;
+    began.write(&results).unwrap();
+    let Some(text) = python("tensorboard", script, folder.path()) else { return };
+    assert_eq!(text, "[1, 2]\n[1, 2, 3, 4, 5, 6]\n");
+}
+
+#[test]
+fn the_same_again_changes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = trackers(Some(&folder.path().join("a")), Some(&folder.path().join("b")));
+    let results = sweep();
+    underway(&both, &results, 3);
+    both.write(&results).unwrap();
+    let before = files(folder.path());
+    assert!(before.len() > 20);
+    assert_eq!(
+        both.write(&results).unwrap().iter().map(|(tool, _, runs)| (*tool, *runs)).collect::<Vec<_>>(),
+        [("TensorBoard", 4), ("MLflow", 4)]
+    );
+    assert_eq!(files(folder.path()), before);
 }

@@ -205,10 +205,10 @@ pub struct ReportArgs {
 /// Files for other tools.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TrackArgs {
-    /// Writes event files that TensorBoard reads [default: tensorboard/ in the results folder]
+    /// Writes event files that TensorBoard reads, a sweep's as it runs [default: tensorboard/ in the results folder]
     #[arg(long, value_name = "DIR", require_equals = true)]
     pub tensorboard: Option<Option<PathBuf>>,
-    /// Writes a file store that MLflow reads [default: mlruns/ in the results folder]
+    /// Writes a file store that MLflow reads, a sweep's as it runs [default: mlruns/ in the results folder]
     #[arg(long, value_name = "DIR", require_equals = true)]
     pub mlflow: Option<Option<PathBuf>>,
 }

@@ -1,12 +1,11 @@
 //! `frostline report` and `frostline merge`: the report of what is stored, and its files for other tools.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use frostline_report::rewrite_report;
-use frostline_results::{Results, StoreError, merge as join};
+use frostline_results::{Results, merge as join};
 use frostline_text::plural;
-use frostline_trackers::{mlflow, tensorboard};
+use frostline_trackers::Trackers;
 
 use crate::cli::{MergeArgs, ReportArgs, TrackArgs};
 use crate::error::Error;
@@ -18,7 +17,8 @@ use crate::error::Error;
 pub fn report(args: &ReportArgs) -> Result<String, Error> {
     let report = rewrite_report(&args.folder)?;
     let page = report.path.with_extension("html");
-    Ok(format!("{}\n{}\n", report.path.display(), page.display()) + &track(&args.folder, &args.track)?)
+    let trackers = trackers(&args.folder, &args.track);
+    Ok(format!("{}\n{}\n", report.path.display(), page.display()) + &track(&args.folder, &trackers)?)
 }
 
 /// Joins parts to one folder and writes its report; what to print.
@@ -31,26 +31,25 @@ pub fn merge(args: &MergeArgs) -> Result<String, Error> {
     Ok(format!("{} came in\n{}\n", plural(came, "trial"), report.path.display()))
 }
 
-/// Writes the files for other tools that are asked for; a line for each.
+/// Where the files for other tools are wanted.
+pub(super) fn trackers(folder: &Path, args: &TrackArgs) -> Trackers {
+    let place = |given: &Option<Option<PathBuf>>, own: &str| {
+        given.as_ref().map(|given| given.clone().unwrap_or_else(|| folder.join(own)))
+    };
+    Trackers { tensorboard: place(&args.tensorboard, "tensorboard"), mlflow: place(&args.mlflow, "mlruns") }
+}
+
+/// Writes the files for other tools of what is stored; a line for each tool.
 ///
 /// # Errors
 /// A failed write.
-pub(super) fn track(folder: &Path, args: &TrackArgs) -> Result<String, Error> {
-    let mut text = String::new();
-    let place = |given: &Option<PathBuf>, own: &str| {
-        let place = given.clone().unwrap_or_else(|| folder.join(own));
-        fs::create_dir_all(&place).map_err(|error| StoreError::writing(&place, error))?;
-        Ok::<_, Error>(place)
+pub(super) fn track(folder: &Path, trackers: &Trackers) -> Result<String, Error> {
+    if *trackers == Trackers::default() {
+        return Ok(String::new());
+    }
+    let results = Results::read(folder)?;
+    let line = |(tool, place, runs): (&str, &Path, usize)| {
+        format!("{}: {} for {tool}\n", place.display(), plural(runs, "run"))
     };
-    if let Some(given) = &args.tensorboard {
-        let place = place(given, "tensorboard")?;
-        let runs = tensorboard(&place, &Results::read(folder)?)?;
-        text += &format!("{}: {} for TensorBoard\n", place.display(), plural(runs, "run"));
-    }
-    if let Some(given) = &args.mlflow {
-        let place = place(given, "mlruns")?;
-        let runs = mlflow(&place, &Results::read(folder)?)?;
-        text += &format!("{}: {} for MLflow\n", place.display(), plural(runs, "run"));
-    }
-    Ok(text)
+    Ok(trackers.write(&results)?.into_iter().map(line).collect())
 }

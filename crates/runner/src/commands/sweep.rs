@@ -8,16 +8,17 @@ use frostline_experiment::{Checkpoints, Experiment, Plan};
 use frostline_hub::{Hub, HubOptions};
 use frostline_report::{Report, write_report};
 use frostline_results::{Invocation, Results, Status, Store, trial_weights};
+use frostline_text::plural;
+use frostline_trackers::Trackers;
+use serde_json::json;
 
 use super::planned;
-use super::report::track;
+use super::report::{track, trackers};
 use crate::cli::{PlanArgs, RunArgs, SweepArgs};
 use crate::error::{Ending, Error};
 use crate::execute::{Settings, Sweep, Tally};
 use crate::machine::environment;
 use crate::terminal::{Form, Interrupt, Progress};
-use frostline_text::plural;
-use serde_json::json;
 
 /// How often it is kept where trainings stand, where the user does not say.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
@@ -34,12 +35,14 @@ pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Erro
     let plan = whole.only(&args.plan.only)?;
     let mut run = Run::open(&experiment, &whole, &args.plan, &args.run)?;
     let folder = run.store.folder().to_owned();
+    let trackers = trackers(&folder, &args.track);
+    run.settings.trackers.clone_from(&trackers);
     let tally = run.sweep(&whole, &plan).run(&Hub::new(hub)?)?;
     let gate = run.store.gate()?;
     let report = write_report(&folder)?;
     drop(gate);
     let mut text = summary(&tally, &plan, &report, &again(args));
-    text += &track(&folder, &args.track)?;
+    text += &track(&folder, &trackers)?;
     let lacking = lacking(&plan, &Results::read(&folder)?, |id| trial_weights(&folder, id).is_some());
     if !lacking.is_empty() {
         let mut alone = args.clone();
@@ -137,6 +140,7 @@ impl Run {
             memory: args.memory,
             save_every: args.save_every.unwrap_or(SAVE_EVERY),
             fail_fast: args.fail_fast,
+            trackers: Trackers::default(),
         };
         let interrupt = Interrupt::watch()
             .map_err(|error| Error::usage(format!("signals cannot be watched: {error}"), ""))?;

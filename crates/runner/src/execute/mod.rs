@@ -38,6 +38,7 @@ use frostline_engine::Shelf;
 use frostline_experiment::Plan;
 use frostline_hub::{Hub, HubOptions};
 use frostline_results::{Environment, Status, Store};
+use frostline_trackers::Trackers;
 
 use compare::compare;
 pub use error::SweepError;
@@ -104,6 +105,8 @@ pub struct Settings {
     pub save_every: Duration,
     /// Whether the sweep ends where a trial fails.
     pub fail_fast: bool,
+    /// The files for other tools that are written while trials train.
+    pub trackers: Trackers,
 }
 
 impl<'a> Sweep<'a> {
@@ -150,6 +153,7 @@ impl<'a> Sweep<'a> {
             cohorts: Vec::new(),
             varied: varied(self.whole),
             goal,
+            experiment: &self.whole.experiment,
             checkpoints: self.plan.checkpoints,
             store: self.store,
             hub,

@@ -17,7 +17,7 @@ use super::graph::{Id, Start, Train};
 use super::keep::Keeper;
 use super::pretrain::Pretrained;
 use super::train::{Base, Ready, tested};
-use super::witness::{Log, Witness, locked};
+use super::witness::{Log, Tracked, Witness, locked};
 use super::worker::{Done, Worker};
 use crate::machine::{Taken, timestamp};
 
@@ -203,6 +203,12 @@ impl Worker<'_> {
                     interrupted: self.interrupted,
                     log,
                     label: self.label(trial),
+                    tracked: Some(Tracked {
+                        trackers: &self.settings.trackers,
+                        experiment: self.experiment,
+                        trial,
+                        started_at: entrant.outcome.started_at.clone(),
+                    }),
                 },
                 policy: self.checkpoints,
                 model: &entrant.ready.model,

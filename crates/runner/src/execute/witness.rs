@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use frostline_engine::{EpochReport, Event, Observer};
+use frostline_experiment::Trial;
 use frostline_results::{EpochRecord, Seconds, Shared};
+use frostline_trackers::Trackers;
 
 use crate::machine::{Meter, Taken};
 use crate::terminal::Progress;
@@ -76,6 +78,29 @@ pub(super) struct Witness<'a> {
     pub(super) log: &'a Mutex<Log>,
     /// What the user knows it by.
     pub(super) label: String,
+    /// A trial whose epochs other tools are told of.
+    pub(super) tracked: Option<Tracked<'a>>,
+}
+
+/// A trial that trains, for the tools that are told of it.
+pub(super) struct Tracked<'a> {
+    pub(super) trackers: &'a Trackers,
+    pub(super) experiment: &'a str,
+    pub(super) trial: &'a Trial,
+    pub(super) started_at: String,
+}
+
+impl Witness<'_> {
+    /// Tells other tools how the trial stands. A tool that cannot be told, which is said, is no reason to stop.
+    fn track(&mut self) {
+        let Some(Tracked { trackers, experiment, trial, started_at }) = &self.tracked else { return };
+        let told = trackers.underway(experiment, trial, started_at, &locked(self.log).epochs);
+        if let Err(error) = told {
+            self.progress
+                .say(&format!("note: {} is not shown to other tools while it trains: {error}", self.label));
+            self.tracked = None;
+        }
+    }
 }
 
 impl Observer for Witness<'_> {
@@ -88,6 +113,7 @@ impl Observer for Witness<'_> {
             Event::Epoch(report) => {
                 locked(self.log).epoch(report);
                 self.progress.epoch(&self.label, report);
+                self.track();
             }
             Event::Phase { .. } => {}
         }

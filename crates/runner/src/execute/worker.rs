@@ -55,6 +55,8 @@ pub(super) struct Worker<'a> {
     pub(super) goal: Goal,
     /// Keys that the experiment varies and that a trial's label does not tell.
     pub(super) varied: Vec<String>,
+    /// The experiment's name.
+    pub(super) experiment: &'a str,
     pub(super) checkpoints: Checkpoints,
     pub(super) store: &'a mut Store,
     pub(super) hub: &'a Hub,
@@ -235,7 +237,7 @@ impl Worker<'_> {
         let member = Member { id: trunk.id.clone(), inputs, started_at: outcome.started_at.clone() };
         let mut saver = Saver::new(underway, self.settings.save_every, vec![member], vec![&log]);
         let (progress, interrupted) = (self.progress, self.interrupted);
-        let mut witness = Witness { progress, interrupted, log: &log, label: trunk.label() };
+        let mut witness = Witness { progress, interrupted, log: &log, label: trunk.label(), tracked: None };
         let from = begun.map(|begun| begun.state);
         let done =
             attempt(|| pretrain::learn(trunk, dataset, from, &mut outcome, (&mut witness, &mut saver)));

@@ -113,7 +113,13 @@ fn a_sweep_that_is_killed_at_any_moment_comes_to_what_it_would_have_come_to() {
 /// Starts a sweep in a new folder and returns both as soon as a training of some trial is kept. On a busy machine a sweep can end
 /// before that is seen: then another one is started.
 fn inside_a_training(experiment: &str) -> (TempDir, Child) {
-    let kept = |entry: fs::DirEntry| fs::read_dir(entry.path()).map_or(0, Iterator::count) > 1;
+    let kept = |entry: fs::DirEntry| {
+        let mut places = fs::read_dir(entry.path()).into_iter().flatten().flatten();
+        places.any(|place| {
+            !place.file_name().to_string_lossy().starts_with('.')
+                && place.path().join("state.safetensors").exists()
+        })
+    };
     for _ in 0..50 {
         let folder = folder(experiment);
         let mut child = start(folder.path(), &[]);
@@ -178,9 +184,11 @@ fn read_back(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn a_bit_that_is_flipped_anywhere_is_named_or_changes_no_number() {
+    const KEPT_IN_PLACES: [&str; 2] = ["place.json", "state.safetensors"];
+    const KEPT_OF_TRIALS: [&str; 2] = ["epochs.json", "predictions.parquet"];
     // Stopped inside a training, so that there are places too.
     let (folder, mut child) =
-        inside_a_training(&SWEEP.replace(r#""head", "last-1", "lp-ft", "full""#, r#""head", "last-1""#));
+        inside_a_training(&SWEEP.replace(r#""head", "last-1", "lp-ft", "full""#, r#""head", "full""#));
     child.kill().unwrap();
     child.wait().unwrap();
     let copy = tempfile::tempdir().unwrap();
@@ -192,7 +200,12 @@ fn a_bit_that_is_flipped_anywhere_is_named_or_changes_no_number() {
     for state in ["begun", "done"] {
         let mut files = Vec::new();
         read_back(&copy.path().join(state), &mut files);
-        assert!(files.len() > 5, "{files:?}");
+        for of_interest in if state == "begun" { KEPT_IN_PLACES } else { KEPT_OF_TRIALS } {
+            assert!(
+                files.iter().any(|file| file.ends_with(of_interest)),
+                "{of_interest} of {state}: {files:?}"
+            );
+        }
         for file in files {
             let name = file.strip_prefix(copy.path().join(state)).unwrap().to_owned();
             fs::remove_dir_all(place(folder.path())).unwrap();

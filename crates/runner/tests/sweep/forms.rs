@@ -83,5 +83,26 @@ fn files_for_other_tools_are_written_where_they_are_wanted() {
     let written = frostline(folder.path(), &["report", "results/x", "--mlflow=runs"]);
     assert!(text(&written.stdout).contains("runs: 2 runs for MLflow"), "{}", text(&written.stdout));
     assert_eq!(fs::read_dir(folder.path().join("results/x/tensorboard")).unwrap().count(), 2);
+    // They are there while trials train: a sweep that cannot finish one has them too.
+    let mut child =
+        super::command(folder.path(), &["--set", "epochs=4000", "--results", "live", "--mlflow", "--quiet"])
+            .spawn()
+            .unwrap();
+    let metric = |folder: &Path| {
+        let runs = fs::read_dir(folder).into_iter().flatten().flatten();
+        runs.flat_map(|run| fs::read_to_string(run.path().join("metrics/loss_train")))
+            .any(|text| text.lines().count() > 1)
+    };
+    while !fs::read_dir(folder.path().join("live/mlruns"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| metric(&entry.path()))
+    {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before its first epochs were told");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
     assert!(folder.path().join("runs").exists() && folder.path().join("results/x/report.html").exists());
 }
