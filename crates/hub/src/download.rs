@@ -4,14 +4,15 @@
 //! it is given a cache folder of our own, and only what has been verified moves from there into the shared cache.
 //! No other tool ever sees a cut or wrong file because of us.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::cache::{RepoCache, key, link};
-use crate::client::{Client, patiently};
+use crate::cache::{RepoCache, key};
+use crate::client::{Client, Promise, patiently};
 use crate::lock::FileLock;
-use crate::names::{Fetched, HubFile};
+use crate::names::{Fetched, HubFile, encoded};
 use crate::refusal::{Asked, shorten};
 use crate::verdict::{accept, not_the_pinned};
 use crate::verify::{Announced, Judgement, Measured, judge, measure};
@@ -85,6 +86,7 @@ pub(crate) fn download(
 /// A cache folder for `hf-hub` that goes with the download.
 struct Staging {
     folder: PathBuf,
+    tries: Cell<usize>,
 }
 
 impl Staging {
@@ -99,7 +101,7 @@ impl Staging {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
-        Self { folder: cache.own("staging", key) }
+        Self { folder: cache.own("staging", key), tries: Cell::new(0) }
     }
 
     /// Downloads into the empty folder.
@@ -112,17 +114,22 @@ impl Staging {
         progress: &dyn Progress,
     ) -> Result<Staged, HubError> {
         let _ = fs::remove_dir_all(&self.folder);
-        let inside = RepoCache::new(&self.folder, asked.kind, asked.repo);
-        fs::create_dir_all(inside.blobs()).map_err(HubError::disk("make", &inside.blobs()))?;
         // A blob that the shared cache has under another commit is not fetched again.
-        for entry in fs::read_dir(cache.blobs()).into_iter().flatten().flatten() {
-            let Ok(blob) = fs::canonicalize(entry.path()) else { continue };
-            if blob.is_file() && blob.extension().is_none() {
-                let _ = link(&blob, &inside.blobs().join(entry.file_name()));
-            }
+        let Promise { etag } = client.probe(asked, patience)?;
+        let there = etag.as_ref().and_then(|etag| fs::canonicalize(cache.blobs().join(etag)).ok());
+        if let (Some(bytes), Some(etag)) = (there.filter(|blob| blob.is_file()), etag) {
+            let announced = Announced::from_etag(Some(&etag));
+            let measured = measure(&bytes, &announced).map_err(HubError::disk("read", &bytes))?;
+            let announced_size = Some(measured.size);
+            return Ok(Staged { bytes, etag: Some(etag), announced, announced_size, measured });
         }
-        let (pointer, announced_size) = client.download(asked, &self.folder, patience, progress)?;
-        if pointer != inside.pointer(asked.revision, asked.path.unwrap_or_default()) {
+        // A download that was given up may still write: each try has a folder of its own.
+        let tries = self.tries.replace(self.tries.get() + 1);
+        let folder = self.folder.join(tries.to_string());
+        let inside = RepoCache::new(&folder, asked.kind, asked.repo);
+        fs::create_dir_all(inside.blobs()).map_err(HubError::disk("make", &inside.blobs()))?;
+        let (pointer, announced_size) = client.download(asked, &folder, patience, progress)?;
+        if pointer != inside.pointer(asked.revision, &encoded(asked.path.unwrap_or_default())) {
             return Err(asked.strange("it answers for another commit".to_owned()));
         }
         let etag = inside.etag(&pointer).or_else(|| only_name(&inside.blobs()));

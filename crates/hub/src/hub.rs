@@ -155,7 +155,7 @@ impl Hub {
         fetched.map_err(|error| self.explain(client, file, commit, error))
     }
 
-    /// Tells why a file is missing: `hf-hub` says no more than that it is.
+    /// Tells what of a missing file is missing: the file, the revision, or all of the repository.
     fn explain(&self, client: &Client, file: &HubFile, commit: &str, error: HubError) -> HubError {
         let HubError::FileNotFound { endpoint, repository, path, .. } = error else { return error };
         let asked = client.asked(file.kind, &file.repo, commit, None);

@@ -134,6 +134,14 @@ pub(crate) fn is_commit(revision: &str) -> bool {
     is_hex(revision, 40)
 }
 
+/// A path or name as addresses have it, its slashes kept.
+pub(crate) fn encoded(text: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    text.bytes()
+        .map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 /// Whether `text` is `digits` hexadecimal digits.
 pub(crate) fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit())

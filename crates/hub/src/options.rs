@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct HubOptions {
     /// Address of the Hub (`HF_ENDPOINT`).
     pub endpoint: String,
-    /// Access token (`HF_TOKEN`). Without one, `hf-hub` looks for the one that its own login has stored.
+    /// Access token (`HF_TOKEN`). Without one, the one that `hf auth login` has stored beside the cache.
     pub token: Option<String>,
     /// The cache folder that Hugging Face tools share (`HF_HUB_CACHE`).
     pub cache: PathBuf,

@@ -1,12 +1,11 @@
 //! How a download reports, without this crate knowing a terminal.
 //!
 //! The main type is the trait [`Progress`]; [`Silent`] reports nothing. Inside, [`Pulse`] collects what `hf-hub`
-//! tells from its own threads, so that the caller's reporter is called on the caller's thread alone, and so
+//! tells from a thread of its own, so that the caller's reporter is called on the caller's thread alone, and so
 //! that a download that has stopped moving can be told from a slow one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
 
 /// Receives what a download has to say. All calls come from the thread that called [`crate::Hub::fetch`].
 pub trait Progress: Send + Sync {
@@ -56,58 +55,48 @@ impl Pulse {
         self.bytes.load(Ordering::Acquire)
     }
 
-    /// The announced length in bytes; `hf-hub` says 0 where the Hub did not tell.
+    /// The announced length in bytes, where the Hub told it.
     pub(crate) fn total(&self) -> Option<u64> {
         Some(self.total.load(Ordering::Acquire)).filter(|&total| total > 0)
     }
-
-    fn moved(&self, bytes: u64) {
-        // hf-xet polls: a count that has not grown is no sign of life.
-        if self.bytes.fetch_max(bytes, Ordering::AcqRel) < bytes {
-            self.events.fetch_add(1, Ordering::AcqRel);
-        }
-    }
 }
 
-impl ProgressHandler for Pulse {
-    fn on_progress(&self, event: &ProgressEvent) {
-        match event {
-            ProgressEvent::Download(DownloadEvent::Start { total_bytes, .. }) => {
-                self.total.store(*total_bytes, Ordering::Release);
-                self.started.store(1, Ordering::Release);
-                self.events.fetch_add(1, Ordering::AcqRel);
-            }
-            ProgressEvent::Download(DownloadEvent::Progress { files }) => {
-                // One file is asked for at a time.
-                files.iter().for_each(|file| self.moved(file.bytes_completed));
-            }
-            ProgressEvent::Download(DownloadEvent::AggregateProgress { bytes_completed, .. }) => {
-                self.moved(*bytes_completed);
-            }
-            _ => {}
+/// What `hf-hub` tells of a transfer, to be seen in a [`Pulse`].
+pub(crate) struct Beat(pub(crate) Arc<Pulse>);
+
+impl hf_hub::api::Progress for Beat {
+    fn init(&mut self, size: usize, _: &str) {
+        self.0.total.store(size as u64, Ordering::Release);
+        self.0.started.store(1, Ordering::Release);
+        self.0.events.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn update(&mut self, size: usize) {
+        // Reading nothing is no sign of life.
+        if size > 0 {
+            self.0.bytes.fetch_add(size as u64, Ordering::AcqRel);
+            self.0.events.fetch_add(1, Ordering::AcqRel);
         }
     }
+
+    fn finish(&mut self) {}
 }
 
 #[cfg(test)]
 mod tests {
+    use hf_hub::api::Progress as _;
+
     use super::*;
 
     #[test]
     fn only_new_bytes_are_a_sign_of_life() {
-        let pulse = Pulse::default();
+        let pulse = Arc::new(Pulse::default());
         assert!(!pulse.started() && pulse.total().is_none());
-        pulse.on_progress(&DownloadEvent::Start { total_files: 1, total_bytes: 9 }.into());
+        let mut beat = Beat(Arc::clone(&pulse));
+        beat.init(9, "x");
         assert!(pulse.started());
         assert_eq!((pulse.total(), pulse.events()), (Some(9), 1));
-        for bytes in [4, 4, 9] {
-            let event = DownloadEvent::AggregateProgress {
-                bytes_completed: bytes,
-                total_bytes: 9,
-                bytes_per_sec: None,
-            };
-            pulse.on_progress(&event.into());
-        }
+        [4, 0, 5].into_iter().for_each(|bytes| beat.update(bytes));
         assert_eq!((pulse.bytes(), pulse.events()), (9, 3));
     }
 }

@@ -1,16 +1,17 @@
-//! What a failure inside `hf-hub` means to a user.
+//! What a failure of a request means to a user.
 //!
-//! The main function is [`classify`]. The Hub tells its reasons apart by a code in the answer's headers
-//! (`X-Error-Code`), which `hf-hub` hands on; the status alone would not do, since a missing repository is a 404
-//! for those who may see it and a 401 for all others.
+//! An answer that is an error is an [`Answer`]; [`failed`] and [`of_download`] are for what got none. The Hub tells its
+//! reasons apart by a code in the answer's headers (`X-Error-Code`); the status alone would not do, since a missing
+//! repository is a 404 for those who may see it and a 401 for all others.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use hf_hub::HFError;
+use hf_hub::api::sync::ApiError;
 
-use crate::HubError;
 use crate::names::RepoKind;
+use crate::{HubError, Patience};
 
 /// What was asked for when something failed.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,12 @@ impl Asked<'_> {
         HubError::Stalled { endpoint, subject: self.subject(), seconds: patience.as_secs(), attempts: 1 }
     }
 
+    /// The error for a transfer that ended before its end.
+    pub(crate) fn broken_off(&self, reason: String) -> HubError {
+        let endpoint = self.endpoint.to_owned();
+        HubError::Interrupted { endpoint, subject: self.subject(), reason, attempts: 1 }
+    }
+
     fn repo_not_found(&self) -> HubError {
         let (endpoint, repo) = (self.endpoint.to_owned(), self.repo.to_owned());
         HubError::RepoNotFound { endpoint, kind: self.kind.word(), repo }
@@ -69,60 +76,53 @@ impl Asked<'_> {
 }
 
 /// What matters of an answer that is an error.
-struct Answer {
-    status: u16,
-    code: Option<String>,
-    said: String,
-    wait: Option<Duration>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) code: Option<String>,
+    pub(crate) said: String,
+    pub(crate) wait: Option<Duration>,
 }
 
-/// Reads an answer off the context in an `HFError`, whose type `hf-hub` does not export.
-macro_rules! answer {
-    ($context:expr, $wait:expr) => {
-        Answer {
-            status: $context.status.as_u16(),
-            code: $context.error_code.clone(),
-            said: $context.server_message.clone().unwrap_or_default(),
-            wait: $wait,
-        }
-    };
+impl Answer {
+    /// What it means.
+    pub(crate) fn means(&self, asked: &Asked<'_>) -> HubError {
+        by_answer(self, asked)
+    }
 }
 
-/// Translates a failure.
-pub(crate) fn classify(error: HFError, asked: &Asked<'_>) -> HubError {
+/// A request that got no answer.
+pub(crate) fn failed(error: &ureq::Error, asked: &Asked<'_>, patience: &Patience) -> HubError {
     match error {
-        HFError::RepoNotFound { context, .. } => {
-            let told = context.and_then(|context| by_code(&answer!(context, None), asked));
-            told.unwrap_or_else(|| asked.repo_not_found())
+        ureq::Error::Timeout(_) => asked.stalled(patience.stall),
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
+            asked.strange(chain(error))
         }
-        HFError::RevisionNotFound { context, .. } => {
-            let told = context.and_then(|context| by_code(&answer!(context, None), asked));
-            told.unwrap_or_else(|| asked.revision_not_found())
+        _ => {
+            let endpoint = asked.endpoint.to_owned();
+            HubError::Unreachable { endpoint, subject: asked.subject(), reason: chain(error), attempts: 1 }
         }
-        HFError::EntryNotFound { context, .. } => {
-            let told = context.and_then(|context| by_code(&answer!(context, None), asked));
-            told.unwrap_or_else(|| asked.file_not_found())
-        }
-        HFError::RateLimited { retry_after, context } => by_answer(&answer!(context, retry_after), asked),
-        HFError::Http { context }
-        | HFError::AuthRequired { context }
-        | HFError::Forbidden { context }
-        | HFError::Conflict { context } => by_answer(&answer!(context, None), asked),
-        HFError::Request { source, .. } => {
-            let reason = chain(&source);
-            if source.is_decode() && names::<serde_json::Error>(&source) {
-                asked.strange(reason)
-            } else if source.is_decode() || source.is_body() {
-                interrupted(asked, reason)
-            } else if source.is_builder() || source.is_redirect() {
-                asked.strange(reason)
-            } else {
-                let endpoint = asked.endpoint.to_owned();
-                HubError::Unreachable { endpoint, subject: asked.subject(), reason, attempts: 1 }
+    }
+}
+
+/// A download that failed, though the Hub had promised the file just before.
+pub(crate) fn of_download(error: ApiError, asked: &Asked<'_>) -> HubError {
+    match error {
+        ApiError::RequestError(error) => match *error {
+            ureq::Error::StatusCode(status) => {
+                Answer { status, code: None, said: String::new(), wait: None }.means(asked)
             }
-        }
-        HFError::Xet { source, .. } => interrupted(asked, chain(source.as_ref())),
-        HFError::Io(cause) => HubError::Disk { action: "write into", path: "the cache".into(), cause },
+            other => asked.broken_off(chain(&other)),
+        },
+        ApiError::IoError(cause) => match cause.kind() {
+            ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::FileTooLarge => {
+                HubError::Disk { action: "write into", path: "the cache".into(), cause }
+            }
+            _ => asked.broken_off(chain(&cause)),
+        },
         other => asked.strange(other.to_string()),
     }
 }
@@ -168,11 +168,6 @@ fn by_answer(answer: &Answer, asked: &Asked<'_>) -> HubError {
     }
 }
 
-fn interrupted(asked: &Asked<'_>, reason: String) -> HubError {
-    let endpoint = asked.endpoint.to_owned();
-    HubError::Interrupted { endpoint, subject: asked.subject(), reason, attempts: 1 }
-}
-
 /// The innermost complaint, which is the one that says something.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut inner = error;
@@ -180,17 +175,6 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         inner = source;
     }
     shorten(&inner.to_string())
-}
-
-fn names<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<T>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 /// One line of at most 160 characters.

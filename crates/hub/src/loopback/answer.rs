@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::http::{Ending, Request, Response};
 use super::shelf::{Files, Shelf, Stored};
 use super::{Fault, Shared};
-use crate::names::RepoKind;
+use crate::names::{RepoKind, encoded};
 
 /// A file by repository, revision and path.
 struct Wanted<'a> {
@@ -37,7 +37,7 @@ pub(super) fn answer(shared: &Shared, address: SocketAddr, request: &Request) ->
         }
         ["api", kind @ ("models" | "datasets"), owner, name, ref rest @ ..] => {
             let kind = if kind == "models" { RepoKind::Model } else { RepoKind::Dataset };
-            api(&mut shelf, kind, &format!("{owner}/{name}"), rest)
+            api(&mut shelf, address, kind, &format!("{owner}/{name}"), rest, &request.query)
         }
         ["datasets", owner, name, "resolve", revision, ref path @ ..] => {
             let (kind, repo) = (RepoKind::Dataset, format!("{owner}/{name}"));
@@ -70,7 +70,8 @@ fn resolve(shelf: &mut Shelf, address: SocketAddr, request: &Request, wanted: &W
     };
     let etag = format!("\"{}\"", file.etag());
     if file.lfs {
-        let place = format!("http://{address}/storage/{}/{repo}/{commit}/{path}", kind.plural());
+        let (plural, path) = (kind.plural(), encoded(path));
+        let place = format!("http://{address}/storage/{plural}/{repo}/{commit}/{path}");
         Response::new(302, "")
             .header("X-Repo-Commit", commit)
             .header("X-Linked-ETag", etag)
@@ -92,15 +93,21 @@ fn bytes(shelf: &mut Shelf, request: &Request, wanted: &Wanted<'_>, file: &Store
     if shelf.fault(kind, repo, path, &[Fault::UnavailableBody]).is_some() {
         return misbehave(Fault::UnavailableBody, "EntryNotFound");
     }
-    if let Some((first, last)) = request.range {
+    // A few bytes are a look; without an end, they are the download.
+    if let Some((first, last)) = request.range.filter(|(_, last)| *last != usize::MAX) {
         let end = last.saturating_add(1).min(file.bytes.len());
         let Some(part) = file.bytes.get(first..end) else { return Response::new(416, "") };
         let about = format!("bytes {first}-{}/{}", end.saturating_sub(1), file.bytes.len());
         return Response::new(206, part).header("Content-Range", about);
     }
+    if let Some((first, _)) = request.range {
+        let Some(part) = file.bytes.get(first..) else { return Response::new(416, "") };
+        let about = format!("bytes {first}-{}/{}", file.bytes.len().saturating_sub(1), file.bytes.len());
+        response = Response::new(206, part).header("Content-Range", about);
+    }
     shelf.count(kind, repo, path);
     match shelf.fault(kind, repo, path, &[Fault::WrongBody, Fault::CutBody, Fault::Stall]) {
-        Some(Fault::WrongBody) => response.body = Arc::new(file.bytes.iter().map(|byte| !byte).collect()),
+        Some(Fault::WrongBody) => response.body = Arc::new(response.body.iter().map(|byte| !byte).collect()),
         Some(Fault::CutBody) => response.ending = Ending::Cut,
         Some(Fault::Stall) => response.ending = Ending::Stall,
         _ => {}
@@ -109,7 +116,14 @@ fn bytes(shelf: &mut Shelf, request: &Request, wanted: &Wanted<'_>, file: &Store
 }
 
 /// What is asked about a repository: its commit, or its files.
-fn api(shelf: &mut Shelf, kind: RepoKind, repo: &str, rest: &[&str]) -> Response {
+fn api(
+    shelf: &mut Shelf,
+    address: SocketAddr,
+    kind: RepoKind,
+    repo: &str,
+    rest: &[&str],
+    query: &str,
+) -> Response {
     if !shelf.has(kind, repo) {
         return hidden();
     }
@@ -124,18 +138,27 @@ fn api(shelf: &mut Shelf, kind: RepoKind, repo: &str, rest: &[&str]) -> Response
     let Some((commit, files)) = shelf.revision(kind, repo, revision) else {
         return missing("RevisionNotFound", &format!("Invalid rev id: {revision}"));
     };
-    let body = if what == "tree" {
-        tree(files, rest.get(2..).unwrap_or_default())
-    } else {
-        about(repo, commit, files)
-    };
-    Response::new(200, body.to_string())
+    if what != "tree" {
+        return Response::new(200, about(repo, commit, files).to_string())
+            .header("Content-Type", "application/json")
+            .header("X-Repo-Commit", commit);
+    }
+    let first = query.split('&').find_map(|pair| pair.strip_prefix("cursor=")?.parse().ok()).unwrap_or(0);
+    let mut response = Response::new(200, tree(files, first).to_string())
         .header("Content-Type", "application/json")
-        .header("X-Repo-Commit", commit)
+        .header("X-Repo-Commit", commit);
+    if first + PAGE < files.len() {
+        let here = format!("http://{address}/api/{}/{repo}/tree/{revision}", kind.plural());
+        let link = format!("<{here}?recursive=true&cursor={}>; rel=\"next\"", first + PAGE);
+        response = response.header("Link", link);
+    }
+    response
 }
 
-fn tree(files: &Files, inside: &[&str]) -> Value {
-    let folder = inside.iter().map(|part| format!("{part}/")).collect::<String>();
+/// Files that are listed at a time; the Hub lists a thousand.
+const PAGE: usize = 50;
+
+fn tree(files: &Files, first: usize) -> Value {
     let entry = |(path, file): (&String, &Stored)| {
         let mut entry = json!({
             "type": "file", "path": path, "size": file.bytes.len(), "oid": file.git_sha1,
@@ -145,7 +168,7 @@ fn tree(files: &Files, inside: &[&str]) -> Value {
         }
         entry
     };
-    files.iter().filter(|(path, _)| path.starts_with(&folder)).map(entry).collect()
+    files.iter().skip(first).take(PAGE).map(entry).collect()
 }
 
 fn about(repo: &str, commit: &str, files: &Files) -> Value {

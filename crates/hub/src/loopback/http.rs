@@ -15,7 +15,9 @@ pub(super) struct Request {
     pub(super) method: String,
     /// The segments of the path, decoded one by one: `refs%2Fpr%2F1` is one segment.
     pub(super) segments: Vec<String>,
-    /// First and last byte of a `Range: bytes=A-B`.
+    /// What follows the question mark, as it came.
+    pub(super) query: String,
+    /// First and last byte of a `Range: bytes=A-B`; the last is the largest number where none is given.
     pub(super) range: Option<(usize, usize)>,
 }
 
@@ -96,9 +98,9 @@ fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
         }
     }
     io::copy(&mut reader.take(length), &mut io::sink())?;
-    let path = target.split('?').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let segments = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
-    Ok(Some(Request { method, segments, range }))
+    Ok(Some(Request { method, segments, query: query.to_owned(), range }))
 }
 
 fn write(mut stream: &TcpStream, response: &Response, head: bool) -> io::Result<()> {

@@ -183,3 +183,14 @@ fn one_hub_sees_one_commit_of_a_branch() {
     assert_eq!(hub.fetch(&file(), &Silent).unwrap().revision, listing.commit);
     assert_ne!(stage.fetch().unwrap().revision, listing.commit);
 }
+
+#[test]
+fn a_long_list_of_files_is_read_to_its_end() {
+    let stage = Stage::new();
+    for index in 0..120 {
+        stage.server.add_git_file(RepoKind::Dataset, REPO, &format!("part {index:03}.txt"), "x");
+    }
+    let listing = stage.hub().list(RepoKind::Dataset, REPO, None).unwrap();
+    assert_eq!((listing.files.len(), listing.complete), (121, true));
+    assert!(listing.files.is_sorted_by_key(|file| &file.path));
+}
