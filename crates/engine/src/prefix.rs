@@ -3,6 +3,7 @@
 //!
 //! Equality is by the SHA-256 of every number of a stage, not by where the weights are said to come from.
 
+use candle_core::DType;
 use frostline_models::{Activation, Model, Pass};
 use sha2::{Digest, Sha256};
 
@@ -49,7 +50,9 @@ impl Tree {
         for prefix in prefixes {
             let digests = match prefix {
                 Some(Prefix { model, stages }) => {
-                    (0..*stages).map(|stage| hashes.stage(model, stage)).collect::<Result<Vec<_>, _>>()?
+                    let of_stage =
+                        |stage| Ok::<_, EngineError>(in_precision(hashes.stage(model, stage)?, model));
+                    (0..*stages).map(of_stage).collect::<Result<Vec<_>, _>>()?
                 }
                 None => Vec::new(),
             };
@@ -110,6 +113,14 @@ impl Node {
         let ends: Vec<usize> = self.ends.iter().copied().filter(|run| wants(slots, run)).collect();
         ends.into_iter().for_each(|run| slots[run] = Slot::Have(output.clone()));
         Ok(())
+    }
+}
+
+/// What tells a stage from one with the same numbers that computes in another precision.
+fn in_precision(digest: Digest256, model: &Model) -> Digest256 {
+    match model.precision() {
+        DType::F32 => digest,
+        other => Sha256::new().chain_update(digest).chain_update(other.as_str()).finalize().into(),
     }
 }
 

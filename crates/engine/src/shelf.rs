@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use frostline_data::Images;
-use frostline_kernels::Hwnc;
+use frostline_kernels::{Hwnc, keep_as};
 use frostline_models::Activation;
 
 use crate::EngineError;
@@ -131,7 +131,8 @@ impl Shelf {
         if !self.make_room(examples.len() * length * size_of::<f32>(), Some(key)) {
             return Ok(());
         }
-        let values = features.tensor().flatten_all()?.to_vec1::<f32>()?;
+        let single = keep_as(&features.tensor().detach(), DType::F32)?;
+        let values = single.flatten_all()?.to_vec1::<f32>()?;
         let asked = self.asked;
         let kept = match self.kept.iter_mut().position(|kept| kept.key == *key) {
             Some(index) => &mut self.kept[index],

@@ -62,14 +62,14 @@ impl CustomOp1 for Relu {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = unary(storage::slice(x, layout)?, |x| if x < 0.0 { 0.0 } else { x });
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
+        let y = unary(&storage::slice(x, layout)?, |x| if x < 0.0 { 0.0 } else { x });
+        Ok((storage::stored(y, x), layout.shape().clone()))
     }
 
     fn bwd(&self, _x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
         let dx = binary(&Values::of(y)?, &Values::of(&dy)?, |y, dy| if y <= 0.0 { 0.0 } else { dy });
-        Ok(Some(storage::tensor(dx, y.shape())?))
+        Ok(Some(storage::tensor_like(dx, y.shape(), y)?))
     }
 }
 
@@ -83,14 +83,14 @@ impl CustomOp1 for Dropout {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = binary(storage::slice(x, layout)?, &Values::of(&self.mask)?, |x, mask| x * mask);
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
+        let y = binary(&storage::slice(x, layout)?, &Values::of(&self.mask)?, |x, mask| x * mask);
+        Ok((storage::stored(y, x), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
         let dx = binary(&Values::of(&dy)?, &Values::of(&self.mask)?, |dy, mask| dy * mask);
-        Ok(Some(storage::tensor(dx, x.shape())?))
+        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
     }
 }
 
@@ -116,14 +116,14 @@ impl CustomOp1 for ExchangeOuter {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (values, shape) = Self::run(storage::slice(x, layout)?, layout.shape())?;
-        Ok((CpuStorage::F32(values), shape))
+        let (values, shape) = Self::run(&storage::slice(x, layout)?, layout.shape())?;
+        Ok((storage::stored(values, x), shape))
     }
 
     fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
         let (values, shape) = Self::run(&Values::of(&dy)?, dy.shape())?;
-        Ok(Some(storage::tensor(values, shape)?))
+        Ok(Some(storage::tensor_like(values, shape, &dy)?))
     }
 }
 

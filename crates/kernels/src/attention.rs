@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::storage::{self, Values};
-use crate::{composed, gelu, tape, tasks};
+use crate::{composed, gelu, precision, tape, tasks};
 
 /// How rows are attention's arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ struct Sizes {
     /// Channels, of all heads and of one.
     c: usize,
     d: usize,
+    /// Whether products take bf16.
+    half: bool,
 }
 
 impl Attention {
@@ -65,7 +67,7 @@ impl Attention {
         let AttentionSpec { tokens, heads, queries } = self.0;
         let (rows, columns) = shape.dims2()?;
         let c = columns / 3;
-        Ok(Sizes { tokens, queries, heads, n: rows / tokens, c, d: c / heads })
+        Ok(Sizes { tokens, queries, heads, n: rows / tokens, c, d: c / heads, half: false })
     }
 }
 
@@ -75,13 +77,13 @@ impl CustomOp1 for Attention {
     }
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let qkv = storage::slice(qkv, layout)?;
-        let s = self.sizes(layout.shape())?;
+        let (like, qkv) = (qkv, storage::slice(qkv, layout)?);
+        let s = Sizes { half: matches!(like, CpuStorage::BF16(_)), ..self.sizes(layout.shape())? };
         let mut y = tasks::zeros(s.queries * s.n * s.c);
         by_image(&mut y, s.n, s.c).into_par_iter().enumerate().for_each_init(
             || (Image::new(s), vec![0.0; s.queries * s.c]),
             |(image, mixed), (index, rows)| {
-                image.read(qkv, index);
+                image.read(&qkv, index);
                 let outs = MatrixMut::dense(mixed, s.queries, s.c).column_blocks(s.d);
                 for (head, mut out) in outs.into_iter().enumerate() {
                     image.ask(head);
@@ -90,12 +92,12 @@ impl CustomOp1 for Attention {
                 put(rows, mixed, s.c);
             },
         );
-        Ok((CpuStorage::F32(y), Shape::from((s.queries * s.n, s.c))))
+        Ok((storage::stored(y, like), Shape::from((s.queries * s.n, s.c))))
     }
 
     fn bwd(&self, qkv: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
-        let s = self.sizes(qkv.shape())?;
+        let s = Sizes { half: storage::is_half(qkv), ..self.sizes(qkv.shape())? };
         let mut dqkv = tasks::zeros(qkv.elem_count());
         let (qkv_values, dy) = (Values::of(qkv)?, Values::of(&dy)?);
         let (qkv_values, dy) = (&*qkv_values, &*dy);
@@ -107,7 +109,7 @@ impl CustomOp1 for Attention {
                 put(rows, &gradients.rows, 3 * s.c);
             },
         );
-        Ok(Some(storage::tensor(dqkv, qkv.shape())?))
+        Ok(Some(storage::tensor_like(dqkv, qkv.shape(), qkv)?))
     }
 }
 
@@ -178,12 +180,15 @@ impl Image {
 
     /// Computes the probabilities of a head.
     fn ask(&mut self, head: usize) {
-        let Sizes { tokens, queries, .. } = self.sizes;
+        let Sizes { tokens, queries, half, .. } = self.sizes;
         self.turn(KEYS, head);
         let mut probabilities = std::mem::take(&mut self.probabilities);
         let asked = self.part(QUERIES, head).rows(0..queries);
         multiply(&mut MatrixMut::dense(&mut probabilities, queries, tokens), false, asked, self.turned());
         softmax(&mut probabilities, tokens, self.sizes.scale());
+        if half {
+            precision::round_block(&mut probabilities);
+        }
         self.probabilities = probabilities;
     }
 
@@ -218,7 +223,7 @@ impl Gradients {
     }
 
     fn run(&mut self, image: &mut Image, dy: &[f32], index: usize) {
-        let Sizes { tokens, queries, n, c, d, heads } = image.sizes;
+        let Sizes { tokens, queries, n, c, d, heads, half } = image.sizes;
         let rows = dy.chunks_exact(c).skip(index).step_by(n);
         self.dy.chunks_exact_mut(c).zip(rows).for_each(|(row, from)| row.copy_from_slice(from));
         let mut outs = MatrixMut::dense(&mut self.rows, tokens, 3 * c).column_blocks(d);
@@ -232,6 +237,9 @@ impl Gradients {
             let scores = &mut MatrixMut::dense(&mut self.scores, queries, tokens);
             multiply(scores, false, dy, image.turned());
             through_softmax(&mut self.scores, &image.probabilities, tokens, image.sizes.scale());
+            if half {
+                precision::round_block(&mut self.scores);
+            }
 
             let scores = Matrix::dense(&self.scores, queries, tokens);
             let asked = &mut outs[QUERIES * heads + head];

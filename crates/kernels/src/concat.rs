@@ -39,7 +39,7 @@ pub fn concat_channels(maps: &[Hwnc]) -> Result<Hwnc> {
             from += width;
         }
     });
-    let y = storage::tensor(y, (h, w, n, channels))?;
+    let y = storage::tensor_like(y, (h, w, n, channels), first.tensor())?;
     let inputs: Vec<&Tensor> = maps.iter().map(Hwnc::tensor).collect();
     note(&inputs, &y, Concat);
     Hwnc::new(y)
@@ -79,5 +79,5 @@ fn part(dy: &[f32], channels: usize, start: usize, input: &Tensor) -> Result<Gra
             own.copy_from_slice(&dy[row * channels + start..][..width]);
         }
     });
-    Ok(storage::tensor(dx, input.shape())?.into())
+    Ok(storage::tensor_like(dx, input.shape(), input)?.into())
 }

@@ -7,6 +7,7 @@
 use std::sync::Mutex;
 
 use candle_core::{Error, Result, Tensor, bail};
+use half::bf16;
 
 use crate::conv::{self, ConvSpec, Geometry};
 use crate::layout::Hwnc;
@@ -15,7 +16,7 @@ use crate::norm::passes::{self, Moments, Pass};
 use crate::norm::{self, BatchStatistics, NormSpec};
 use crate::storage::{self, Values};
 use crate::tape::{Backward, note, wanted};
-use crate::{Gradient, composed};
+use crate::{Gradient, composed, precision};
 
 /// A batch norm as a layer applies it.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +58,11 @@ pub fn conv_norm(
     inputs.extend(bias);
     inputs.extend(residual.map(Hwnc::tensor));
     let gradients = inputs.iter().any(|input| wanted(input));
-    let mut z = conv::forward(&geometry, &Values::of(x.tensor())?, &Values::of(&weights)?, None, gradients);
+    let factor = Values::factor(&weights, x.tensor())?;
+    let mut z = conv::forward(&geometry, &Values::of(x.tensor())?, &factor, None, gradients);
+    if geometry.half {
+        precision::round(&mut z); // What is kept of it is what is normalised.
+    }
     let dims = (geometry.oh, geometry.ow, geometry.n, geometry.c_out);
     let rows = geometry.oh * geometry.ow * geometry.n;
     norm::check(dims, &norm.named(bias), residual)?;
@@ -90,10 +95,10 @@ pub fn conv_norm(
         passes::normalise_in_place(&pass, &mut z, residual_values.as_deref(), norm.spec.relu);
         std::mem::take(&mut z)
     };
-    let y = storage::tensor(y, dims)?;
+    let y = storage::tensor_like(y, dims, x.tensor())?;
     let operation = ConvNorm {
         geometry,
-        z: keep.then(|| Mutex::new(Some(z))),
+        z: keep.then(|| Mutex::new(Some(Kept::of(z, geometry.half)))),
         mean,
         scale,
         beta: beta_values,
@@ -129,7 +134,7 @@ impl<'a> Normalisation<'a> {
 struct ConvNorm {
     geometry: Geometry,
     /// What the convolution gave, where the gradients need it; they are then put in its place.
-    z: Option<Mutex<Option<Vec<f32>>>>,
+    z: Option<Mutex<Option<Kept>>>,
     mean: Vec<f32>,
     scale: Vec<f32>,
     beta: Vec<f32>,
@@ -137,6 +142,25 @@ struct ConvNorm {
     relu: bool,
     of_batch: bool,
     biased: bool,
+}
+
+/// Numbers as they are kept from forward to back.
+enum Kept {
+    Single(Vec<f32>),
+    Half(Vec<bf16>),
+}
+
+impl Kept {
+    fn of(values: Vec<f32>, half: bool) -> Self {
+        if half { Self::Half(precision::narrow(&values)) } else { Self::Single(values) }
+    }
+
+    fn values(self) -> Vec<f32> {
+        match self {
+            Self::Single(values) => values,
+            Self::Half(values) => precision::widen(&values),
+        }
+    }
 }
 
 impl Backward for ConvNorm {
@@ -155,11 +179,12 @@ impl Backward for ConvNorm {
             Ok::<_, Error>(tensor.map(Gradient::from))
         };
         let mut shift = Vec::new();
-        let dz = match &self.z {
+        let mut dz = match &self.z {
             Some(z) => {
-                let Some(mut z) = z.lock().ok().and_then(|mut z| z.take()) else {
+                let Some(kept) = z.lock().ok().and_then(|mut z| z.take()) else {
                     bail!("conv_norm: the gradients were taken before")
                 };
+                let mut z = kept.values();
                 let pass = Pass { mean: &self.mean, scale: &self.scale, beta: &self.beta };
                 let sums = gradients::gradient_sums(&pass, &z, &dy, mask);
                 found[2] = vector(wanted(gamma), sums.of_gamma(&self.inverse_std))?;
@@ -179,6 +204,9 @@ impl Backward for ConvNorm {
                 if before_norm { gradients::scaled(&self.scale, &dy, mask) } else { Vec::new() }
             }
         };
+        if self.geometry.half {
+            precision::round(&mut dz);
+        }
         if bias_wanted {
             // What is added to all values of a channel, the batch's mean takes away.
             let scale = |(scale, shift): (&f32, &f32)| if self.of_batch { 0.0 } else { scale * shift };
@@ -186,15 +214,15 @@ impl Backward for ConvNorm {
         }
         if let Some(residual) = residual.first().filter(|residual| wanted(residual)) {
             found[4 + bias.len()] =
-                Some(storage::tensor(gradients::masked(&dy, mask), residual.shape())?.into());
+                Some(storage::tensor_like(gradients::masked(&dy, mask), residual.shape(), residual)?.into());
         }
         if wanted(weights) {
             let dw = conv::weight_gradient(&self.geometry, &Values::of(x)?, &dz);
             found[1] = Some(storage::tensor(dw, weights.shape())?.into());
         }
         if wanted(x) {
-            let dx = conv::data_gradient(&self.geometry, &dz, &Values::of(weights)?);
-            found[0] = Some(storage::tensor(dx, x.shape())?.into());
+            let dx = conv::data_gradient(&self.geometry, &dz, &Values::factor(weights, x)?);
+            found[0] = Some(storage::tensor_like(dx, x.shape(), x)?.into());
         }
         Ok(found)
     }

@@ -26,8 +26,8 @@ impl CustomOp1 for Gelu {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = unary(storage::slice(x, layout)?, |x| x * normal(x).0);
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
+        let y = unary(&storage::slice(x, layout)?, |x| x * normal(x).0);
+        Ok((storage::stored(y, x), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -36,7 +36,7 @@ impl CustomOp1 for Gelu {
             let (below, density) = normal(x);
             dy * (below + x * density)
         });
-        Ok(Some(storage::tensor(dx, x.shape())?))
+        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
     }
 }
 

@@ -31,7 +31,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
     let mut statistics = tasks::zeros(2 * x.dim(0)?);
     let y =
         forward(&Values::of(&x)?, &Values::of(&weight)?, &Values::of(&bias)?, eps as f32, &mut statistics);
-    let y = storage::tensor(y, x.shape())?;
+    let y = storage::tensor_like(y, x.shape(), &x)?;
     note(&[&x, &weight, &bias], &y, LayerNorm { statistics });
     Ok(y)
 }
@@ -102,7 +102,7 @@ impl Backward for LayerNorm {
         let total = |column: usize| partial.iter().map(|sums| f64::from(sums[column])).sum::<f64>() as f32;
         let vector = |first: usize| storage::tensor((first..first + c).map(total).collect(), c);
         Ok(vec![
-            wanted(x).then(|| storage::tensor(dx, x.shape())).transpose()?.map(Gradient::from),
+            wanted(x).then(|| storage::tensor_like(dx, x.shape(), x)).transpose()?.map(Gradient::from),
             wanted(weight).then(|| vector(0)).transpose()?.map(Gradient::from),
             wanted(bias).then(|| vector(c)).transpose()?.map(Gradient::from),
         ])

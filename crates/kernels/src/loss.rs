@@ -71,9 +71,10 @@ pub fn add_losses(loss: &Tensor, others: &[(f64, Tensor)]) -> Result<Tensor> {
     if !all().all(storage::runs_here) {
         return composed::add_losses(loss, others);
     }
-    let mut sum = f64::from(loss.to_scalar::<f32>()?);
+    let value = |loss: &Tensor| Ok::<_, candle_core::Error>(f64::from(Values::of(loss)?[0]));
+    let mut sum = value(loss)?;
     for (weight, other) in others {
-        sum += weight * f64::from(other.to_scalar::<f32>()?);
+        sum += weight * value(other)?;
     }
     let sum = storage::tensor(vec![sum as f32], ())?;
     let weights = std::iter::once(1.0).chain(others.iter().map(|(weight, _)| *weight)).collect();
@@ -90,7 +91,8 @@ impl Backward for Sum {
     fn backward(&self, inputs: &[Tensor], _: &Tensor, dsum: &Tensor) -> Result<Vec<Option<Gradient>>> {
         let dsum = f64::from(dsum.to_scalar::<f32>()?);
         let gradients = inputs.iter().zip(&self.weights).map(|(input, weight)| {
-            let gradient = || storage::tensor(vec![(dsum * weight) as f32], ()).map(Gradient::from);
+            let gradient =
+                || storage::tensor_like(vec![(dsum * weight) as f32], (), input).map(Gradient::from);
             wanted(input).then(gradient).transpose()
         });
         gradients.collect()
@@ -151,7 +153,7 @@ impl CustomOp1 for CrossEntropy {
         };
         let scale = dloss.to_scalar::<f32>()?;
         let values = gradient.iter().map(|value| value * scale).collect();
-        Ok(Some(storage::tensor(values, logits.shape())?))
+        Ok(Some(storage::tensor_like(values, logits.shape(), logits)?))
     }
 }
 
@@ -183,6 +185,6 @@ impl CustomOp1 for SquaredError {
                 *dx = scale * (x - target);
             }
         });
-        Ok(Some(storage::tensor(dx, x.shape())?))
+        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
     }
 }

@@ -263,5 +263,5 @@ fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (a_values, b_values) = (Values::of(&a)?, Values::of(&b)?);
     let inputs = a_values.par_chunks(tasks::VALUES).zip(b_values.par_chunks(tasks::VALUES));
     sum.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(sum, (a, b))| tasks::sum(sum, a, b));
-    storage::tensor(sum, a.shape())
+    storage::tensor_like(sum, a.shape(), &a)
 }

@@ -109,7 +109,7 @@ impl CustomOp3 for Embed {
         positions: &CpuStorage,
         positions_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let map = storage::slice(map, map_layout)?;
+        let (like, map) = (map, storage::slice(map, map_layout)?);
         let class = storage::slice(class, class_layout)?;
         let positions = storage::slice(positions, positions_layout)?;
         let (n, c) = (self.n, self.c);
@@ -118,14 +118,14 @@ impl CustomOp3 for Embed {
             |(token, (y, position))| {
                 for (image, y) in y.chunks_exact_mut(c).enumerate() {
                     let x = match token.checked_sub(1) {
-                        None => class,
+                        None => &class,
                         Some(pixel) => &map[(pixel * n + image) * c..][..c],
                     };
                     tasks::sum(y, x, position);
                 }
             },
         );
-        Ok((CpuStorage::F32(y), Shape::from((self.tokens * n, c))))
+        Ok((storage::stored(y, like), Shape::from((self.tokens * n, c))))
     }
 
     fn bwd(
@@ -139,7 +139,9 @@ impl CustomOp3 for Embed {
         let dy = dy.contiguous()?;
         let dy = Values::of(&dy)?;
         let (of_class, of_pixels) = dy.split_at(self.n * self.c);
-        let dmap = tape::wanted(map).then(|| storage::tensor(of_pixels.to_vec(), map.shape())).transpose()?;
+        let dmap = tape::wanted(map)
+            .then(|| storage::tensor_like(of_pixels.to_vec(), map.shape(), map))
+            .transpose()?;
         let dclass = match tape::wanted(class) {
             true => Some(storage::tensor(tasks::column_sums(of_class, self.c), class.shape())?),
             false => None,
@@ -167,14 +169,14 @@ impl CustomOp1 for First {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (_, c) = layout.shape().dims2()?;
         let y = storage::slice(x, layout)?[..self.count * c].to_vec();
-        Ok((CpuStorage::F32(y), Shape::from((self.count, c))))
+        Ok((storage::stored(y, x), Shape::from((self.count, c))))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
         let mut dx = tasks::zeros(x.elem_count());
         dx[..dy.elem_count()].copy_from_slice(&Values::of(&dy)?);
-        Ok(Some(storage::tensor(dx, x.shape())?))
+        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
     }
 }
 
@@ -195,9 +197,9 @@ impl CustomOp2 for AddImages {
         branch_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (_, c) = x_layout.shape().dims2()?;
-        let (x, branch) = (storage::slice(x, x_layout)?, storage::slice(branch, branch_layout)?);
-        let y = self.rows(branch, Some(x), c);
-        Ok((CpuStorage::F32(y), x_layout.shape().clone()))
+        let (like, x, branch) = (x, storage::slice(x, x_layout)?, storage::slice(branch, branch_layout)?);
+        let y = self.rows(&branch, Some(&x), c);
+        Ok((storage::stored(y, like), x_layout.shape().clone()))
     }
 
     fn bwd(
@@ -209,7 +211,7 @@ impl CustomOp2 for AddImages {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
         let scaled = self.rows(&Values::of(&dy)?, None, x.dim(1)?);
-        let scaled = storage::tensor(scaled, branch.shape())?;
+        let scaled = storage::tensor_like(scaled, branch.shape(), branch)?;
         Ok((Some(dy), Some(scaled)))
     }
 }

@@ -4,7 +4,7 @@
 
 mod transformer;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use frostline_kernels as kernels;
 use frostline_kernels::{ConvSpec, Hwnc, PoolSpec};
 use frostline_streams::{Purpose, Streams};
@@ -81,6 +81,14 @@ impl Activation {
         }
     }
 
+    /// The same numbers as f32 or bf16.
+    pub(crate) fn kept_as(self, precision: DType) -> candle_core::Result<Self> {
+        Ok(match self {
+            Activation::Map(map) => Hwnc::new(kernels::keep_as(map.tensor(), precision)?)?.into(),
+            Activation::Rows(rows) => Activation::Rows(kernels::keep_as(&rows, precision)?),
+        })
+    }
+
     fn map(&self) -> candle_core::Result<&Hwnc> {
         match self {
             Activation::Map(map) => Ok(map),
@@ -122,7 +130,8 @@ impl Model {
     ) -> candle_core::Result<Activation> {
         while let Some((layer, rest)) = layers.split_first() {
             if let (Layer::Auxiliary(head), Some(found), true) = (layer, &mut auxiliary, pass.trains()) {
-                let logits = self.run_layers(&head.layers, x.clone(), pass, None)?.rows()?.clone();
+                let logits = self.run_layers(&head.layers, x.clone(), pass, None)?.kept_as(DType::F32)?;
+                let logits = logits.rows()?.clone();
                 found.push(AuxiliaryLogits { weight: head.weight, logits });
                 layers = rest;
                 continue;

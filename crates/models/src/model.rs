@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use frostline_kernels::Hwnc;
 use frostline_streams::Streams;
 use frostline_zoo::description::{Architecture, Fold, ModelCard};
@@ -52,6 +52,8 @@ pub struct Model {
     dropout: AtomicU32,
     /// The bits of the rate of stochastic depth in the last block.
     stochastic_depth: AtomicU32,
+    /// Whether activations are bf16.
+    half: AtomicBool,
 }
 
 /// Gives an architecture its numbers.
@@ -85,6 +87,7 @@ pub(crate) fn assemble(
         norms,
         dropout: AtomicU32::new(f32::NAN.to_bits()),
         stochastic_depth: AtomicU32::new(0.0f32.to_bits()),
+        half: AtomicBool::new(false),
     })
 }
 
@@ -111,8 +114,8 @@ impl Model {
 
 impl Model {
     /// A model with the same numbers, whose parameters and statistics move by themselves where the flags say that they do, in the model's
-    /// order. The others are this model's own, in the same memory, and must not be trained in either. Dropout and stochastic depth are
-    /// as when built.
+    /// order. The others are this model's own, in the same memory, and must not be trained in either. Dropout, stochastic depth and precision
+    /// are as when built.
     ///
     /// # Errors
     /// Where numbers cannot be copied on their device.
@@ -136,6 +139,7 @@ impl Model {
             parameters,
             dropout: AtomicU32::new(f32::NAN.to_bits()),
             stochastic_depth: AtomicU32::new(0.0f32.to_bits()),
+            half: AtomicBool::new(false),
         })
     }
 
@@ -215,6 +219,31 @@ impl Model {
         Ok(())
     }
 
+    /// Sets what activations are kept in from stage to stage, and what products take: f32, as when built, or bf16 as in PyTorch's
+    /// autocast. Parameters, statistics, and what the last stage gives are f32 all the same.
+    ///
+    /// # Errors
+    /// [`ModelError::Input`] for any other type, and for bf16 beside the CPU.
+    pub fn set_precision(&self, precision: DType) -> Result<(), ModelError> {
+        let half = match precision {
+            DType::F32 => false,
+            DType::BF16 if self.device.is_cpu() => true,
+            other => {
+                let place = self.device.location();
+                return Err(ModelError::Input(format!(
+                    "a model computes in f32 or, on the CPU, in bf16, not in {other:?} on {place:?}"
+                )));
+            }
+        };
+        self.half.store(half, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What activations are kept in.
+    pub fn precision(&self) -> DType {
+        if self.half.load(Ordering::Relaxed) { DType::BF16 } else { DType::F32 }
+    }
+
     pub(crate) fn stochastic_depth(&self) -> f32 {
         f32::from_bits(self.stochastic_depth.load(Ordering::Relaxed))
     }
@@ -286,12 +315,19 @@ impl Model {
         if range.start == 0 && !range.is_empty() {
             self.check_images(&x)?;
         }
+        let failed = |stage: &str, cause| ModelError::Stage { stage: stage.to_owned(), cause };
         for stage in stages {
-            x = self
-                .run_layers(&stage.layers, x, pass, auxiliary.as_deref_mut())
-                .map_err(|cause| ModelError::Stage { stage: stage.name.to_owned(), cause })?;
+            x = x
+                .kept_as(self.precision())
+                .and_then(|x| self.run_layers(&stage.layers, x, pass, auxiliary.as_deref_mut()))
+                .map_err(|cause| failed(stage.name, cause))?;
         }
-        Ok(x)
+        match stages.last() {
+            Some(last) if range.end == self.stages.len() => {
+                x.kept_as(DType::F32).map_err(|cause| failed(last.name, cause))
+            }
+            _ => Ok(x),
+        }
     }
 
     fn check_images(&self, x: &Activation) -> Result<(), ModelError> {

@@ -237,6 +237,7 @@ fn recipe(rows: &Rows<'_>) -> PolarsResult<DataFrame> {
         "clip_norm" => rows.each(|t| t.trial.train.clip_norm),
         "dropout" => rows.each(|t| t.trial.train.dropout),
         "stochastic_depth" => rows.each(|t| t.trial.train.stochastic_depth),
+        "precision" => rows.each(|t| t.trial.train.precision.as_str()),
         "batch_norm" => rows.each(|t| t.trial.train.batch_norm.as_str()),
         "recalibrate" => rows.each(|t| t.trial.train.recalibrate),
         "keep" => rows.each(|t| t.trial.train.keep.as_str()),

@@ -53,6 +53,8 @@ pub fn run(command: &Command) -> Result<(String, Ending), Error> {
             commands::data::data(args, hub_options(args.offline)?, &Progress::new(Form::of_terminal()))
                 .map(done)
         }
+        Command::Completions(args) => Ok(done(commands::shell::completions(args))),
+        Command::Man(args) => commands::shell::man(args).map(done),
     }
 }
 

@@ -58,7 +58,7 @@ fn refused(from: &str, to: &str, arguments: &[&str]) -> String {
 #[test]
 fn the_shipped_experiments_have_plans() {
     let quickstart = stdout(&frostline(&root(), &["plan"]));
-    assert!(quickstart.contains("24 trials, 12 arms, 2 seeds"), "{quickstart}");
+    assert!(quickstart.contains("24 trials, 8 arms, 3 seeds"), "{quickstart}");
     for (file, totals) in [
         ("experiments/strategies.toml", "42 trials, 14 arms, 3 seeds"),
         ("experiments/pretraining.toml", "36 trials, 12 arms, 3 seeds"),
@@ -203,4 +203,25 @@ fn an_error_prints_its_cause_once() {
         told_twice("cannot read it: no such file or folder; cannot read it: no such file or folder")
             .is_some()
     );
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    let commands =
+        ["sweep", "pretrain", "plan", "export", "predict", "report", "diff", "merge", "models", "data"];
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = stdout(&frostline(folder.path(), &["completions", shell]));
+        assert!(
+            commands.iter().all(|command| script.contains(command)) && script.contains("only"),
+            "{shell}"
+        );
+    }
+    frostline(folder.path(), &["man", "pages"]);
+    for command in commands {
+        let page =
+            std::fs::read_to_string(folder.path().join(format!("pages/frostline-{command}.1"))).unwrap();
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    assert!(folder.path().join("pages/frostline.1").exists());
 }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use candle_core::DType;
 use frostline_data::Augment;
 use frostline_engine::{
     BatchNormPolicy, Bookmark, Candidate, EngineError, Evaluation, Event, Keep, Member, Movable, NoBookmark,
@@ -18,6 +19,7 @@ use crate::harness::{Trial, moved, recipe};
 struct Case {
     strategy: Strategy,
     recipe: Recipe,
+    precision: DType,
 }
 
 /// How images are changed.
@@ -77,7 +79,8 @@ fn case(counter: &mut u64) -> Case {
         clip_norm: [None, Some(0.5)][any(counter, 2)],
         ..recipe(3 + any(counter, 2))
     };
-    Case { strategy, recipe }
+    let precision = if any(counter, 3) == 0 { DType::BF16 } else { DType::F32 };
+    Case { strategy, recipe, precision }
 }
 
 fn task<'a>(trial: &'a Trial, model: &'a Model, case: &'a Case, look: Look) -> Task<'a> {
@@ -116,7 +119,9 @@ fn together(trial: &Trial, cases: &[Case], look: Look, budget: usize) -> Vec<Cam
 
 fn twin(trial: &Trial, case: &Case) -> Model {
     let Movable { parameters, statistics } = Movable::by(&trial.model, &case.strategy, &case.recipe).unwrap();
-    trial.model.twin(&parameters, &statistics).unwrap()
+    let twin = trial.model.twin(&parameters, &statistics).unwrap();
+    twin.set_precision(case.precision).unwrap();
+    twin
 }
 
 fn finish(
@@ -227,8 +232,8 @@ impl Observer for Enough {
 fn who_asks_for_the_end_gets_the_place_kept_and_all_end() {
     let trial = Trial::new(6);
     let cases = [
-        Case { strategy: Strategy::Head, recipe: recipe(2) },
-        Case { strategy: Strategy::Full, recipe: recipe(2) },
+        Case { precision: DType::F32, strategy: Strategy::Head, recipe: recipe(2) },
+        Case { precision: DType::F32, strategy: Strategy::Full, recipe: recipe(2) },
     ];
     let models: Vec<Model> = cases.iter().map(|case| twin(&trial, case)).collect();
     let (mut enough, mut silent) = (Enough(2), Silent);
@@ -252,8 +257,9 @@ fn who_asks_for_the_end_gets_the_place_kept_and_all_end() {
 #[test]
 fn one_that_fails_leaves_the_others_alone() {
     let trial = Trial::new(6);
-    let good = Case { strategy: Strategy::Head, recipe: recipe(2) };
+    let good = Case { precision: DType::F32, strategy: Strategy::Head, recipe: recipe(2) };
     let bad = Case {
+        precision: DType::F32,
         strategy: Strategy::Head,
         recipe: Recipe {
             learning_rate: 1e38,
@@ -301,7 +307,7 @@ impl Observer for Counts {
 fn frozen_stages_run_once_for_all_and_not_again_where_images_come_again() {
     let trial = Trial::new(6);
     let rates = [1e-2, 1e-3, 1e-4].map(|learning_rate| Recipe { learning_rate, ..recipe(4) });
-    let cases = rates.map(|recipe| Case { strategy: Strategy::Head, recipe });
+    let cases = rates.map(|recipe| Case { precision: DType::F32, strategy: Strategy::Head, recipe });
     for (look, epochs_computed) in [(LOOKS[0], 1), (LOOKS[1], 4), (LOOKS[2], 2)] {
         let mut shelf = Shelf::new(usize::MAX / 2, || 1.0);
         let models: Vec<Model> = cases.iter().map(|case| twin(&trial, case)).collect();
@@ -330,7 +336,7 @@ fn frozen_stages_run_once_for_all_and_not_again_where_images_come_again() {
 #[test]
 fn trials_with_other_batches_are_no_cohort() {
     let trial = Trial::new(6);
-    let case = Case { strategy: Strategy::Head, recipe: recipe(1) };
+    let case = Case { precision: DType::F32, strategy: Strategy::Head, recipe: recipe(1) };
     let other = Case { recipe: Recipe { ragged: Ragged::Drop, ..recipe(1) }, ..case.clone() };
     let mut ears = [Silent, Silent];
     let [first, second] = &mut ears;

@@ -193,6 +193,7 @@ static KEYS: &[Key] = &[
     Key { name: "head", section: Train, kind: Kind::Choice(field!(train.head), &["new", "keep"]), meaning: "the head in weights from a file or the Hub: new (drawn from the seed), keep" },
     Key { name: "batch-norm", section: Train, kind: Kind::Choice(field!(train.batch_norm), &["follow", "train", "eval"]), meaning: "statistics of BatchNorm: follow (frozen layers keep theirs), train (none do), eval (all do)" },
     Key { name: "recalibrate", section: Train, kind: Kind::Flag(field!(train.recalibrate)), meaning: "BatchNorm's statistics anew over the training images before each evaluation" },
+    Key { name: "precision", section: Train, kind: Kind::Choice(field!(train.precision), &["f32", "bf16"]), meaning: "of activations and factors: f32, bf16 (rounded as by autocast; weights and sums stay f32)" },
     Key { name: "keep", section: Train, kind: Kind::Choice(field!(train.keep), &["best", "last"]), meaning: "the epoch that counts: best (on validation) or last" },
 ];
 

@@ -14,7 +14,7 @@ use frostline_text::id;
 use frostline_zoo::{ModelCard, card};
 use serde::{Deserialize, Serialize};
 
-use specs::{drawn, is_kept, over_trial};
+use specs::{drawn, is_kept, is_single, over_trial};
 
 /// Part of every id. Raised when a change of the code changes what the same settings compute on processors with AVX-512;
 /// others may differ from those in the last bits.
@@ -116,6 +116,7 @@ impl Trial {
             "duplicates" => is_kept(&data.duplicates),
             "ragged" => is_kept(&self.train.ragged),
             "recalibrate" => !self.train.recalibrate,
+            "precision" => is_single(&self.train.precision),
             _ => false,
         };
         self.uses(key) && !plain

@@ -105,6 +105,9 @@ pub struct TrainSpec {
     pub recalibrate: bool,
     /// Which epoch counts: `best`, `last`.
     pub keep: String,
+    /// What activations are kept in and products take: `f32`, `bf16`.
+    #[serde(default = "single", skip_serializing_if = "is_single")]
+    pub precision: String,
     /// What the schedule is laid over: `trial`, `phase`.
     #[serde(default = "over_trial", skip_serializing_if = "is_over_trial")]
     pub schedule_over: String,
@@ -116,6 +119,14 @@ pub(super) fn drawn() -> String {
 
 pub(super) fn is_drawn(head: &str) -> bool {
     head == "new"
+}
+
+pub(super) fn single() -> String {
+    "f32".to_owned()
+}
+
+pub(super) fn is_single(precision: &str) -> bool {
+    precision == "f32"
 }
 
 pub(super) fn over_trial() -> String {
@@ -153,6 +164,7 @@ impl Default for TrainSpec {
             batch_norm: "follow".to_owned(),
             recalibrate: false,
             keep: "best".to_owned(),
+            precision: single(),
             schedule_over: over_trial(),
         }
     }

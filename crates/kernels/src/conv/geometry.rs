@@ -9,6 +9,7 @@ use candle_core::{Result, Tensor, bail};
 
 use super::spec::{ConvSpec, conv_output};
 use crate::layout::Hwnc;
+use crate::storage;
 
 /// The sizes of one convolution: input `[h, w, n, c_in]`, kernel `[kh, kw]`, output `[oh, ow, n, c_out]`.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Geometry {
     pub(crate) c_out: usize,
     pub(crate) stride: (usize, usize),
     pub(crate) padding: (usize, usize),
+    /// Whether products take bf16.
+    pub(crate) half: bool,
 }
 
 /// Neighbouring pixels of a row, and the pixels that meet the first of them: horizontal tap and pixel. Those that meet
@@ -60,7 +63,8 @@ impl Geometry {
                 padding.1
             );
         };
-        Ok(Self { h, w, n, c_in, kh, kw, oh, ow, c_out, stride, padding })
+        let half = storage::is_half(x.tensor());
+        Ok(Self { h, w, n, c_in, kh, kw, oh, ow, c_out, stride, padding, half })
     }
 
     /// The input row that output row `oy` sees at vertical tap `ky`, unless it is padding.

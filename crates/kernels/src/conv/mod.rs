@@ -14,11 +14,13 @@ mod spec;
 mod weight_gradient;
 mod winograd;
 
+use std::borrow::Cow;
+
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use crate::layout::Hwnc;
 use crate::storage::{self, Values};
-use crate::{composed, tape, tasks};
+use crate::{composed, precision, tape, tasks};
 pub(crate) use geometry::Geometry;
 pub use spec::{ConvSpec, conv_output};
 
@@ -96,10 +98,19 @@ struct Convolution {
 }
 
 impl Convolution {
-    fn run(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
+    fn run(
+        &self,
+        (x, x_layout): (&CpuStorage, &Layout),
+        weights: Cow<'_, [f32]>,
+        bias: Option<&[f32]>,
+    ) -> Result<(CpuStorage, Shape)> {
         let g = &self.geometry;
-        let y = forward(g, x, weights, bias, self.gradients);
-        (CpuStorage::F32(y), Shape::from((g.oh, g.ow, g.n, g.c_out)))
+        let mut weights = weights;
+        if g.half {
+            precision::round(weights.to_mut());
+        }
+        let y = forward(g, &storage::slice(x, x_layout)?, &weights, bias, self.gradients);
+        Ok((storage::stored(y, x), Shape::from((g.oh, g.ow, g.n, g.c_out))))
     }
 
     fn gradients(
@@ -110,7 +121,10 @@ impl Convolution {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let g = &self.geometry;
         let dx = match tape::wanted(x) {
-            true => Some(storage::tensor(data_gradient(g, dy, &Values::of(weights)?), x.shape())?),
+            true => {
+                let dx = data_gradient(g, dy, &Values::factor(weights, x)?);
+                Some(storage::tensor_like(dx, x.shape(), x)?)
+            }
             false => None,
         };
         let dw = match tape::wanted(weights) {
@@ -133,7 +147,7 @@ impl CustomOp2 for Convolution {
         weights: &CpuStorage,
         weights_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        Ok(self.run(storage::slice(x, x_layout)?, storage::slice(weights, weights_layout)?, None))
+        self.run((x, x_layout), storage::slice(weights, weights_layout)?, None)
     }
 
     fn bwd(
@@ -163,7 +177,7 @@ impl CustomOp3 for Convolution {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let bias = storage::slice(bias, bias_layout)?;
-        Ok(self.run(storage::slice(x, x_layout)?, storage::slice(weights, weights_layout)?, Some(bias)))
+        self.run((x, x_layout), storage::slice(weights, weights_layout)?, Some(&bias))
     }
 
     fn bwd(

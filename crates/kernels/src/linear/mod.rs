@@ -83,7 +83,7 @@ fn layer(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>, then: Then) -> Res
     let (x, weights) = (x.contiguous()?, weights.contiguous()?);
     let bias = match bias {
         Some(bias) => bias.contiguous()?,
-        None => Tensor::zeros(weights.dim(1)?, x.dtype(), x.device())?,
+        None => Tensor::zeros(weights.dim(1)?, weights.dtype(), x.device())?,
     };
     let residual = match &then {
         Then::Add(residual) => Some(residual.clone()),
@@ -100,10 +100,10 @@ fn layer(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>, then: Then) -> Res
             Then::Gelu => Finish::Gelu,
             Then::Add(_) => Finish::Add(residual.as_deref().unwrap_or(&[])),
         };
-        forward(&Values::of(&x)?, &Values::of(&weights)?, &Values::of(&bias)?, &finish, &mut slope)
+        forward(&Values::of(&x)?, &Values::factor(&weights, &x)?, &Values::of(&bias)?, &finish, &mut slope)
     };
-    let y = storage::tensor(y, (n, c_out))?;
-    let slope = keeps_slope.then(|| storage::tensor(slope, (n, c_out))).transpose()?;
+    let y = storage::tensor_like(y, (n, c_out), &x)?;
+    let slope = keeps_slope.then(|| storage::tensor_like(slope, (n, c_out), &x)).transpose()?;
     note(&inputs, &y, Linear { slope });
     Ok(y)
 }
@@ -186,14 +186,15 @@ impl Backward for Linear {
         let [x, weights, bias, residual @ ..] = inputs else { bail!("linear: three inputs at least") };
         let mut found: Vec<Option<Gradient>> = vec![None; inputs.len()];
         let dy = dy.contiguous()?;
-        if !residual.is_empty() {
-            found[3] = Some(dy.clone().into());
+        if let [residual] = residual {
+            found[3] = Some(storage::keep_as(&dy, residual.dtype())?.into());
         }
         let dy = match &self.slope {
             None => dy,
-            Some(slope) => storage::tensor(
+            Some(slope) => storage::tensor_like(
                 activation::binary(&Values::of(&dy)?, &Values::of(slope)?, |dy, slope| dy * slope),
                 dy.shape(),
+                &dy,
             )?,
         };
         if wanted(x) {

@@ -46,18 +46,18 @@ fn product(rows: usize, cols: usize, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
 /// larger, the gradients.
 pub(super) fn data_gradient(x: &Tensor, weights: &Tensor, dy: &[f32]) -> Result<Tensor> {
     let ((n, c_in), c_out) = (x.dims2()?, weights.dim(1)?);
-    let weights = Values::of(weights)?;
+    let weights = Values::factor(weights, x)?;
     if weights.len() <= 2 * n * (c_in + c_out) {
         let mut turned = vec![0.0f32; weights.len()];
         tasks::transpose(&weights, c_in, c_out, &mut turned);
         let dx = product(n, c_in, Matrix::dense(dy, n, c_out), Matrix::dense(&turned, c_out, c_in));
-        return storage::tensor(dx, x.shape());
+        return storage::tensor_like(dx, x.shape(), x);
     }
     let (mut turned, mut dx) = (vec![0.0f32; dy.len()], vec![0.0f32; n * c_in]);
     tasks::transpose(dy, n, c_out, &mut turned);
     let turned = product(c_in, n, Matrix::dense(&weights, c_in, c_out), Matrix::dense(&turned, c_out, n));
     tasks::transpose(&turned, c_in, n, &mut dx);
-    storage::tensor(dx, x.shape())
+    storage::tensor_like(dx, x.shape(), x)
 }
 
 /// `xᵀ · dy`: as its two factors where they are the smaller, else multiplied out.

@@ -27,7 +27,7 @@ impl CustomOp1 for MaxPool {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = storage::slice(x, layout)?;
+        let (like, x) = (x, storage::slice(x, layout)?);
         let (_, _, n, c) = layout.shape().dims4()?;
         let (oh, ow) = (self.windows.rows.outputs(), self.windows.cols.outputs());
         let pixel = n * c;
@@ -48,7 +48,7 @@ impl CustomOp1 for MaxPool {
             // A second forward pass of the same operation would find the same places.
             kept.get_or_init(|| places);
         }
-        Ok((CpuStorage::F32(y), Shape::from((oh, ow, n, c))))
+        Ok((storage::stored(y, like), Shape::from((oh, ow, n, c))))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -68,7 +68,7 @@ impl CustomOp1 for MaxPool {
                 add_where(&dy[at.clone()], &places[at], place, dx.values);
             }
         });
-        Ok(Some(storage::tensor(dx, x.shape())?))
+        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
     }
 }
 

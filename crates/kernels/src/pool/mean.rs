@@ -22,7 +22,7 @@ impl CustomOp1 for MeanPool {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = storage::slice(x, layout)?;
+        let (like, x) = (x, storage::slice(x, layout)?);
         let (_, _, n, c) = layout.shape().dims4()?;
         let (oh, ow) = (self.windows.rows.outputs(), self.windows.cols.outputs());
         let pixel = n * c;
@@ -37,7 +37,7 @@ impl CustomOp1 for MeanPool {
             let weight = self.windows.weight(y.pixel);
             y.values.iter_mut().for_each(|value| *value *= weight);
         });
-        Ok((CpuStorage::F32(y), Shape::from((oh, ow, n, c))))
+        Ok((storage::stored(y, like), Shape::from((oh, ow, n, c))))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -56,6 +56,6 @@ impl CustomOp1 for MeanPool {
                 }
             }
         });
-        Ok(Some(storage::tensor(dx, x.shape())?))
+        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::OnceLock;
 
-use candle_core::{Device, Result, Tensor, Var};
-use frostline_kernels::{BatchStatistics, ConvSpec, Hwnc, Normalisation, Tape};
+use candle_core::{DType, Device, Result, Tensor, Var};
+use frostline_kernels::{BatchStatistics, ConvSpec, Hwnc, Normalisation, Tape, keep_as};
+use half::bf16;
 use proptest::test_runner::{Config, RngSeed};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -87,6 +88,40 @@ pub(crate) fn hold(case: &Case<'_>) {
         let composed: Vec<f64> = composed.iter().map(|&value| f64::from(value)).collect();
         close(&format!("{name}: gradient {index} against the composed path"), ours, &composed);
         differences(case, index, ours);
+    }
+    hold_half(case);
+}
+
+/// What is kept in bf16 is what single precision gives of the same numbers, rounded, for any number of threads.
+fn hold_half(case: &Case<'_>) {
+    let rounded = |input: &Array| Array {
+        values: input.values.iter().map(|&value| bf16::from_f64(value).to_f64()).collect(),
+        ..input.clone()
+    };
+    let inputs: Vec<Array> = case.inputs.iter().map(rounded).collect();
+    let half: Operation<'_> = &|t| {
+        let mut t = t.to_vec();
+        t[0] = keep_as(&t[0], DType::BF16)?;
+        keep_as(&(case.here)(&t)?, DType::F32)
+    };
+    let runs: Vec<Outcome> = pools().iter().map(|pool| pool.install(|| run(half, &inputs))).collect();
+    assert!(runs[1..].iter().all(|other| same_bits(&runs[0], other)), "{}: threads change bf16", case.name);
+    let single = run(case.here, &inputs);
+    // A value near zero may fall on the other side of a ReLU: single ones may differ, all together must not.
+    let alike = |what: &str, half: &[f32], single: &[f32]| {
+        let pairs = || half.iter().zip(single).map(|(half, single)| (f64::from(*half), f64::from(*single)));
+        let error: f64 = pairs().map(|(half, single)| (half - single).powi(2)).sum();
+        let size: f64 = pairs().map(|(_, single)| single.powi(2)).sum();
+        let part = (error / size.max(1e-4)).sqrt();
+        assert!(
+            half.len() == single.len() && part < 0.1,
+            "{}: {what} in bf16 is off by {part:.3}",
+            case.name
+        );
+    };
+    alike("output", &runs[0].0, &single.0);
+    for (index, (half, single)) in runs[0].1.iter().zip(&single.1).enumerate() {
+        alike(&format!("gradient {index}"), half, single);
     }
 }
 

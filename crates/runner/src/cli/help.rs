@@ -57,6 +57,12 @@ Examples:
 
 report.md is for reading, report.html for a browser, report.json and csv/ for programs; docs/report.schema.json says what is in them.";
 
+pub(super) const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  frostline completions bash > ~/.local/share/bash-completion/completions/frostline
+  frostline completions zsh > \"${fpath[1]}/_frostline\"
+  frostline completions fish > ~/.config/fish/completions/frostline.fish";
+
 pub(super) const DIFF_EXAMPLES: &str = "\
 Examples:
   frostline diff results/before results/after

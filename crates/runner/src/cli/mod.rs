@@ -9,8 +9,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::predict::Format;
 use help::{
-    DATA_EXAMPLES, DIFF_EXAMPLES, EXIT_CODES, EXPORT_EXAMPLES, MERGE_EXAMPLES, PLAN_EXAMPLES,
-    PREDICT_EXAMPLES, PRETRAIN_EXAMPLES, REPORT_EXAMPLES, SWEEP_EXAMPLES, long_help, short_help,
+    COMPLETIONS_EXAMPLES, DATA_EXAMPLES, DIFF_EXAMPLES, EXIT_CODES, EXPORT_EXAMPLES, MERGE_EXAMPLES,
+    PLAN_EXAMPLES, PREDICT_EXAMPLES, PRETRAIN_EXAMPLES, REPORT_EXAMPLES, SWEEP_EXAMPLES, long_help,
+    short_help,
 };
 
 /// Compares image models and freeze strategies, and reports what each point of accuracy costs in time.
@@ -55,6 +56,11 @@ pub enum Command {
     /// Fetches and verifies a data source, and shows classes, sizes and digest
     #[command(after_help = DATA_EXAMPLES)]
     Data(DataArgs),
+    /// Prints what makes a shell complete these commands
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Writes manual pages, one for each command
+    Man(ManArgs),
 }
 
 /// Which trials: an experiment file, changes to it, and filters.
@@ -211,6 +217,22 @@ pub struct TrackArgs {
     /// Writes a file store that MLflow reads, a sweep's as it runs [default: mlruns/ in the results folder]
     #[arg(long, value_name = "DIR", require_equals = true)]
     pub mlflow: Option<Option<PathBuf>>,
+}
+
+/// A shell.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsArgs {
+    /// Whose completions
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Where manual pages go.
+#[derive(Args, Clone, Debug)]
+pub struct ManArgs {
+    /// The folder to write them to; it is made where it is missing
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// Two sweeps.

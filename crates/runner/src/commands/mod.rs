@@ -10,6 +10,7 @@ pub mod plan;
 pub mod predict;
 pub mod pretrain;
 pub mod report;
+pub mod shell;
 pub mod sweep;
 
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! The models that a sweep trains: [`for_trial`] and [`for_trunk`].
 
+use candle_core::DType;
 use frostline_engine::{Objective, ROTATIONS};
 use frostline_experiment::{TrainSpec, Trial, Trunk};
 use frostline_models::{
@@ -46,8 +47,9 @@ pub(super) fn for_trunk(trunk: &Trunk, objective: Objective, classes: usize) -> 
     Ok(model)
 }
 
-/// Gives a model the dropout and the stochastic depth of its recipe.
+/// Gives a model the precision, the dropout and the stochastic depth of its recipe.
 pub(super) fn regularise(model: &Model, recipe: &TrainSpec) -> Result<(), ModelError> {
+    model.set_precision(if recipe.precision == "bf16" { DType::BF16 } else { DType::F32 })?;
     if let Some(probability) = recipe.dropout {
         model.set_dropout(probability as f32)?;
     }

@@ -26,7 +26,8 @@ const CHANNELS: usize = 32;
 
 /// Whether this convolution is multiplied less this way, transforms included.
 pub(super) fn serve(g: &Geometry) -> bool {
-    if !fits(g) {
+    // What is transformed is no bf16.
+    if g.half || !fits(g) {
         return false;
     }
     // Along a side, two of three taps are live at either end.
