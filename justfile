@@ -45,6 +45,10 @@ strategies *ARGS:
     cargo build --release --package frostline-benches --example worker
     python3 benches/peers/strategies.py --worker target/release/examples/worker {{ARGS}}
 
+# Pack the binary with completions and manual pages (TARGET: with cargo-zigbuild, e.g. x86_64-unknown-linux-gnu.2.28)
+dist TARGET="":
+    bash scripts/dist.sh {{TARGET}}
+
 # Every test
 test *ARGS:
     cargo test --workspace {{ARGS}}

@@ -4,7 +4,7 @@
 //! `cargo bench --package frostline-benches` runs the files below `benches/`, each of which measures one thing; `just peers`
 //! runs the comparison below `peers/`.
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use frostline_engine::{Optimizer, Recipe, Strategy, fold, freeze, parts_of};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
 use frostline_models::{Activation, BuildSpec, Model, Pass, build};
@@ -57,6 +57,14 @@ impl Work {
         };
         let labels = (0..BATCH as u32).map(|i| i % 10).collect();
         Ok(Self { model, images, labels, examples: (0..BATCH as u32).collect(), training })
+    }
+
+    /// Computes as with `precision = "bf16"` from now on.
+    ///
+    /// # Errors
+    /// A device that has no bf16.
+    pub fn round_to_bf16(&mut self) -> Result<(), Failure> {
+        Ok(self.model.set_precision(DType::BF16)?)
     }
 
     /// A training step (forward, loss, backward, Adam), or an inference pass.

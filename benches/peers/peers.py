@@ -43,6 +43,15 @@ VARIANTS = {
     "channels_last, fused, compiled": ["--channels-last", "--fused", "--compile"],
 }
 
+# The same in bf16, by autocast: fast where the processor has instructions for it.
+HALF = {f"{name}, bf16": [*flags, "--bf16"] for name, flags in VARIANTS.items() if name.startswith("channels_last")}
+
+# Frostline otherwise than by default.
+OURS = {
+    "bf16": "what Frostline takes in bf16, which it computes by widening",
+    "avx2": "what it takes with AVX-512 left alone",
+}
+
 BURN = tomllib.loads((HERE / "burn/Cargo.toml").read_text())["dependencies"]["burn"]["version"]
 
 # What the table says of each.
@@ -84,10 +93,11 @@ def rust_peers(model, resolution, strategy, worker, burn):
     return commands
 
 
-def measure(model, resolution, strategy, steps, rounds, threads, python, worker, burn):
-    ours = Worker([worker, model, str(resolution), strategy, str(threads)])
-    theirs = {}
-    for name, flags in VARIANTS.items():
+def measure(model, resolution, strategy, steps, rounds, threads, python, worker, burn, otherwise):
+    command = [worker, model, str(resolution), strategy, str(threads)]
+    ours = Worker(command)
+    theirs = {name: Worker([*command, name]) for name in otherwise}
+    for name, flags in (VARIANTS | HALF).items():
         command = [python, str(HERE / "torch_worker.py"), "--model", model, "--resolution", str(resolution)]
         command += ["--strategy", strategy, "--threads", str(threads)] + flags
         try:
@@ -126,13 +136,16 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--worker", required=True, help="the built example `worker` of frostline-benches")
     parser.add_argument("--burn", help="the built `burn_worker` of burn/; without it, burn is not timed")
+    parser.add_argument("--avx2", action="store_true", help="also time Frostline with AVX-512 left alone")
     parser.add_argument("--only", default="", help="work whose name contains this, or one of several with semicolons between")
     parser.add_argument("--output", default=str(HERE / "RESULTS.md"))
     args = parser.parse_args()
     import torch
     import torchvision
 
+    otherwise = [name for name in OURS if name != "avx2" or args.avx2]
     rust = [name for name in RUST_PEERS if name != "burn" or args.burn]
+    more = otherwise + rust
     lines = [
         "# Frostline and PyTorch on the same cores",
         "",
@@ -140,12 +153,13 @@ def main():
         "the quartiles. Above 1, Frostline is faster. Where a turn has several steps, one goes untimed before them. f32, batch 64, random images and weights of 10 classes; a training "
         "step is forward, cross-entropy, backward and Adam; `head` trains the last layer behind a trunk in evaluation "
         "mode. *Tutorial* is PyTorch as tutorials write it: contiguous tensors and `Adam`. *Best* is the fastest of that "
-        "and of the settings named. Memory is the peak of the whole process. "
-        + " ".join(f"*{name}* is {RUST_PEERS[name]}." for name in rust),
+        "and of the settings named, *best, bf16* that of the settings with autocast to bf16. Memory is the peak of the whole process. "
+        + " ".join(f"*{name}* is {(OURS | RUST_PEERS)[name]}." for name in more),
         "",
-        "| work | Frostline, ms | tutorial, ms | tutorial / Frostline | best, ms | best / Frostline | best is | peak MiB, "
-        "Frostline | peak MiB, tutorial | peak MiB, best | " + "".join(f"{name} / Frostline | " for name in rust).strip(),
-        "| --- | --: | --: | --: | --: | --: | --- | --: | --: | --: |" + " --: |" * len(rust),
+        "| work | Frostline, ms | tutorial, ms | tutorial / Frostline | best, ms | best / Frostline | best is | best, bf16, ms | "
+        "best, bf16 / Frostline | best, bf16 is | peak MiB, Frostline | peak MiB, tutorial | peak MiB, best | "
+        + "".join(f"{name} / Frostline | " for name in more).strip(),
+        "| --- | --: | --: | --: | --: | --: | --- | --: | --: | --- | --: | --: | --: |" + " --: |" * len(more),
     ]
     raw = []
     for model, resolution, strategy, steps in WORK:
@@ -154,18 +168,19 @@ def main():
             continue
         print(name, file=sys.stderr)
         times, peaks = measure(
-            model, resolution, strategy, steps, args.rounds, args.threads, sys.executable, args.worker, args.burn
+            model, resolution, strategy, steps, args.rounds, args.threads, sys.executable, args.worker, args.burn, otherwise
         )
         raw.append({"work": name, "seconds per step": times, "peak bytes": peaks})
         median = {key: statistics.median(values) for key, values in times.items()}
         best = min((key for key in times if key in VARIANTS), key=median.get)
+        half = min((key for key in times if key in HALF), key=median.get)
         milliseconds = {key: f"{1000 * value:.1f}" for key, value in median.items()}
         mebibytes = {key: f"{value / 2**20:,.0f}" for key, value in peaks.items()}
         lines.append(
             f"| {name} | {milliseconds['frostline']} | {milliseconds['tutorial']} | {ratio(times, 'tutorial')} | "
-            f"{milliseconds[best]} | {ratio(times, best)} | {best} | {mebibytes['frostline']} | "
-            f"{mebibytes['tutorial']} | {mebibytes[best]} | "
-            + "".join(f"{ratio(times, name) if name in times else ''} | " for name in rust).strip()
+            f"{milliseconds[best]} | {ratio(times, best)} | {best} | {milliseconds[half]} | {ratio(times, half)} | {half} | "
+            f"{mebibytes['frostline']} | {mebibytes['tutorial']} | {mebibytes[best]} | "
+            + "".join(f"{ratio(times, name) if name in times else ''} | " for name in more).strip()
         )
         print(lines[-1], file=sys.stderr)
     lines += [

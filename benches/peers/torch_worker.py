@@ -27,6 +27,7 @@ def arguments():
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--fused", action="store_true")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--bf16", action="store_true")
     return parser.parse_args()
 
 
@@ -62,17 +63,20 @@ def main():
         model.train(train)
     run = torch.compile(model) if args.compile else model
     loss_of = torch.nn.CrossEntropyLoss()
+    cast = lambda: torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16)
     if train:
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=RATE, fused=args.fused or None)
 
     def step():
         if not train:
-            with torch.inference_mode():
+            with torch.inference_mode(), cast():
                 run(images)
             return
         optimizer.zero_grad()
-        loss_of(run(images), labels).backward()
+        with cast():
+            loss = loss_of(run(images), labels)
+        loss.backward()
         optimizer.step()
 
     for _ in range(3):

@@ -5,10 +5,17 @@ use frostline_benches::{Failure, Work, serve};
 fn main() -> Result<(), Failure> {
     frostline_allocator::keep_freed_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, resolution, what, threads] = &arguments[..] else {
-        return Err("usage: worker MODEL RESOLUTION full|head|last-K|inference THREADS".into());
+    let [model, resolution, what, threads, more @ ..] = &arguments[..] else {
+        return Err("usage: worker MODEL RESOLUTION full|head|last-K|inference THREADS [avx2] [bf16]".into());
     };
+    let asked = |word: &str| more.iter().any(|given| given == word);
+    if asked("avx2") {
+        frostline_kernels::keep_to_avx2();
+    }
     rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?).build_global()?;
     let mut work = Work::new(model, resolution.parse()?, what)?;
+    if asked("bf16") {
+        work.round_to_bf16()?;
+    }
     serve(|| work.step())
 }

@@ -31,7 +31,7 @@ macro_rules! vectorised {
                     $body
                 }
             }
-            pulp::Arch::new().dispatch(Loops { $($argument,)* lifetime: std::marker::PhantomData });
+            $crate::unit::of_loops().dispatch(Loops { $($argument,)* lifetime: std::marker::PhantomData });
         }
     };
 }

@@ -9,10 +9,11 @@ use std::arch::x86_64::*;
 
 use super::MatrixMut;
 use super::tile::{Panels, Segment, Vector, panels};
+use crate::unit::is_kept_to_avx2;
 
-/// The product for the widest vectors that this processor has; none for those without AVX2.
+/// The product for the widest vectors that this processor has and may use; none for those without AVX2.
 pub(super) fn best() -> Option<Panels> {
-    all().into_iter().flatten().next()
+    all().into_iter().skip(usize::from(is_kept_to_avx2())).flatten().next()
 }
 
 /// Every product that this processor can run, the widest first.

@@ -1,0 +1,27 @@
+//! The vector unit that loops and products run on: the widest that the processor has, unless [`keep_to_avx2`] was called.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static AVX2: AtomicBool = AtomicBool::new(false);
+
+/// Keeps this crate's operations to AVX2 in this process, as on a processor without AVX-512. For measurements: results have the same
+/// bits, and nothing changes where there is no AVX-512.
+pub fn keep_to_avx2() {
+    AVX2.store(true, Ordering::Relaxed);
+}
+
+/// Whether AVX-512 is to be left alone.
+pub(crate) fn is_kept_to_avx2() -> bool {
+    AVX2.load(Ordering::Relaxed)
+}
+
+/// The unit of elementwise loops.
+pub(crate) fn of_loops() -> pulp::Arch {
+    #[cfg(target_arch = "x86_64")]
+    if is_kept_to_avx2()
+        && let Some(unit) = pulp::x86::V3::try_new()
+    {
+        return pulp::Arch::V3(unit);
+    }
+    pulp::Arch::new()
+}
