@@ -101,9 +101,13 @@ fn bytes(shelf: &mut Shelf, request: &Request, wanted: &Wanted<'_>, file: &Store
         return Response::new(206, part).header("Content-Range", about);
     }
     if let Some((first, _)) = request.range {
-        let Some(part) = file.bytes.get(first..) else { return Response::new(416, "") };
+        if first > 0 {
+            let Some(part) = file.bytes.get(first..) else { return Response::new(416, "") };
+            response.body = Arc::new(part.to_vec());
+        }
+        response.status = 206;
         let about = format!("bytes {first}-{}/{}", file.bytes.len().saturating_sub(1), file.bytes.len());
-        response = Response::new(206, part).header("Content-Range", about);
+        response = response.header("Content-Range", about);
     }
     shelf.count(kind, repo, path);
     match shelf.fault(kind, repo, path, &[Fault::WrongBody, Fault::CutBody, Fault::Stall]) {

@@ -114,7 +114,7 @@ impl LoopbackHub {
         Patience {
             attempts: 3,
             backoff: Duration::from_millis(10),
-            stall: Duration::from_millis(600),
+            stall: Duration::from_millis(1500),
             lock: Duration::from_secs(10),
         }
     }
