@@ -29,6 +29,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The pages of a listing that are read: a million files.
 const PAGES: usize = 1000;
 
+/// How often a repository may have been renamed.
+const RENAMED: usize = 5;
+
 /// The bytes of an answer about a repository that are read.
 const LONGEST_ANSWER: u64 = 64 << 20;
 
@@ -103,7 +106,7 @@ impl Client {
         let mut files = Vec::new();
         let mut next = Some(format!("{}?recursive=true", self.about(asked, "tree")?));
         for _ in 0..PAGES {
-            let Some(address) = next else { break };
+            let Some(address) = next.take() else { break };
             let mut response = self.get(&address, None, asked, patience)?;
             let entries: Vec<Entry> = read_json(&mut response, asked)?;
             let listed = entries.into_iter().filter(|entry| entry.r#type == "file");
@@ -113,6 +116,9 @@ impl Client {
             if next.as_ref().is_some_and(|next| !next.starts_with(&format!("{}/", self.endpoint))) {
                 return Err(asked.strange("its list of files goes on elsewhere".to_owned()));
             }
+        }
+        if next.is_some() {
+            return Err(asked.strange("its list of files has no end".to_owned()));
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
@@ -135,7 +141,7 @@ impl Client {
                 return Err(asked.strange("it sends on to nowhere".to_owned()));
             };
             response = self.call(&place, Some("bytes=0-0"), false, asked, patience)?;
-            refuse(&mut response, asked)?;
+            refuse(&response, asked)?;
         }
         Ok(Promise { etag })
     }
@@ -228,9 +234,18 @@ impl Client {
         asked: &Asked<'_>,
         patience: &Patience,
     ) -> Result<Response<Body>, HubError> {
-        let mut response = self.call(address, range, true, asked, patience)?;
-        refuse(&mut response, asked)?;
-        Ok(response)
+        let mut address = address.to_owned();
+        for _ in 0..RENAMED {
+            let response = self.call(&address, range, true, asked, patience)?;
+            refuse(&response, asked)?;
+            // A repository that was renamed is sent on to on the Hub itself.
+            let place = text_of(&response, header::LOCATION.as_str()).filter(|place| place.starts_with('/'));
+            match place.and_then(|place| self.absolute(place)) {
+                Some(next) if response.status().is_redirection() => address = next,
+                _ => return Ok(response),
+            }
+        }
+        Err(asked.strange("it sends on and on".to_owned()))
     }
 
     fn call(
@@ -259,7 +274,7 @@ fn text_of<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
 }
 
 /// The error of an answer that is one.
-fn refuse(response: &mut Response<Body>, asked: &Asked<'_>) -> Result<(), HubError> {
+fn refuse(response: &Response<Body>, asked: &Asked<'_>) -> Result<(), HubError> {
     let status = response.status();
     if status.is_success() || status.is_redirection() {
         return Ok(());
