@@ -1,141 +1,191 @@
-//! Several processes on one results folder: [`Presence`] says whether there are others, a [`Gate`] lets one at a time through, and a
-//! [`Claim`] keeps a trial from being run twice. All are locks of the system, which a process that dies leaves behind open.
+//! Who runs what of a results folder: a [`Claim`] keeps a trial from being run twice, [`held`] lists all claims to those who only look.
+//!
+//! A claim is a file of the trial's name, locked by the process whose [`Holder`] stands in it, and emptied when that is done. A process that
+//! dies leaves it behind open, with its name in it. Some file systems do not pass locks on to other machines; there, a claim holds while
+//! its process writes it anew ([`Pulse`]).
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::StoreError;
+use super::presence::{open, try_lock};
+use super::pulse::{Held, Pulse, SILENCE};
+use super::{Holder, StoreError};
 
 /// The folder of the claims.
 pub(super) const CLAIMS: &str = "claims";
 
-/// That this process has a results folder open.
-#[derive(Debug)]
-pub(super) struct Presence {
-    file: File,
-    path: PathBuf,
-    alone: bool,
-}
-
-/// Nobody else is at what a gate guards, until it is dropped.
-#[derive(Debug)]
-pub struct Gate {
-    _file: File,
-}
+/// What is locked while claims are taken or looked at, so that a look is not taken for a claim.
+const LOOK: &str = ".look";
 
 /// A trial, or a pretraining, that this process alone runs, until it is dropped.
 #[derive(Debug)]
-pub struct Claim {
-    _file: File,
-}
-
-impl Presence {
-    /// Notes this process; the gate is held meanwhile. It is alone where no other has noted itself.
-    ///
-    /// # Errors
-    /// The folder cannot be written to.
-    pub(super) fn note(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(".lock");
-        let mut file = open(&path)?;
-        let alone = try_lock(&file, &path)?;
-        if alone {
-            let mut write = || {
-                file.set_len(0)?;
-                file.rewind()?;
-                writeln!(file, "{}", std::process::id())
-            };
-            write().map_err(|error| StoreError::writing(&path, error))?;
-        }
-        let presence = Self { file, path, alone };
-        if alone { Ok(presence) } else { presence.beside_others() }
-    }
-
-    /// Whether no other process has the folder open.
-    pub(super) fn is_alone(&self) -> bool {
-        self.alone
-    }
-
-    /// Lets others in; the gate is held meanwhile.
-    ///
-    /// # Errors
-    /// A process has the folder to itself.
-    pub(super) fn beside_others(self) -> Result<Self, StoreError> {
-        let failed = |error| StoreError::writing(&self.path, error);
-        if self.alone {
-            self.file.unlock().map_err(failed)?;
-        }
-        match self.file.try_lock_shared() {
-            Ok(()) => Ok(self),
-            Err(TryLockError::WouldBlock) => Err(self.in_use()),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
-        }
-    }
-
-    /// That another process is there, by its number as far as it tells.
-    pub(super) fn in_use(&self) -> StoreError {
-        let mut pid = String::new();
-        let told = File::open(&self.path).and_then(|mut file| file.read_to_string(&mut pid)).is_ok();
-        let holder = if told && !pid.trim().is_empty() {
-            format!("process {}", pid.trim())
-        } else {
-            "another process".to_owned()
-        };
-        let folder = self.path.parent().unwrap_or(&self.path).to_owned();
-        StoreError::InUse { folder, holder }
-    }
-}
-
-impl Gate {
-    /// Waits until no other process is at what it guards: the files of the whole folder.
-    ///
-    /// # Errors
-    /// The folder cannot be written to.
-    pub(super) fn pass(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(".gate");
-        let file = open(&path)?;
-        file.lock().map_err(|error| StoreError::writing(&path, error))?;
-        Ok(Self { _file: file })
-    }
-}
+pub struct Claim(Arc<Held>);
 
 impl Claim {
     /// Claims what has this id; none where another process, or another claim of this one, has it.
     ///
     /// # Errors
     /// The folder cannot be written to.
-    pub(super) fn take(folder: &Path, id: &str) -> Result<Option<Self>, StoreError> {
-        let (file, path) = Self::file(folder, id)?;
-        Ok(try_lock(&file, &path)?.then_some(Self { _file: file }))
-    }
-
-    /// Claims it as soon as nobody else has it.
-    ///
-    /// # Errors
-    /// As [`Claim::take`].
-    pub(super) fn wait_for(folder: &Path, id: &str) -> Result<Self, StoreError> {
-        let (file, path) = Self::file(folder, id)?;
-        file.lock().map_err(|error| StoreError::writing(&path, error))?;
-        Ok(Self { _file: file })
-    }
-
-    fn file(folder: &Path, id: &str) -> Result<(File, PathBuf), StoreError> {
+    pub(super) fn take(
+        folder: &Path,
+        id: &str,
+        me: &Holder,
+        pulse: &Pulse,
+    ) -> Result<Option<Self>, StoreError> {
         let claims = folder.join(CLAIMS);
         fs::create_dir_all(&claims).map_err(|error| StoreError::writing(&claims, error))?;
+        let place = claims.join(LOOK);
+        let mut look = open(&place)?;
+        look.lock().map_err(|error| StoreError::locking(&place, error))?;
         let path = claims.join(id);
-        Ok((open(&path)?, path))
+        let failed = |error| StoreError::writing(&path, error);
+        let mut file = open(&path)?;
+        if !try_lock(&file, &path)? {
+            return Ok(None);
+        }
+        let before = holder(&mut file).filter(|before| !before.is_here(me) && !before.went_before(me));
+        if before.is_some() && is_kept_alive(&file, touched(&mut look)) {
+            return Ok(None);
+        }
+        file.set_len(0).map_err(failed)?;
+        let text = serde_json::to_string(me).unwrap_or_default(); // A name and a number, which JSON can always hold.
+        let held = Held::new(file, text + "\n").map_err(failed)?;
+        pulse.keep(&held);
+        Ok(Some(Self(held)))
     }
 }
 
-fn open(path: &Path) -> Result<File, StoreError> {
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
-    file.map_err(|error| StoreError::writing(path, error))
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.release();
+    }
 }
 
-fn try_lock(file: &File, path: &Path) -> Result<bool, StoreError> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(StoreError::writing(path, error)),
+/// A claim, for those who look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) holder: Holder,
+    /// Whether the process runs, as far as can be told.
+    pub(super) alive: bool,
+}
+
+/// The claims that processes have, or had when they died, by what they are of. Where the folder is only for reading, whether a process
+/// on another machine runs is told by the latest of all claims.
+///
+/// # Errors
+/// The folder cannot be looked into.
+pub(super) fn held(folder: &Path, me: &Holder) -> Result<BTreeMap<String, Seen>, StoreError> {
+    let claims = folder.join(CLAIMS);
+    let mut files = Vec::new();
+    if !claims.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let reading = |error| StoreError::reading(&claims, error);
+    for entry in fs::read_dir(&claims).map_err(reading)? {
+        let path: PathBuf = entry.map_err(reading)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with('.') && fs::metadata(&path).is_ok_and(|found| found.len() > 0) {
+            files.push((name, path));
+        }
+    }
+    let mut look = open(&claims.join(LOOK)).ok();
+    if let Some(look) = &look {
+        let _ = look.lock_shared(); // Without it, a claim that is taken meanwhile may pass by this look.
+    }
+    let mut opened: Vec<(String, File)> =
+        files.into_iter().filter_map(|(name, path)| Some((name, File::open(path).ok()?))).collect();
+    let now = look.as_mut().and_then(touched).or_else(|| opened.iter().filter_map(|(_, f)| written(f)).max());
+    let mut found = BTreeMap::new();
+    for (name, file) in &mut opened {
+        let Some(holder) = holder(file) else { continue };
+        let locked = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        let alive = locked || !holder.is_here(me) && is_kept_alive(file, now);
+        found.insert(name.clone(), Seen { holder, alive });
+    }
+    Ok(found)
+}
+
+/// A process on another machine that keeps a claim of this folder alive, where there is one.
+pub(super) fn elsewhere(folder: &Path, me: &Holder) -> Result<Option<Holder>, StoreError> {
+    let mut all = held(folder, me)?.into_values();
+    Ok(all.find(|seen| seen.alive && !seen.holder.is_here(me)).map(|seen| seen.holder))
+}
+
+/// Who stands in a claim; none where it is empty.
+fn holder(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.read_to_string(&mut text).ok()?;
+    serde_json::from_str(text.trim()).ok()
+}
+
+/// Whether a claim was written lately, by the clock of the file system.
+fn is_kept_alive(file: &File, now: Option<SystemTime>) -> bool {
+    let age = written(file).zip(now).and_then(|(written, now)| now.duration_since(written).ok());
+    age.is_none_or(|age| age < SILENCE)
+}
+
+fn written(file: &File) -> Option<SystemTime> {
+    file.metadata().ok()?.modified().ok()
+}
+
+/// Now, by the clock of the file system.
+fn touched(file: &mut File) -> Option<SystemTime> {
+    file.rewind().and_then(|()| file.write_all(b"\n")).ok()?;
+    written(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(host: &str, job: Option<&str>) -> Holder {
+        Holder { host: host.to_owned(), pid: 7, job: job.map(str::to_owned) }
+    }
+
+    fn silent(path: &Path) {
+        let file = File::options().write(true).open(path).unwrap();
+        let written = written(&file).unwrap();
+        file.set_modified(written - SILENCE).unwrap();
+    }
+
+    #[test]
+    fn a_claim_is_seen_with_its_holder_and_gone_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (me, pulse) = (on("a", Some("Slurm job 3_1")), Pulse::start().unwrap());
+        let claim = Claim::take(dir.path(), "x", &me, &pulse).unwrap();
+        assert!(claim.is_some() && Claim::take(dir.path(), "x", &me, &pulse).unwrap().is_none());
+        let seen = held(dir.path(), &on("b", None)).unwrap();
+        assert_eq!(seen["x"], Seen { holder: me.clone(), alive: true });
+        assert_eq!(seen["x"].holder.to_string(), "process 7 on a (Slurm job 3_1)");
+        drop(claim);
+        assert!(held(dir.path(), &me).unwrap().is_empty());
+        assert!(Claim::take(dir.path(), "x", &me, &pulse).unwrap().is_some());
+    }
+
+    #[test]
+    fn where_locks_stay_on_one_machine_a_claim_holds_while_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let pulse = Pulse::start().unwrap();
+        // As another machine's claim looks whose lock does not reach here.
+        let claims = dir.path().join(CLAIMS);
+        fs::create_dir(&claims).unwrap();
+        let left = serde_json::to_string(&on("a", Some("Slurm job 3_1"))).unwrap();
+        fs::write(claims.join("x"), &left).unwrap();
+        let alive = |me: &Holder| held(dir.path(), me).unwrap()["x"].alive;
+        assert!(alive(&on("b", None)) && !alive(&on("a", None)));
+        assert!(elsewhere(dir.path(), &on("b", None)).unwrap().is_some());
+        assert!(Claim::take(dir.path(), "x", &on("b", None), &pulse).unwrap().is_none());
+        // The scheduler has started the same job on another machine: the first of it is gone.
+        assert!(Claim::take(dir.path(), "x", &on("b", Some("Slurm job 3_1")), &pulse).unwrap().is_some());
+        // Nobody has written it for long.
+        fs::write(claims.join("x"), &left).unwrap();
+        silent(&claims.join("x"));
+        assert!(!alive(&on("b", None)) && elsewhere(dir.path(), &on("b", None)).unwrap().is_none());
+        assert!(Claim::take(dir.path(), "x", &on("b", None), &pulse).unwrap().is_some());
     }
 }

@@ -34,6 +34,17 @@ pub enum StoreError {
         /// What should have been written.
         path: PathBuf,
     },
+    /// The file system knows no locks.
+    #[error(
+        "{path} cannot be locked, as its file system knows no locks ({cause}), and without them several processes would run one trial: \
+         name a folder on another one with --results, or have it mounted with locks (Lustre: -o flock)"
+    )]
+    NoLocks {
+        /// What should have been locked.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
     /// Any other failure of the file system.
     #[error("cannot {action} {path}: {cause}")]
     Io {
@@ -136,6 +147,16 @@ impl StoreError {
             }
             _ => Self::Io { action: "write", path, cause },
         }
+    }
+
+    /// A lock that could not be had for another reason than that somebody has it.
+    pub fn locking(path: &Path, cause: io::Error) -> Self {
+        // Linux's ENOLCK, ENOSYS and EOPNOTSUPP, and what other systems call the latter two.
+        let unknown = cfg!(target_os = "linux") && matches!(cause.raw_os_error(), Some(37 | 38 | 95));
+        if unknown || cause.kind() == io::ErrorKind::Unsupported {
+            return Self::NoLocks { path: path.to_owned(), cause };
+        }
+        Self::writing(path, cause)
     }
 
     /// A failed read.

@@ -1,7 +1,7 @@
 //! A results folder without its `trials/`: what was stored of them stands in `stored.json` and `predictions.parquet` too, of
 //! which [`restore`] makes the folders again; [`gather`] writes both. A checkout of a repository that keeps reports has no more than that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic::publish_folder;
 use super::inputs::FOLDER;
 use super::{
-    Inputs, Results, StoreError, StoredTrial, StoredTrunk, Superseded, json, listing, read, tables,
+    Inputs, Outcome, Results, StoreError, StoredTrial, StoredTrunk, Superseded, json, listing, read, tables,
     write_file,
 };
 
@@ -50,6 +50,16 @@ pub(super) fn check(folder: &Path) -> Result<(), StoreError> {
     let there: BTreeSet<String> = listing::names_in(&folder.join("trials"))?.into_iter().collect();
     let lost = tables::trial_ids(folder)?.into_iter().filter(|id| !there.contains(id)).count();
     if lost == 0 { Ok(()) } else { Err(StoreError::OldTables { folder: folder.to_owned(), count: lost }) }
+}
+
+/// What the trials that the file knows came to, by their ids; none where there is no file.
+pub(super) fn outcomes(folder: &Path) -> Result<BTreeMap<String, Outcome>, StoreError> {
+    let path = folder.join(LEDGER);
+    if !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let Ledger { trials, .. } = json::read(&path, "stored")?;
+    Ok(trials.into_iter().map(|stored| (stored.trial.id, stored.outcome)).collect())
 }
 
 /// The trunks that have no folder.

@@ -6,6 +6,7 @@
 //!   experiment.toml  plan.json  environment.json
 //!   pretrained/<id>/ trunk.json  outcome.json  epochs.json  model.safetensors  reconstructions.png
 //!   trials/<id>/     trial.json  outcome.json  epochs.json  predictions.parquet  model.safetensors
+//!   claims/<id>      who runs it, locked while somebody does
 //!   underway/<id>/   the last two places of a training that has not ended: place.json  state.safetensors
 //!   superseded/      trials/ and pretrained/ of other images or weights than the last sweep found
 //!   trials.parquet   epochs.parquet  predictions.parquet  stored.json  halving.json
@@ -23,6 +24,7 @@ mod disk;
 mod environment;
 mod error;
 mod halved;
+mod holder;
 mod inputs;
 mod invocation;
 mod json;
@@ -30,13 +32,16 @@ mod ledger;
 mod listing;
 mod lookup;
 mod merge;
+mod presence;
 mod pretrained;
+mod pulse;
 mod read;
 mod records;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 mod seconds;
 mod sidecar;
+mod standing;
 mod store;
 mod superseded;
 mod tables;
@@ -46,16 +51,18 @@ mod underway;
 
 pub use answers::{Answers, BINS, Bin, ClassTally, Marks};
 pub use atomic::write_file;
-pub use claims::{Claim, Gate};
+pub use claims::Claim;
 pub use environment::{Build, Environment};
 pub use error::StoreError;
 pub use halved::{Halved, Rung, RungArm};
+pub use holder::Holder;
 pub use inputs::Inputs;
 pub use invocation::Invocation;
 pub use json::FORMAT;
 pub use ledger::gather;
 pub use lookup::{Found, LookupError, find};
 pub use merge::merge;
+pub use presence::Gate;
 pub use pretrained::{StoredTrunk, TrunkOutcome, TrunkResult};
 pub use read::{gallery_picture, predicted, trial_weights, trunk_pictures};
 pub use records::{
@@ -64,5 +71,6 @@ pub use records::{
 };
 pub use seconds::Seconds;
 pub use sidecar::{Lineages, Measured, Preparation, Sidecar, beside, none_kept};
+pub use standing::{Stand, Standing};
 pub use store::{State, Store};
 pub use underway::{Place, Underway};

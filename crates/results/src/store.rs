@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use frostline_experiment::{Plan, Trial, Trunk};
 
 use super::atomic::{publish_folder, remove_folder, tidy, write_file, write_through};
-use super::claims::{CLAIMS, Claim, Gate, Presence};
+use super::claims::{CLAIMS, Claim};
+use super::presence::{Gate, Presence};
+use super::pulse::Pulse;
 use super::records::PlanRecord;
 use crate::{
-    Checkpoint, Environment, EpochRecord, Invocation, Outcome, Status, StoreError, StoredTrunk, TrialResult,
-    TrunkResult, Underway, json, ledger, read, tables,
+    Checkpoint, Environment, EpochRecord, Holder, Invocation, Outcome, Status, StoreError, StoredTrunk,
+    TrialResult, TrunkResult, Underway, json, ledger, read, tables,
 };
 
 /// What must fit on the disk before a sweep starts: several trials' worth of results.
@@ -46,6 +48,8 @@ pub struct Store {
     folder: PathBuf,
     states: BTreeMap<String, State>,
     restored: usize,
+    me: Holder,
+    pulse: Pulse,
     _presence: Presence,
 }
 
@@ -56,7 +60,7 @@ impl Store {
     /// # Errors
     /// Another process has it to itself, it cannot be written to, the disk is full, or a stored trial has a newer format.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        Self::open_as(folder, false)
+        Self::open_by(folder, Holder::this_process(), false)
     }
 
     /// Opens it for this process alone.
@@ -64,17 +68,21 @@ impl Store {
     /// # Errors
     /// As [`Store::open`]; [`StoreError::InUse`] where another process has it open.
     pub fn open_alone(folder: &Path) -> Result<Self, StoreError> {
-        Self::open_as(folder, true)
+        Self::open_by(folder, Holder::this_process(), true)
     }
 
-    fn open_as(folder: &Path, alone: bool) -> Result<Self, StoreError> {
+    /// Opens it by a process that others will know by what `me` says, for it alone or not.
+    ///
+    /// # Errors
+    /// As [`Store::open`] and [`Store::open_alone`].
+    pub fn open_by(folder: &Path, me: Holder, alone: bool) -> Result<Self, StoreError> {
         if folder.exists() {
             ledger::check(folder)?;
         }
         let trials = folder.join("trials");
         fs::create_dir_all(&trials).map_err(|error| StoreError::writing(&trials, error))?;
-        let _gate = Gate::pass(folder)?;
-        let presence = Presence::note(folder)?;
+        let gate = Gate::pass(folder)?;
+        let presence = Presence::note(folder, &me)?;
         let (underway, mut restored) = (Underway::of(folder), 0);
         if presence.is_alone() {
             remove_folder(&folder.join(CLAIMS))?;
@@ -88,6 +96,8 @@ impl Store {
         } else if alone {
             return Err(presence.in_use());
         }
+        // Those who come to others change nothing of the whole folder, and need not wait for each other.
+        let _gate = presence.is_alone().then_some(gate);
         let probe = folder.join(format!(".probe-{}.partial", std::process::id()));
         let probed = write_through(&probe, &vec![0; PROBE_BYTES]);
         let _ = fs::remove_file(&probe); // whether the probe fitted is what matters
@@ -106,7 +116,8 @@ impl Store {
             underway.ids()?.iter().filter(|id| ended(id)).try_for_each(|id| underway.forget(id))?;
         }
         let presence = if alone || !presence.is_alone() { presence } else { presence.beside_others()? };
-        Ok(Self { folder: folder.to_owned(), states, restored, _presence: presence })
+        let pulse = Pulse::start().map_err(|error| StoreError::writing(&folder.join(CLAIMS), error))?;
+        Ok(Self { folder: folder.to_owned(), states, restored, me, pulse, _presence: presence })
     }
 
     /// Waits until no other process writes what belongs to the whole folder, and keeps others from it.
@@ -122,7 +133,7 @@ impl Store {
     /// # Errors
     /// The folder cannot be written to.
     pub fn claim(&mut self, id: &str) -> Result<Option<Claim>, StoreError> {
-        let claim = Claim::take(&self.folder, id)?;
+        let claim = Claim::take(&self.folder, id, &self.me, &self.pulse)?;
         let path = self.folder.join("trials").join(id);
         if claim.is_some() && path.exists() {
             let state = match read::trial(&path) {
@@ -134,18 +145,12 @@ impl Store {
         Ok(claim)
     }
 
-    /// Claims a trunk, as soon as no other process makes it; `waits` is called where one does.
+    /// Claims a trunk; none where another process makes it.
     ///
     /// # Errors
     /// The folder cannot be written to.
-    pub fn claim_trunk(&self, id: &str, waits: impl FnOnce()) -> Result<Claim, StoreError> {
-        match Claim::take(&self.folder, id)? {
-            Some(claim) => Ok(claim),
-            None => {
-                waits();
-                Claim::wait_for(&self.folder, id)
-            }
-        }
+    pub fn claim_trunk(&self, id: &str) -> Result<Option<Claim>, StoreError> {
+        Claim::take(&self.folder, id, &self.me, &self.pulse)
     }
 
     /// The results folder.
@@ -198,9 +203,16 @@ impl Store {
         {
             return Err(StoreError::OtherExperiment { folder: self.folder.clone(), holds, wanted });
         }
-        write_file(&text, experiment.as_bytes())?;
         let record = PlanRecord::new(plan, asked);
-        write_file(&path, &json::to_bytes(&path, "sweep", &record)?)
+        for (path, content) in
+            [(&text, experiment.as_bytes()), (&path, &json::to_bytes(&path, "sweep", &record)?)]
+        {
+            // Many processes that share a sweep note the same.
+            if fs::read(path).ok().as_deref() != Some(content) {
+                write_file(path, content)?;
+            }
+        }
+        Ok(())
     }
 
     /// Stores the environment that the next trials run in, beside those of earlier runs, and gives its id.

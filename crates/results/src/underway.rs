@@ -106,6 +106,14 @@ impl Underway {
         }
     }
 
+    /// Epochs that a training had done when it was last kept where it stands; none where nothing is kept. Its numbers are not read.
+    pub fn epochs_done(&self, of: &str) -> Option<usize> {
+        let folder = self.folder.join(of);
+        let last = numbers(&folder).ok()?.pop()?;
+        let place: Place = json::read(&folder.join(name(last)).join("place.json"), "place").ok()?;
+        Some(place.done)
+    }
+
     /// The numbers of a place.
     ///
     /// # Errors
