@@ -41,6 +41,8 @@ pub fn run(command: &Command) -> Result<(String, Ending), Error> {
     let done = |text| (text, Ending::Done);
     match command {
         Command::Sweep(args) => commands::sweep::sweep(args, hub_options(args.run.offline)?),
+        Command::Run(args) => commands::run::run(args, hub_options(args.run.offline)?),
+        Command::Status(args) => commands::status::status(args).map(done),
         Command::Pretrain(args) => commands::pretrain::pretrain(args, hub_options(args.run.offline)?),
         Command::Plan(args) => commands::plan::plan(args).map(done),
         Command::Export(args) => commands::export::export(args).map(done),

@@ -20,6 +20,23 @@ Examples:
 Finished trials are kept, and where those under way stand: the same command goes on where an earlier one stopped, or was
 killed, and shares the work with one that runs. Trials with frozen stages in common advance together.";
 
+pub(super) const RUN_EXAMPLES: &str = "\
+Examples:
+  frostline run experiments/article.toml --prepare && parallel frostline run experiments/article.toml --cohort {}/4 ::: 1 2 3 4
+  frostline run experiments/article.toml --cohort 3/8 --results /shared/article --threads 4
+  frostline report results/article
+
+The shares depend on the plan alone. What several need is made by one of them, and the others wait. A share is done (0, or 3 where
+trials failed) once all its trials are stored; stopped or killed (143, 137), the same command goes on. docs/clusters.md has launchers.";
+
+pub(super) const STATUS_EXAMPLES: &str = "\
+Examples:
+  frostline status results/article
+  watch -n 10 frostline status results/article
+  frostline status results/article --json | jq .counts.failed
+
+It takes nothing from those that write. What is left is reckoned from the measured time of finished trials; see docs/clusters.md.";
+
 pub(super) const PRETRAIN_EXAMPLES: &str = "\
 Examples:
   frostline pretrain experiments/pretraining.toml rotation --only seed=0 --output rotation.safetensors

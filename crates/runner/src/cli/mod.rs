@@ -1,5 +1,6 @@
 //! The command line: [`Cli`], read by clap. It says what a user may write, and does nothing.
 
+mod cluster;
 mod help;
 
 use std::path::PathBuf;
@@ -8,10 +9,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::predict::Format;
+pub use cluster::{ShareArgs, StatusArgs};
 use help::{
     COMPLETIONS_EXAMPLES, DATA_EXAMPLES, DIFF_EXAMPLES, EXIT_CODES, EXPORT_EXAMPLES, MERGE_EXAMPLES,
-    PLAN_EXAMPLES, PREDICT_EXAMPLES, PRETRAIN_EXAMPLES, REPORT_EXAMPLES, SWEEP_EXAMPLES, long_help,
-    short_help,
+    PLAN_EXAMPLES, PREDICT_EXAMPLES, PRETRAIN_EXAMPLES, REPORT_EXAMPLES, RUN_EXAMPLES, STATUS_EXAMPLES,
+    SWEEP_EXAMPLES, long_help, short_help,
 };
 
 /// Compares image models and freeze strategies, and reports what each point of accuracy costs in time.
@@ -30,6 +32,12 @@ pub enum Command {
     /// Trains the trials of an experiment that have no result yet, and writes the report
     #[command(after_help = short_help(SWEEP_EXAMPLES), after_long_help = long_help(SWEEP_EXAMPLES))]
     Sweep(SweepArgs),
+    /// Runs one share of a sweep, for a launcher that starts many of them on one results folder
+    #[command(after_help = short_help(RUN_EXAMPLES), after_long_help = long_help(RUN_EXAMPLES))]
+    Run(ShareArgs),
+    /// Says what of a sweep is done, runs, failed and waits, and how long the rest may take
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
     /// Makes the weights of one [pretrain.NAME] of an experiment, and trains no trial
     #[command(after_help = PRETRAIN_EXAMPLES)]
     Pretrain(PretrainArgs),

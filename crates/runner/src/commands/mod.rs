@@ -10,7 +10,9 @@ pub mod plan;
 pub mod predict;
 pub mod pretrain;
 pub mod report;
+pub mod run;
 pub mod shell;
+pub mod status;
 pub mod sweep;
 
 use std::path::Path;

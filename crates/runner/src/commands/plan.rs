@@ -120,7 +120,7 @@ fn footprint(plan: &Plan) -> Footprint {
 }
 
 /// The classes of a trial, as far as its plan tells.
-fn classes_of(trial: &Trial) -> usize {
+pub(super) fn classes_of(trial: &Trial) -> usize {
     match trial.data.classes.len() {
         0 => CLASSES,
         chosen => chosen,

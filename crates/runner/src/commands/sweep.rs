@@ -17,7 +17,7 @@ use super::report::{track, trackers};
 use crate::cli::{PlanArgs, RunArgs, SweepArgs};
 use crate::error::{Ending, Error};
 use crate::execute::{Settings, Sweep, Tally};
-use crate::machine::environment;
+use crate::machine::{environment, holder};
 use crate::terminal::{Form, Interrupt, Progress};
 
 /// How often it is kept where trainings stand, where the user does not say.
@@ -101,9 +101,9 @@ fn with_checkpoints(lacking: &[String], policy: Checkpoints, again: &str) -> Str
 /// What a command that trains has open.
 pub(super) struct Run {
     pub(super) store: Store,
-    progress: Progress,
+    pub(super) progress: Progress,
     interrupt: Interrupt,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 impl Run {
@@ -120,8 +120,7 @@ impl Run {
             return Err(Error::usage("[halving] compares all arms, and --only leaves some out", help));
         }
         let alone = args.force || whole.halving.is_some();
-        let store = if alone { Store::open_alone(&folder) } else { Store::open(&folder) };
-        let (store, progress) = (store?, Progress::new(form(args)));
+        let (store, progress) = (Store::open_by(&folder, holder(), alone)?, Progress::new(form(args)));
         if store.restored() > 0 {
             let count = plural(store.restored(), "trial");
             progress.say(&format!(
@@ -140,6 +139,7 @@ impl Run {
             memory: args.memory,
             save_every: args.save_every.unwrap_or(SAVE_EVERY),
             fail_fast: args.fail_fast,
+            waits: false,
             trackers: Trackers::default(),
         };
         let interrupt = Interrupt::watch()
@@ -177,6 +177,15 @@ fn ending(tally: &Tally, interrupted: u8) -> Ending {
 /// What the sweep came to, in the report's words, and what to do next.
 fn summary(tally: &Tally, plan: &Plan, report: &Report, again: &str) -> String {
     let mut text = format!("\n{}\n\n{}\n\n{}\n", plan.question, report.arms.trim_end(), report.answer);
+    text += &format!("\ntrials: {}\nreport: {}\n", parts_of(tally), report.path.display());
+    if tally.left > 0 {
+        text += &format!("to go on where this stopped: {again}\n");
+    }
+    text
+}
+
+/// What became of trials, for example `3 trained, 1 failed`.
+pub(super) fn parts_of(tally: &Tally) -> String {
     let parts = [
         (tally.finished, "trained"),
         (tally.skipped, "stored before"),
@@ -187,11 +196,7 @@ fn summary(tally: &Tally, plan: &Plan, report: &Report, again: &str) -> String {
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    text += &format!("\ntrials: {}\nreport: {}\n", parts.join(", "), report.path.display());
-    if tally.left > 0 {
-        text += &format!("to go on where this stopped: {again}\n");
-    }
-    text
+    parts.join(", ")
 }
 
 /// What a command line asks of a sweep.

@@ -39,6 +39,13 @@ pub(super) struct Id<N> {
     kind: PhantomData<fn() -> N>,
 }
 
+impl<N> Id<N> {
+    /// The place among the nodes of its kind.
+    pub(super) fn place(self) -> usize {
+        self.index
+    }
+}
+
 /// The files of a data source, here and verified.
 #[derive(Debug, PartialEq)]
 pub(super) struct FetchImages {

@@ -21,11 +21,13 @@ mod model;
 mod pretrain;
 mod saving;
 mod schedule;
+mod share;
 mod start;
 #[cfg(test)]
 mod tests;
 mod together;
 mod train;
+mod wait;
 mod witness;
 mod worker;
 
@@ -35,7 +37,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use frostline_engine::Shelf;
-use frostline_experiment::Plan;
+use frostline_experiment::{Plan, Trial};
 use frostline_hub::{Hub, HubOptions};
 use frostline_results::{Environment, Status, Store};
 use frostline_trackers::Trackers;
@@ -44,8 +46,9 @@ use compare::compare;
 pub use error::SweepError;
 use gallery::keep_pictures;
 use graph::{Graph, Id, Train};
-pub use saving::Saving;
+pub use saving::{Saving, work_of};
 use schedule::{Goal, Schedule, Step};
+pub use share::{Share, Shares};
 use worker::{Done, Products, Worker};
 
 use crate::machine::seconds;
@@ -75,8 +78,8 @@ impl Tally {
         self.finished += finished;
         self.failed += stored.len() - finished;
         self.skipped += found;
-        self.elsewhere += elsewhere;
-        self.left -= stored.len() + found + elsewhere;
+        self.elsewhere += elsewhere.len();
+        self.left -= stored.len() + found + elsewhere.len();
     }
 }
 
@@ -105,6 +108,8 @@ pub struct Settings {
     pub save_every: Duration,
     /// Whether the sweep ends where a trial fails.
     pub fail_fast: bool,
+    /// Whether trials that another process runs are waited for, and taken over where that dies.
+    pub waits: bool,
     /// The files for other tools that are written while trials train.
     pub trackers: Trackers,
 }
@@ -185,12 +190,13 @@ impl<'a> Sweep<'a> {
         }
         (worker.due, worker.cohorts) = (due, cohorts);
         let halving = self.whole.halving.filter(|_| goal == Goal::Trials);
-        let mut goes_on = true;
+        let (mut goes_on, mut others) = (true, Vec::new());
         for step in steps.into_iter().filter(|step| halving.is_none() || !matches!(step, Step::Train(_))) {
             let done = worker.step(step)?;
             if counts(goal, step) {
                 tally.count(&done);
             }
+            others.extend(done.elsewhere);
             if done.interrupted || worker.settings.fail_fast && tally.failed > 0 {
                 goes_on = false;
                 break;
@@ -201,6 +207,9 @@ impl<'a> Sweep<'a> {
             came.iter().for_each(|done| tally.count(done));
             tally.stopped = stopped;
             tally.left -= stopped;
+        }
+        if goes_on && worker.settings.waits {
+            worker.wait_for(others, &mut tally)?;
         }
         if goal == Goal::Trials
             && tally.finished > 0
@@ -214,7 +223,19 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// The keys that a plan varies and that [`Trial::label`](frostline_experiment::Trial::label) does not tell.
+/// What a user knows the trials of a plan by, in its order.
+pub fn labels(plan: &Plan) -> Vec<String> {
+    let varied = varied(plan);
+    plan.trials.iter().map(|trial| label(trial, &varied)).collect()
+}
+
+fn label(trial: &Trial, varied: &[String]) -> String {
+    let varied = varied.iter().filter(|key| trial.uses(key));
+    let varied = varied.filter_map(|key| Some(format!(" {key} {}", trial.value_of(key)?)));
+    trial.label() + &varied.collect::<String>()
+}
+
+/// The keys that a plan varies and that [`Trial::label`] does not tell.
 fn varied(plan: &Plan) -> Vec<String> {
     const TOLD: [&str; 5] = ["model", "weights", "strategy", "seed", "resolution"];
     let axes = plan.axes.iter().filter(|axis| axis.values.len() > 1);

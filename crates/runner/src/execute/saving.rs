@@ -57,8 +57,22 @@ impl Saving {
     }
 }
 
+/// Multiply-adds that each trial of a plan trains with, alone, but for a factor that all trials with the same images have; in the
+/// order of the plan.
+///
+/// # Errors
+/// As the sweep's graph.
+pub fn work_of(plan: &Plan, classes: impl Fn(&Trial) -> usize) -> Result<Vec<f64>, SweepError> {
+    let graph = Graph::of(plan)?;
+    let of = |id: Id<Train>| {
+        let work = Work::of(&graph, id, classes(&graph.trials[id].trial));
+        work.map_or(0.0, |work| work.alone())
+    };
+    Ok(graph.trials.ids().map(of).collect())
+}
+
 /// What a trial computes of an image.
-struct Work {
+pub(super) struct Work {
     /// Multiply-adds of each stage.
     stages: Vec<f64>,
     /// Of each epoch, the stages that are as they were in the beginning, and those that nothing is trained of.
@@ -68,7 +82,7 @@ struct Work {
 }
 
 impl Work {
-    fn of(graph: &Graph, id: Id<Train>, classes: usize) -> Option<Self> {
+    pub(super) fn of(graph: &Graph, id: Id<Train>, classes: usize) -> Option<Self> {
         let Train { trial, prefixes, .. } = &graph.trials[id];
         let card = card(&trial.model).ok()?;
         let summary = card.summary(classes, trial.resolution, trial.resolution).ok()?;
@@ -95,7 +109,7 @@ impl Work {
     }
 
     /// Of several with the same images and the same model: what is as it was is computed once in an epoch.
-    fn together(all: &[Self]) -> f64 {
+    pub(super) fn together(all: &[Self]) -> f64 {
         let saved = |epoch: usize| {
             let stages = all.first().map_or(0, |work| work.stages.len());
             let of_stage = |stage: usize| {

@@ -46,19 +46,25 @@ impl Worker<'_> {
         for &id in cohort {
             let trial = &self.graph.trials[id].trial;
             let before = self.store.state(&trial.id).cloned();
-            match self.store.claim(&trial.id)? {
-                None => done.elsewhere += 1,
-                Some(_)
-                    if before != Some(State::Finished)
-                        && self.store.state(&trial.id) == Some(&State::Finished) =>
-                {
+            let Some(claim) = self.store.claim(&trial.id)? else {
+                done.elsewhere.push(id);
+                continue;
+            };
+            match self.store.state(&trial.id) {
+                // Another process has ended it since.
+                now if now == before.as_ref() => {}
+                Some(State::Finished) => {
                     done.found += 1;
+                    continue;
                 }
-                Some(claim) => {
-                    claims.push(claim);
-                    claimed.push(id);
+                Some(State::Failed { reason }) => {
+                    done.stored.push(Status::Failed { reason: reason.clone() });
+                    continue;
                 }
+                _ => {}
             }
+            claims.push(claim);
+            claimed.push(id);
         }
         for part in self.parts(&claimed) {
             let mut shelf = std::mem::replace(&mut self.shelf, Shelf::none());

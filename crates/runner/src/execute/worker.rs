@@ -34,7 +34,7 @@ pub(super) struct Done {
     /// Trials that another process has stored since the sweep began.
     pub(super) found: usize,
     /// Trials that another process runs now.
-    pub(super) elsewhere: usize,
+    pub(super) elsewhere: Vec<Id<Train>>,
     /// Whether the user asked for the end; where trainings under way stand is kept.
     pub(super) interrupted: bool,
 }
@@ -184,9 +184,9 @@ impl Worker<'_> {
     /// The weights, from the store or made now. What was stored and is damaged is made again.
     fn pretrain(&mut self, id: Id<Pretrain>) -> Result<Done, SweepError> {
         let Pretrain { trunk, data } = &self.graph.trunks[id];
-        let _claim = self.store.claim_trunk(&trunk.id, || {
-            self.progress.say(&format!("waiting for another process, which makes {}", trunk.label()));
-        })?;
+        let Some(_claim) = self.claim_trunk(trunk)? else {
+            return Ok(Done { interrupted: true, ..Done::default() });
+        };
         let remake = self.goal == Goal::Pretrainings && self.settings.force;
         let stored = match pretrain::stored(self.store, trunk)? {
             Some(Pretrained::Failed(_)) if self.settings.force => None,
@@ -264,9 +264,7 @@ impl Worker<'_> {
 
     /// What the user knows a trial by.
     pub(super) fn label(&self, trial: &Trial) -> String {
-        let varied = self.varied.iter().filter(|key| trial.uses(key));
-        let varied = varied.filter_map(|key| Some(format!(" {key} {}", trial.value_of(key)?)));
-        trial.label() + &varied.collect::<String>()
+        super::label(trial, &self.varied)
     }
 
     /// Where decoded images are kept for the next sweep: beside the Hub's cache.

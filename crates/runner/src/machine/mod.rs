@@ -2,11 +2,13 @@
 //! Hub ([`hub_options`]). The clock and the environment variables are read here and nowhere else.
 
 mod environment;
+mod holder;
 mod hub_options;
 mod memory;
 mod meter;
 
 pub use environment::{build, environment};
+pub use holder::holder;
 pub use hub_options::hub_options;
 pub use memory::free_memory;
 pub use meter::{Meter, Taken, seconds, timestamp};

@@ -6,6 +6,7 @@ mod halving;
 mod heads;
 mod inputs;
 mod pretraining;
+mod shares;
 mod unharmed;
 mod winner;
 

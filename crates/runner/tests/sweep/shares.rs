@@ -1,0 +1,124 @@
+//! A sweep in shares: what processes that know nothing of each other come to together, what they wait for, and what a look tells meanwhile.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use super::{folder, numbers, stored, sweep, text};
+
+/// Two cohorts of two and four trials alone, with a pretraining that half of them share.
+const SWEEP: &str = r#"question = "Who does what?"
+[data]
+source = "digits"
+resolution = 16
+per-class = 12
+validation = 0.25
+classes = ["0", "1", "2", "3", "4"]
+[train]
+epochs = 2
+batch = 16
+[grid]
+model = ["resnet18"]
+weights = ["none", "pretrain:others"]
+strategy = ["head", "last-1", "full", "l2-sp:0.1"]
+seed = [0]
+[pretrain.others]
+method = "supervised"
+classes = ["5", "6", "7"]
+per-class = 12
+epochs = 2
+"#;
+
+fn frostline(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
+    command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HOME", folder.join("hf")).env("NO_COLOR", "1");
+    command.current_dir(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn share(folder: &Path, share: &str, more: &[&str]) -> Child {
+    let line = [&["run", "x.toml", "--threads", "1", "--cohort", share], more].concat();
+    frostline(folder, &line).spawn().unwrap()
+}
+
+fn ended(child: Child) -> Output {
+    child.wait_with_output().unwrap()
+}
+
+fn status(folder: &Path) -> serde_json::Value {
+    let output = frostline(folder, &["status", "results/x", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn shares_come_to_what_one_sweep_comes_to_and_run_nothing_twice() {
+    let alone = folder(SWEEP);
+    assert!(sweep(alone.path(), &[]).status.success());
+    let shared = folder(SWEEP);
+    let all: Vec<Child> = ["1/3", "2/3", "3/3"].map(|part| share(shared.path(), part, &[])).into();
+    let mut trained = 0;
+    for output in all.into_iter().map(ended) {
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let said = text(&output.stdout);
+        let count = said.rsplit(": ").next().and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok());
+        trained += count.unwrap_or_else(|| panic!("{said}"));
+    }
+    assert_eq!(trained, 8, "each trial by one process");
+    let ids: Vec<String> = stored(alone.path()).into_keys().collect();
+    assert_eq!(stored(shared.path()).into_keys().collect::<Vec<_>>(), ids);
+    for id in ids {
+        assert_eq!(numbers(shared.path(), &id), numbers(alone.path(), &id), "{id}");
+    }
+    let told = status(shared.path());
+    assert_eq!((&told["counts"]["done"], &told["seconds-left"]), (&8.into(), &serde_json::Value::Null));
+    assert!(!shared.path().join("results/x/report.md").exists());
+    let left_over = ended(share(shared.path(), "7/7", &["--report"]));
+    assert!(text(&left_over.stdout).starts_with("share 7/7 has nothing to do"), "{left_over:?}");
+    assert!(shared.path().join("results/x/report.md").exists());
+}
+
+#[test]
+fn a_share_waits_for_another_process_and_takes_over_where_that_dies() {
+    let folder = folder(SWEEP);
+    let mut first = share(folder.path(), "1/1", &["--save-every", "0s"]);
+    let mut seen = serde_json::Value::Null;
+    for _ in 0..600 {
+        std::thread::sleep(Duration::from_millis(100));
+        if folder.path().join("results/x/plan.json").exists() {
+            seen = status(folder.path());
+            if seen["counts"]["running"].as_u64() > Some(0) {
+                break;
+            }
+        }
+    }
+    assert_eq!(seen["processes"][0]["pid"], first.id(), "{seen}");
+    let second = share(folder.path(), "1/1", &[]);
+    std::thread::sleep(Duration::from_millis(500));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let output = ended(second);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(stored(folder.path()).len(), 8);
+    assert_eq!(status(folder.path())["counts"]["done"], 8);
+}
+
+#[test]
+fn what_is_no_share_or_another_plan_is_refused_before_anything_is_made() {
+    let folder = folder(SWEEP);
+    for (arguments, problem) in [
+        (["--cohort", "4/3"], "1/3 to 3/3"),
+        (["--expect", "0123"], "than was meant"),
+        (["--cohort=1/2", "--force"], "to itself"),
+        (["--set", "halving.first=1"], "halving"),
+    ] {
+        let output =
+            frostline(folder.path(), &[&["run", "x.toml"], &arguments[..]].concat()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(problem), "{arguments:?}: {}", text(&output.stderr));
+    }
+    assert!(!folder.path().join("results").exists());
+    let nowhere = frostline(folder.path(), &["status", "results/x"]).output().unwrap();
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(text(&nowhere.stderr).contains("holds no plan.json"), "{}", text(&nowhere.stderr));
+}
