@@ -61,9 +61,10 @@ pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
 /// The trials of the grid's cells, each once.
 fn trials(experiment: &Experiment, cells: usize, problems: &mut Found) -> Vec<Trial> {
     let (mut trials, mut ids) = (Vec::new(), BTreeSet::new());
+    let mut known = refusal::Found::default();
     for index in 0..cells {
         let cell = Cell::new(experiment, index);
-        cell.check(problems);
+        cell.check(problems, &mut known);
         let trial = cell.trial.sealed();
         if ids.insert(trial.id.clone()) {
             trials.push(trial);
@@ -116,8 +117,8 @@ impl Cell {
     }
 
     /// Adds what makes this cell impossible to `found`.
-    fn check(&self, found: &mut Found) {
-        for refusal in refusal::cell(&self.trial) {
+    fn check(&self, found: &mut Found, known: &mut refusal::Found) {
+        for refusal in refusal::cell(&self.trial, known) {
             let mut problem = Problem::new(&refusal.message);
             if !refusal.help.is_empty() {
                 problem = problem.help(&refusal.help);

@@ -9,6 +9,7 @@ use frostline_recipe::{Keep, Parts, Strategy, StrategyError};
 use frostline_sources::{Augment, Source, SplitNames};
 use frostline_zoo::{ModelCard, WeightsSource, card};
 
+use crate::kinds::Kinds;
 use crate::meaning::{recipe_of, strategy_of};
 use crate::trial::keys::key;
 use crate::trial::{Trial, pretraining_name};
@@ -17,7 +18,7 @@ use crate::trial::{Trial, pretraining_name};
 const ANY_CLASSES: usize = 2;
 
 /// Why a value or a cell will not do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// The keys that have to do with it, the one to blame first.
     pub(crate) keys: Vec<&'static str>,
@@ -90,17 +91,24 @@ where
     text.parse::<T>().map(|value| value.to_string()).map_err(|error| Refusal::new(&[name], &error))
 }
 
+/// What was found of cells that differ in numbers alone.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    resolutions: Kinds<Option<Refusal>>,
+    strategies: Kinds<Option<Refusal>>,
+}
+
 /// Everything that makes a trial impossible.
-pub(crate) fn cell(trial: &Trial) -> Vec<Refusal> {
+pub(crate) fn cell(trial: &Trial, found: &mut Found) -> Vec<Refusal> {
     let Ok(card) = card(&trial.model) else {
         return Vec::new(); // Names are checked where they are read.
     };
     let checks = [
-        resolution(card, trial),
+        found.resolutions.of(trial, ANY_CLASSES, |trial| resolution(card, trial)),
         crop(trial),
         classes(trial),
         reading(trial),
-        strategy(card, trial),
+        found.strategies.of(trial, ANY_CLASSES, |trial| strategy(card, trial)),
         weights(card, trial),
         pretraining::pretraining(trial),
         recipe(trial),
@@ -209,7 +217,7 @@ mod tests {
         for (name, value) in settings {
             key(name).unwrap().set(&mut trial, value).unwrap();
         }
-        cell(&trial)
+        cell(&trial, &mut Found::default())
     }
 
     #[test]

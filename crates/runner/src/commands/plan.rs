@@ -1,7 +1,7 @@
 //! `frostline plan`: the trials as a table, or what their strategies are. [`describe`] makes the table; nothing is run.
 
 use frostline_experiment::keys::keys;
-use frostline_experiment::{Footprint, Memory, Plan, Trial};
+use frostline_experiment::{Footprint, Kinds, Memory, Plan, Trial};
 use frostline_text::{bytes, plural};
 
 use super::planned;
@@ -34,7 +34,10 @@ pub fn plan(args: &PlanCommandArgs) -> Result<String, Error> {
 /// trials before `--only`.
 pub fn describe(plan: &Plan, of: usize) -> String {
     let values = |key: &str| plan.trials.iter().filter_map(|trial| trial.value_of(key)).collect::<Vec<_>>();
-    let varies = |key: &str| values(key).windows(2).any(|pair| pair[0] != pair[1]);
+    let varies = |key: &str| {
+        let first = plan.trials.first().map(|trial| trial.value_of(key));
+        plan.trials.iter().any(|trial| Some(trial.value_of(key)) != first)
+    };
     let (shown, shared): (Vec<&str>, Vec<&str>) =
         keys().iter().map(|key| key.name).partition(|key| ALWAYS.contains(key) || varies(key));
     let numeric = |key: &&str| values(key).iter().all(|value| value.parse::<f64>().is_ok());
@@ -98,8 +101,10 @@ fn together(plan: &Plan) -> String {
 /// What the largest trial is expected to take.
 fn memory(plan: &Plan) -> String {
     let writes = !plan.checkpoints.is_none();
-    let of = |trial: &Trial| {
-        let memory = Memory::of(trial, classes_of(trial))?;
+    let mut kinds = Kinds::default();
+    let mut of = |trial: &Trial| {
+        let classes = classes_of(trial);
+        let memory = kinds.of(trial, classes, |trial| Memory::of(trial, classes))?;
         let memory = if writes { memory.with_written_weights() } else { memory };
         Some(memory.bytes() + Memory::PROCESS)
     };

@@ -1,6 +1,8 @@
 //! Which trials advance together: [`cohorts`] groups those that see the same batches and begin with the same frozen stages, and
 //! [`parts`] splits a group to what memory has room for.
 
+use std::collections::BTreeMap;
+
 use frostline_data::Augment;
 use frostline_experiment::{Memory, Trial};
 
@@ -10,18 +12,32 @@ use super::graph::{Graph, Id, Train};
 /// group of its own.
 pub(super) fn cohorts(graph: &Graph, due: &[Id<Train>]) -> Vec<Vec<Id<Train>>> {
     let mut groups: Vec<Vec<Id<Train>>> = Vec::new();
+    // The places of those whose trials begin with frozen stages, by seed.
+    let mut open: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for &id in due {
-        match groups.iter_mut().find(|group| together(&graph.trials[group[0]], &graph.trials[id])) {
-            Some(group) => group.push(id),
-            None => groups.push(vec![id]),
+        let train = &graph.trials[id];
+        if !begins_frozen(train) {
+            groups.push(vec![id]);
+            continue;
+        }
+        let alike = open.entry(train.trial.seed).or_default();
+        match alike.iter().find(|place| together(&graph.trials[groups[**place][0]], train)) {
+            Some(place) => groups[*place].push(id),
+            None => {
+                alike.push(groups.len());
+                groups.push(vec![id]);
+            }
         }
     }
     groups
 }
 
+fn begins_frozen(train: &Train) -> bool {
+    train.prefixes.first().is_some_and(Option::is_some)
+}
+
 /// Whether two trials have the same batches and frozen stages to begin with.
 fn together(a: &Train, b: &Train) -> bool {
-    let frozen = |train: &Train| train.prefixes.first().is_some_and(Option::is_some);
     let same = |a: &Trial, b: &Trial| {
         let augment = |trial: &Trial| Augment::parse_all(&trial.data.augment);
         let drawn = |trial: &Trial| (trial.seed, trial.data.per_class, trial.data.validation.to_bits());
@@ -31,7 +47,7 @@ fn together(a: &Train, b: &Train) -> bool {
             && (a.train.batch, &a.train.ragged) == (b.train.batch, &b.train.ragged)
             && (&a.model, &a.weights, &a.train.head) == (&b.model, &b.weights, &b.train.head)
     };
-    frozen(a) && frozen(b) && a.data == b.data && a.start == b.start && same(&a.trial, &b.trial)
+    begins_frozen(a) && begins_frozen(b) && a.data == b.data && a.start == b.start && same(&a.trial, &b.trial)
 }
 
 /// A group in parts of which each takes no more than `free` bytes, as far as that can be reckoned; a trial that takes more alone is a

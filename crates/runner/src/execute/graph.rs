@@ -17,7 +17,7 @@ use std::marker::PhantomData;
 use frostline_data::{Dataset, OnDuplicates, Prepared, Reading};
 use frostline_engine::{BatchNormPolicy, Parts, Phase};
 use frostline_experiment::{
-    DataSpec, Plan, Trial, Trunk, pretraining_name, reading_of, recipe_of, strategy_of,
+    DataSpec, Kinds, Plan, Trial, Trunk, pretraining_name, reading_of, recipe_of, strategy_of,
 };
 use frostline_models::{Resolved, card};
 
@@ -137,7 +137,8 @@ impl Node for Prefix {
     type Product = ();
 }
 
-/// All that the trials of a plan need, in the order in which the plan first needs it.
+/// All that the trials of a plan need, in the order in which the plan first needs it. Trials have the places that they have in the plan,
+/// which names each once.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     pub(super) images: Nodes<FetchImages>,
@@ -155,14 +156,15 @@ impl Graph {
     /// A setting that the crates below do not take; a plan that was expanded from a file has none.
     pub(super) fn of(plan: &Plan) -> Result<Self, SweepError> {
         let mut graph = Self::default();
+        let mut kinds = Kinds::default();
         for trial in &plan.trials {
             let setting = |problem: String| SweepError::Setting { trial: trial.id.clone(), problem };
-            graph.add(trial).map_err(setting)?;
+            graph.add(trial, &mut kinds).map_err(setting)?;
         }
         Ok(graph)
     }
 
-    fn add(&mut self, trial: &Trial) -> Result<(), String> {
+    fn add(&mut self, trial: &Trial, kinds: &mut Kinds<Result<Vec<usize>, String>>) -> Result<(), String> {
         recipe_of(&trial.train)?;
         let data = self.decode(&trial.data, trial.resolution)?;
         let start = match trial.trunk() {
@@ -181,12 +183,12 @@ impl Graph {
                 Start::Fetched(self.weights.add(FetchWeights { model, weights }))
             }
         };
-        let prefixes = frozen(trial)?.into_iter().map(|stages| {
+        let prefixes = kinds.of(trial, ANY_CLASSES, frozen)?.into_iter().map(|stages| {
             let model = trial.model.clone();
             (stages > 0).then(|| self.prefixes.add(Prefix { model, start, data, stages }))
         });
         let prefixes = prefixes.collect();
-        self.trials.add(Train { trial: trial.clone(), data, start, prefixes });
+        self.trials.push(Train { trial: trial.clone(), data, start, prefixes });
         Ok(())
     }
 
@@ -231,11 +233,16 @@ impl<N> Default for Nodes<N> {
 impl<N: Node> Nodes<N> {
     /// The place of a node, which is added where it is new.
     fn add(&mut self, node: N) -> Id<N> {
-        let index = self.0.iter().position(|known| *known == node).unwrap_or_else(|| {
-            self.0.push(node);
-            self.0.len() - 1
-        });
-        Id { index, kind: PhantomData }
+        match self.0.iter().position(|known| *known == node) {
+            Some(index) => Id { index, kind: PhantomData },
+            None => self.push(node),
+        }
+    }
+
+    /// The place of a node that is new.
+    fn push(&mut self, node: N) -> Id<N> {
+        self.0.push(node);
+        Id { index: self.0.len() - 1, kind: PhantomData }
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = Id<N>> + use<N> {

@@ -32,7 +32,7 @@ mod witness;
 mod worker;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -147,8 +147,8 @@ impl<'a> Sweep<'a> {
 
     fn reach(self, goal: Goal, hub: &Hub) -> Result<Tally, SweepError> {
         let graph = Graph::of(self.whole)?;
-        let is_asked =
-            |id: &Id<Train>| self.plan.trials.iter().any(|trial| trial.id == graph.trials[*id].trial.id);
+        let wanted: BTreeSet<&str> = self.plan.trials.iter().map(|trial| trial.id.as_str()).collect();
+        let is_asked = |id: &Id<Train>| wanted.contains(graph.trials[*id].trial.id.as_str());
         let asked: Vec<Id<Train>> = graph.trials.ids().filter(is_asked).collect();
         let cache = Hub::new(HubOptions { offline: true, ..hub.options().clone() });
         let cache = cache.map_err(frostline_data::DataError::from)?;
@@ -221,6 +221,11 @@ impl<'a> Sweep<'a> {
         self.progress.sweep_ends();
         Ok(tally)
     }
+}
+
+/// Whether a trial that failed for this reason is run again by the next sweep.
+pub fn runs_again(reason: &str) -> bool {
+    memory::was_short(reason) || pretrain::failed_before(reason)
 }
 
 /// What a user knows the trials of a plan by, in its order.

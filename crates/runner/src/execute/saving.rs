@@ -1,7 +1,9 @@
 //! What advancing together saves, from a plan alone: [`Saving`], in multiply-adds of training.
 
+use std::rc::Rc;
+
 use frostline_engine::{Parts, Phase};
-use frostline_experiment::{Memory, Plan, Trial, strategy_of};
+use frostline_experiment::{Kinds, Memory, Plan, Trial, strategy_of};
 use frostline_models::card;
 
 use super::cohort::cohorts;
@@ -31,11 +33,12 @@ impl Saving {
         let graph = Graph::of(plan)?;
         let all: Vec<Id<Train>> = graph.trials.ids().collect();
         let (mut groups, mut alone, mut together) = (Vec::new(), 0.0, 0.0);
+        let (mut works, mut memories) = (Works::default(), Kinds::default());
         let mut memory: Option<(usize, Memory)> = None;
         for cohort in cohorts(&graph, &all) {
             let works: Vec<Work> = cohort
                 .iter()
-                .filter_map(|id| Work::of(&graph, *id, classes(&graph.trials[*id].trial)))
+                .filter_map(|id| works.of(&graph, *id, classes(&graph.trials[*id].trial)))
                 .collect();
             alone += works.iter().map(Work::alone).sum::<f64>();
             together += Work::together(&works);
@@ -43,7 +46,8 @@ impl Saving {
                 groups.push(cohort.len());
                 let each = cohort.iter().filter_map(|id| {
                     let trial = &graph.trials[*id].trial;
-                    Memory::of(trial, classes(trial))
+                    let classes = classes(trial);
+                    memories.of(trial, classes, |trial| Memory::of(trial, classes))
                 });
                 let most = each.reduce(|a, b| a.and(&b)).map(|memory| (cohort.len(), memory));
                 if memory.as_ref().map(|(_, known)| known.bytes()) < most.as_ref().map(|(_, m)| m.bytes()) {
@@ -64,41 +68,52 @@ impl Saving {
 /// As the sweep's graph.
 pub fn work_of(plan: &Plan, classes: impl Fn(&Trial) -> usize) -> Result<Vec<f64>, SweepError> {
     let graph = Graph::of(plan)?;
+    let mut works = Works::default();
     let of = |id: Id<Train>| {
-        let work = Work::of(&graph, id, classes(&graph.trials[id].trial));
+        let work = works.of(&graph, id, classes(&graph.trials[id].trial));
         work.map_or(0.0, |work| work.alone())
     };
     Ok(graph.trials.ids().map(of).collect())
 }
 
 /// What a trial computes of an image.
+#[derive(Clone)]
 pub(super) struct Work {
     /// Multiply-adds of each stage.
-    stages: Vec<f64>,
+    stages: Rc<[f64]>,
     /// Of each epoch, the stages that are as they were in the beginning, and those that nothing is trained of.
-    epochs: Vec<(usize, usize)>,
+    epochs: Rc<[(usize, usize)]>,
     /// Images that train in an epoch, but for a factor that all trials of a plan with the same images have.
     images: f64,
 }
 
-impl Work {
-    pub(super) fn of(graph: &Graph, id: Id<Train>, classes: usize) -> Option<Self> {
+/// What trials compute, found once for those that compute the same.
+#[derive(Default)]
+pub(super) struct Works(Kinds<Option<Work>>);
+
+impl Works {
+    pub(super) fn of(&mut self, graph: &Graph, id: Id<Train>, classes: usize) -> Option<Work> {
         let Train { trial, prefixes, .. } = &graph.trials[id];
+        let still = prefixes.iter().map(|prefix| prefix.map_or(0, |prefix| graph.prefixes[prefix].stages));
+        let work = self.0.of(trial, classes, |trial| Work::of(trial, still, classes))?;
+        let images = (1.0 - trial.data.validation) * trial.data.per_class.map_or(1.0, |count| count as f64);
+        Some(Work { images, ..work })
+    }
+}
+
+impl Work {
+    /// For each phase `still` is how many stages are as they were in the beginning.
+    fn of(trial: &Trial, still: impl Iterator<Item = usize>, classes: usize) -> Option<Self> {
         let card = card(&trial.model).ok()?;
         let summary = card.summary(classes, trial.resolution, trial.resolution).ok()?;
         let phases: Vec<Phase> =
             strategy_of(trial).ok()?.phases(&Parts::new(card, classes), trial.train.epochs).ok()?;
         let mut epochs = Vec::new();
-        for (phase, prefix) in phases.iter().zip(prefixes) {
-            let still = prefix.map_or(0, |prefix| graph.prefixes[prefix].stages);
+        for (phase, still) in phases.iter().zip(still) {
             epochs.extend(std::iter::repeat_n((still, phase.frozen_prefix.max(still)), phase.epochs));
         }
-        let images = (1.0 - trial.data.validation) * trial.data.per_class.map_or(1.0, |count| count as f64);
-        Some(Self {
-            stages: summary.iter().map(|stage| stage.multiply_adds as f64).collect(),
-            epochs,
-            images,
-        })
+        let stages: Vec<f64> = summary.iter().map(|stage| stage.multiply_adds as f64).collect();
+        Some(Self { stages: stages.into(), epochs: epochs.into(), images: 1.0 })
     }
 
     fn alone(&self) -> f64 {

@@ -9,7 +9,7 @@ use frostline_experiment::{Plan, Trial};
 use super::cohort::cohorts;
 use super::error::SweepError;
 use super::graph::{Graph, Id, Train};
-use super::saving::Work;
+use super::saving::{Work, Works};
 
 /// The most shares of a plan.
 const MOST: usize = 100_000;
@@ -70,14 +70,17 @@ impl Shares {
         let graph = Graph::of(plan)?;
         let all: Vec<Id<Train>> = graph.trials.ids().collect();
         let places: Vec<Vec<Id<Train>>> = cohorts(&graph, &all);
-        let costs: Vec<f64> = places.iter().map(|cohort| cost(&graph, cohort, &classes)).collect();
+        let mut works = Works::default();
+        let costs: Vec<f64> =
+            places.iter().map(|cohort| cost(&graph, cohort, &classes, &mut works)).collect();
         let count = count.unwrap_or(places.len());
         let mut order: Vec<usize> = (0..places.len()).collect();
         order.sort_by(|a, b| costs[*b].total_cmp(&costs[*a])); // Stable: of equals the first.
         let (mut parts, mut loads) = (vec![Vec::new(); count], vec![0.0f64; count]);
-        for cohort in order {
-            let least = (0..count).min_by(|a, b| loads[*a].total_cmp(&loads[*b]));
-            if let Some(share) = least {
+        for (turn, cohort) in order.into_iter().enumerate() {
+            let least = || (0..count).min_by(|a, b| loads[*a].total_cmp(&loads[*b]));
+            // As long as there is an empty share, it is the next one.
+            if let Some(share) = if turn < count { Some(turn) } else { least() } {
                 loads[share] += costs[cohort];
                 parts[share].push(cohort);
             }
@@ -113,9 +116,9 @@ impl Shares {
 }
 
 /// What a cohort computes, in multiply-adds; a little for each trial besides, so that those of which nothing is known are spread too.
-fn cost(graph: &Graph, cohort: &[Id<Train>], classes: impl Fn(&Trial) -> usize) -> f64 {
-    let works: Vec<Work> =
-        cohort.iter().filter_map(|id| Work::of(graph, *id, classes(&graph.trials[*id].trial))).collect();
+fn cost(graph: &Graph, cohort: &[Id<Train>], classes: impl Fn(&Trial) -> usize, works: &mut Works) -> f64 {
+    let of = |id: &Id<Train>| works.of(graph, *id, classes(&graph.trials[*id].trial));
+    let works: Vec<Work> = cohort.iter().filter_map(of).collect();
     Work::together(&works) + cohort.len() as f64
 }
 

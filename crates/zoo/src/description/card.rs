@@ -1,6 +1,9 @@
 //! What there is to know about a model before it is built: [`ModelCard`], with the weights that are published for it and how
 //! their images are normalised.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 
 use super::architecture::Architecture;
@@ -88,20 +91,40 @@ impl ModelCard {
 
     /// Whether the recipe's `dropout` has an effect.
     pub fn has_dropout(&self) -> bool {
-        self.has(|layer| matches!(layer, Layer::Dropout { .. } | Layer::TransformerBlock(_)))
+        self.parts().dropout
     }
 
     /// Whether the recipe's `stochastic-depth` has an effect.
     pub fn has_stochastic_depth(&self) -> bool {
-        self.has(|layer| matches!(layer, Layer::TransformerBlock(_)))
+        self.parts().transformer
     }
 
     /// Whether it has BatchNorm layers.
     pub fn has_batch_norm(&self) -> bool {
-        !self.without_auxiliary(2).norms.is_empty()
+        self.parts().batch_norm
     }
 
-    fn has(&self, kind: fn(&Layer) -> bool) -> bool {
-        self.without_auxiliary(2).stages.iter().flat_map(|stage| &stage.layers).any(kind)
+    /// What the architecture has of some kinds. It is laid out for that once, as every trial of a plan asks.
+    fn parts(&self) -> Parts {
+        static KNOWN: Mutex<BTreeMap<&str, Parts>> = Mutex::new(BTreeMap::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(self.name).or_insert_with(|| {
+            let architecture = self.without_auxiliary(2);
+            let layers = || architecture.stages.iter().flat_map(|stage| &stage.layers);
+            let transformer = layers().any(|layer| matches!(layer, Layer::TransformerBlock(_)));
+            Parts {
+                dropout: transformer || layers().any(|layer| matches!(layer, Layer::Dropout { .. })),
+                transformer,
+                batch_norm: !architecture.norms.is_empty(),
+            }
+        })
     }
+}
+
+/// What an architecture has.
+#[derive(Clone, Copy)]
+struct Parts {
+    dropout: bool,
+    transformer: bool,
+    batch_norm: bool,
 }
