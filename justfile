@@ -40,6 +40,11 @@ sharing *ARGS:
 crash COUNT="1000":
     FROSTLINE_CRASHES={{COUNT}} cargo test --workspace --test sweep crash:: -- --nocapture
 
+# Run disturbed sweeps on a real Slurm of one node, and hold them to a sweep alone (needs slurm-wlm and munge; --keep, or names of tests)
+slurm *ARGS:
+    cargo build --release --package frostline
+    bash scripts/slurm-test.sh --frostline target/release/frostline {{ARGS}}
+
 # Time a training step of each strategy and write benches/peers/STRATEGIES.md (needs python3)
 strategies *ARGS:
     cargo build --release --package frostline-benches --example worker

@@ -18,6 +18,16 @@ pub struct Invocation {
 }
 
 impl Invocation {
+    /// The words of its command line behind `frostline sweep`.
+    pub fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.file.iter().cloned().collect();
+        for (flag, values) in [("--set", &self.set), ("--only", &self.only)] {
+            values.iter().for_each(|value| words.extend([flag.to_owned(), value.clone()]));
+        }
+        self.results.iter().for_each(|folder| words.extend(["--results".to_owned(), folder.clone()]));
+        words
+    }
+
     /// The same with the weights of each trial's chosen epoch kept, for one finished trial.
     pub fn keeping_weights(&self, trial: &str) -> String {
         let mut asked = self.clone();
@@ -31,12 +41,12 @@ impl Invocation {
 impl fmt::Display for Invocation {
     /// As a command line; `FILE` where the file is not known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "frostline sweep {}", self.file.as_deref().map_or_else(|| "FILE".to_owned(), quoted))?;
-        let flags = [("set", &self.set), ("only", &self.only)];
-        for (flag, values) in flags {
-            values.iter().try_for_each(|value| write!(f, " --{flag} {}", quoted(value)))?;
-        }
-        self.results.iter().try_for_each(|folder| write!(f, " --results {}", quoted(folder)))
+        let words = match &self.file {
+            Some(_) => self.words(),
+            None => [&["FILE".to_owned()], self.words().as_slice()].concat(),
+        };
+        write!(f, "frostline sweep")?;
+        words.iter().try_for_each(|word| write!(f, " {}", quoted(word)))
     }
 }
 

@@ -7,6 +7,7 @@
 //!   pretrained/<id>/ trunk.json  outcome.json  epochs.json  model.safetensors  reconstructions.png
 //!   trials/<id>/     trial.json  outcome.json  epochs.json  predictions.parquet  model.safetensors
 //!   claims/<id>      who runs it, locked while somebody does
+//!   slurm.json       slurm/: the jobs that were submitted, their scripts, what they said and how they ended
 //!   underway/<id>/   the last two places of a training that has not ended: place.json  state.safetensors
 //!   superseded/      trials/ and pretrained/ of other images or weights than the last sweep found
 //!   trials.parquet   epochs.parquet  predictions.parquet  stored.json  halving.json
@@ -43,6 +44,7 @@ mod seconds;
 mod sidecar;
 mod standing;
 mod store;
+mod submission;
 mod superseded;
 mod tables;
 #[cfg(test)]
@@ -73,4 +75,5 @@ pub use seconds::Seconds;
 pub use sidecar::{Lineages, Measured, Preparation, Sidecar, beside, none_kept};
 pub use standing::{Stand, Standing};
 pub use store::{State, Store};
+pub use submission::{Job, Purpose, Submission};
 pub use underway::{Place, Underway};

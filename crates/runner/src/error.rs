@@ -13,6 +13,7 @@ use frostline_results::{LookupError, StoreError};
 use frostline_sources::SourceError;
 
 use crate::execute::SweepError;
+use crate::machine::SlurmError;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -56,6 +57,9 @@ pub enum Error {
     /// A sweep ended early.
     #[error(transparent)]
     Sweep(#[from] SweepError),
+    /// Slurm did not do what it was asked.
+    #[error(transparent)]
+    Slurm(#[from] SlurmError),
     /// The model's work failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -117,6 +121,7 @@ impl Error {
             | Self::Hub(_)
             | Self::Store(_)
             | Self::Sweep(_)
+            | Self::Slurm(_)
             | Self::Engine(_)
             | Self::Report(_) => 1,
         }

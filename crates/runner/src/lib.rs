@@ -40,9 +40,11 @@ pub fn main() -> ExitCode {
 pub fn run(command: &Command) -> Result<(String, Ending), Error> {
     let done = |text| (text, Ending::Done);
     match command {
+        Command::Sweep(args) if args.slurm.slurm => commands::slurm::submit(args).map(done),
         Command::Sweep(args) => commands::sweep::sweep(args, hub_options(args.run.offline)?),
         Command::Run(args) => commands::run::run(args, hub_options(args.run.offline)?),
         Command::Status(args) => commands::status::status(args).map(done),
+        Command::Cancel(args) => commands::slurm::cancel(args).map(done),
         Command::Pretrain(args) => commands::pretrain::pretrain(args, hub_options(args.run.offline)?),
         Command::Plan(args) => commands::plan::plan(args).map(done),
         Command::Export(args) => commands::export::export(args).map(done),

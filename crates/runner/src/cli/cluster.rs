@@ -1,10 +1,10 @@
-//! The command line of sweeps that several processes do: shares, and what they have come to.
+//! The command line of sweeps that several processes do: shares, what they have come to, and Slurm.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{PlanArgs, RunArgs};
+use super::{PlanArgs, RunArgs, count, size};
 use crate::execute::Share;
 
 /// A share of a sweep.
@@ -42,4 +42,50 @@ pub struct StatusArgs {
     /// Tells it as one JSON object
     #[arg(long, conflicts_with = "all")]
     pub json: bool,
+}
+
+/// The end of what was submitted.
+#[derive(Args, Clone, Debug)]
+pub struct CancelArgs {
+    /// The results folder that `frostline sweep --slurm` was given
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// A sweep by a cluster's scheduler.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Slurm")]
+pub struct SlurmArgs {
+    /// Submits the sweep as jobs: one that fetches and pretrains, an array over the cohorts, and one that reports
+    #[arg(long)]
+    pub slurm: bool,
+    /// Prints the jobs' scripts, and submits nothing
+    #[arg(long, requires = "slurm")]
+    pub dry_run: bool,
+    /// The partition of the jobs [default: the cluster's]
+    #[arg(long, value_name = "NAME", requires = "slurm")]
+    pub partition: Option<String>,
+    /// The time limit of each job, as sbatch takes it; a job goes on after it [default: measured, or the partition's]
+    #[arg(long, value_name = "TIME", requires = "slurm")]
+    pub time: Option<String>,
+    /// The memory of each job, such as 8GiB [default: what the plan is expected to take, and 1 GiB for images]
+    #[arg(long, value_name = "SIZE", requires = "slurm", value_parser = size)]
+    pub mem: Option<u64>,
+    /// The processors of each job [default: 1 to 8, by the work of a batch]
+    #[arg(long, value_name = "N", requires = "slurm", value_parser = count)]
+    pub cpus_per_task: Option<usize>,
+    /// Into how many jobs the cohorts are divided [default: one each]
+    #[arg(long, value_name = "N", requires = "slurm", value_parser = jobs)]
+    pub shares: Option<usize>,
+    /// How many jobs of an array run at a time [default: as many as the cluster lets]
+    #[arg(long, value_name = "N", requires = "slurm", value_parser = jobs)]
+    pub array_limit: Option<usize>,
+    /// Any other flag of sbatch, for all jobs, such as '--account=lab'
+    #[arg(long, value_name = "FLAG", requires = "slurm", allow_hyphen_values = true)]
+    pub sbatch: Vec<String>,
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=100_000).contains(count));
+    count.ok_or_else(|| "give a whole number from 1 to 100000".to_owned())
 }

@@ -5,7 +5,8 @@ use frostline_experiment::keys::{Section, keys};
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the work failed, 2 the command line or the experiment file will not do,
-3 the work is done but for trials that failed or images that are broken, 4 `diff` found a change, 130 interrupted.
+3 the work is done but for trials that failed or images that are broken, 4 `diff` found a change, 71 no memory,
+130 and 143 interrupted.
 
 Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE act as in other Hugging Face tools;
 NO_COLOR turns colours off.";
@@ -16,6 +17,7 @@ Examples:
   frostline sweep experiments/article.toml --only model=resnet18 --only seed=0
   frostline sweep experiments/article.toml --set data.per-class=500 --set train.epochs=3
   frostline sweep experiments/article.toml --set 'grid.seed=[0, 1]' --set 'weights[model=alexnet]=none'
+  frostline sweep experiments/article.toml --slurm --partition short --time 2:00:00 --dry-run
 
 Finished trials are kept, and where those under way stand: the same command goes on where an earlier one stopped, or was
 killed, and shares the work with one that runs. Trials with frozen stages in common advance together.";
@@ -36,6 +38,12 @@ Examples:
   frostline status results/article --json | jq .counts.failed
 
 It takes nothing from those that write. What is left is reckoned from the measured time of finished trials; see docs/clusters.md.";
+
+pub(super) const CANCEL_EXAMPLES: &str = "\
+Examples:
+  frostline cancel results/article
+
+What is stored stays, and where trainings stand: `frostline sweep --slurm`, or a sweep in a terminal, goes on from there.";
 
 pub(super) const PRETRAIN_EXAMPLES: &str = "\
 Examples:

@@ -9,11 +9,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::predict::Format;
-pub use cluster::{ShareArgs, StatusArgs};
+pub use cluster::{CancelArgs, ShareArgs, SlurmArgs, StatusArgs};
 use help::{
-    COMPLETIONS_EXAMPLES, DATA_EXAMPLES, DIFF_EXAMPLES, EXIT_CODES, EXPORT_EXAMPLES, MERGE_EXAMPLES,
-    PLAN_EXAMPLES, PREDICT_EXAMPLES, PRETRAIN_EXAMPLES, REPORT_EXAMPLES, RUN_EXAMPLES, STATUS_EXAMPLES,
-    SWEEP_EXAMPLES, long_help, short_help,
+    CANCEL_EXAMPLES, COMPLETIONS_EXAMPLES, DATA_EXAMPLES, DIFF_EXAMPLES, EXIT_CODES, EXPORT_EXAMPLES,
+    MERGE_EXAMPLES, PLAN_EXAMPLES, PREDICT_EXAMPLES, PRETRAIN_EXAMPLES, REPORT_EXAMPLES, RUN_EXAMPLES,
+    STATUS_EXAMPLES, SWEEP_EXAMPLES, long_help, short_help,
 };
 
 /// Compares image models and freeze strategies, and reports what each point of accuracy costs in time.
@@ -38,6 +38,9 @@ pub enum Command {
     /// Says what of a sweep is done, runs, failed and waits, and how long the rest may take
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArgs),
+    /// Cancels the jobs that `frostline sweep --slurm` submitted
+    #[command(after_help = CANCEL_EXAMPLES)]
+    Cancel(CancelArgs),
     /// Makes the weights of one [pretrain.NAME] of an experiment, and trains no trial
     #[command(after_help = PRETRAIN_EXAMPLES)]
     Pretrain(PretrainArgs),
@@ -111,6 +114,9 @@ pub struct SweepArgs {
     /// Where else results go.
     #[command(flatten)]
     pub track: TrackArgs,
+    /// Who runs it.
+    #[command(flatten)]
+    pub slurm: SlurmArgs,
 }
 
 /// How something is trained, and where it goes.

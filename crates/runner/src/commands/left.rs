@@ -28,42 +28,46 @@ impl Left {
     /// are most alike: of the same model, resolution and strategy, of the same model and resolution, or all. Epochs that are done are taken
     /// off, and the rest is divided by the processes that run. None where nothing is left, or no trial is finished.
     pub(super) fn of(standing: &Standing, works: &[f64]) -> Option<Self> {
-        let trials = &standing.plan.trials;
-        let done: Vec<(&Trial, f64, f64)> = trials
-            .iter()
-            .zip(&standing.trials)
-            .zip(works)
-            .filter_map(|((trial, stand), work)| match stand {
-                Stand::Done { seconds } if *work > 0.0 => Some((trial, *seconds, *work)),
-                _ => None,
-            })
-            .collect();
-        let mut rates = Rates { done: &done, known: Vec::new() };
-        let (mut seconds, mut open) = (0.0, false);
-        for ((trial, stand), work) in trials.iter().zip(&standing.trials).zip(works) {
-            let Some(share) = open_share(stand, trial.train.epochs) else { continue };
-            open = true;
-            seconds += rates.of(trial)? * work * share;
-        }
+        let each = each_left(standing, works)?;
+        let mut seconds: f64 = each.iter().sum();
+        let is_open = |stand: &Stand| open_share(stand, 1).is_some();
+        let mut open = standing.trials.iter().any(is_open);
         let trunks = standing.trunks.iter().filter_map(|(_, stand)| match stand {
             Stand::Done { seconds } => Some(*seconds),
             _ => None,
         });
         let made: Vec<f64> = trunks.collect();
-        let each = (!made.is_empty()).then(|| made.iter().sum::<f64>() / made.len() as f64);
+        let usual = (!made.is_empty()).then(|| made.iter().sum::<f64>() / made.len() as f64);
         let mut uncounted = 0;
         for (trunk, stand) in &standing.trunks {
             let Some(share) = open_share(stand, trunk.pretraining.train.epochs) else { continue };
             open = true;
-            match each {
-                Some(each) => seconds += each * share,
+            match usual {
+                Some(usual) => seconds += usual * share,
                 None => uncounted += 1,
             }
         }
         let processes = standing.running().len().max(1);
-        let left = Self { seconds: seconds / processes as f64, processes, measured: done.len(), uncounted };
-        (open && !done.is_empty()).then_some(left)
+        let measured = standing.trials.iter().filter(|stand| matches!(stand, Stand::Done { .. })).count();
+        open.then_some(Self { seconds: seconds / processes as f64, processes, measured, uncounted })
     }
+}
+
+/// Seconds that are left of each trial of a plan, in its order, if it runs on what the finished ones ran on; 0 for those that have ended.
+/// None where no trial is finished.
+pub(super) fn each_left(standing: &Standing, works: &[f64]) -> Option<Vec<f64>> {
+    let trials = standing.plan.trials.iter().zip(&standing.trials).zip(works);
+    let done = trials.clone().filter_map(|((trial, stand), work)| match stand {
+        Stand::Done { seconds } if *work > 0.0 => Some((trial, *seconds, *work)),
+        _ => None,
+    });
+    let done: Vec<(&Trial, f64, f64)> = done.collect();
+    let mut rates = Rates { done: &done, known: Vec::new() };
+    let left = trials.map(|((trial, stand), work)| match open_share(stand, trial.train.epochs) {
+        Some(share) => Some(rates.of(trial)? * work * share),
+        None => Some(0.0),
+    });
+    left.collect::<Option<Vec<f64>>>().filter(|_| !done.is_empty())
 }
 
 /// The share of its epochs that is left of something that will be run; none of what has ended.

@@ -5,6 +5,7 @@ pub mod data;
 pub mod diff;
 pub mod explain;
 pub mod export;
+mod left;
 pub mod models;
 pub mod plan;
 pub mod predict;
@@ -12,6 +13,7 @@ pub mod pretrain;
 pub mod report;
 pub mod run;
 pub mod shell;
+pub mod slurm;
 pub mod status;
 pub mod sweep;
 

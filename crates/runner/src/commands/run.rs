@@ -11,7 +11,7 @@ use serde_json::json;
 use super::plan::classes_of;
 use super::planned;
 use super::sweep::{Run, parts_of};
-use crate::cli::ShareArgs;
+use crate::cli::{RunArgs, ShareArgs};
 use crate::error::{Ending, Error};
 use crate::execute::{Share, Shares, Tally};
 
@@ -69,17 +69,7 @@ pub fn run(args: &ShareArgs, hub: HubOptions) -> Result<(String, Ending), Error>
 
 /// That a share can be run by a process among others, and of the plan that was meant.
 fn fits(args: &ShareArgs, plan: &Plan) -> Result<(), Error> {
-    if args.run.force {
-        let help = "name a new folder with --results, or do without shares: frostline sweep --force";
-        return Err(Error::usage(
-            "--force wants the results folder to itself, and shares have it together",
-            help,
-        ));
-    }
-    if plan.halving.is_some() {
-        let help = "leave [halving] out, or do without shares: frostline sweep";
-        return Err(Error::usage("[halving] compares all arms while they train, which shares cannot", help));
-    }
+    check_shared(&args.run, plan)?;
     let digest = digest(plan);
     match &args.expect {
         Some(expected) if *expected != digest => {
@@ -93,6 +83,22 @@ fn fits(args: &ShareArgs, plan: &Plan) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// That a sweep can be done by several processes.
+pub(super) fn check_shared(run: &RunArgs, plan: &Plan) -> Result<(), Error> {
+    if run.force {
+        let help = "name a new folder with --results, or do without shares: frostline sweep --force";
+        return Err(Error::usage(
+            "--force wants the results folder to itself, and shares have it together",
+            help,
+        ));
+    }
+    if plan.halving.is_some() {
+        let help = "leave [halving] out, or do without shares: frostline sweep";
+        return Err(Error::usage("[halving] compares all arms while they train, which shares cannot", help));
+    }
+    Ok(())
 }
 
 /// What tells whether two plans are the same: of their trials, in order, and of the weights that are kept.

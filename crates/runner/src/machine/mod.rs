@@ -6,9 +6,11 @@ mod holder;
 mod hub_options;
 mod memory;
 mod meter;
+mod slurm;
 
 pub use environment::{build, environment};
 pub use holder::holder;
 pub use hub_options::hub_options;
 pub use memory::free_memory;
 pub use meter::{Meter, Taken, seconds, timestamp};
+pub use slurm::{SlurmError, ask};

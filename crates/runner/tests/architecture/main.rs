@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which crates of the workspace each may name in `[dependencies]`, from the bottom up: each names those above it alone.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("allocator", &[]),
     ("kernels", &[]),
     ("sources", &[]),
     ("streams", &[]),
     ("text", &[]),
     ("hub", &["text"]),
+    ("slurm", &["text"]),
     ("zoo", &["streams"]),
     ("recipe", &["zoo"]),
     ("experiment", &["recipe", "sources", "streams", "text", "zoo"]),
@@ -40,6 +41,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "recipe",
             "report",
             "results",
+            "slurm",
             "sources",
             "streams",
             "text",
@@ -50,10 +52,11 @@ const ARROWS: [(&str, &[&str]); 17] = [
 ];
 
 /// Dependencies that a crate must not have, with the reason in ARCHITECTURE.md.
-const NEVER: [(&str, &[&str]); 10] = [
+const NEVER: [(&str, &[&str]); 11] = [
     ("kernels", &["candle-nn", "rand", "rand_chacha", "hf-hub"]),
     ("zoo", TENSORS_AND_FILES),
     ("recipe", TENSORS_AND_FILES),
+    ("slurm", TENSORS_AND_FILES),
     ("experiment", TENSORS_AND_FILES),
     ("results", &["candle-core", "clap", "indicatif", "hf-hub", "plotters"]),
     ("compare", &["candle-core", "clap", "indicatif", "hf-hub", "plotters", "polars"]),

@@ -122,3 +122,42 @@ fn what_is_no_share_or_another_plan_is_refused_before_anything_is_made() {
     assert_eq!(nowhere.status.code(), Some(1));
     assert!(text(&nowhere.stderr).contains("holds no plan.json"), "{}", text(&nowhere.stderr));
 }
+
+/// Trials that take no time, which 64 processes all want.
+const MANY: &str = r#"question = "Who comes first?"
+[data]
+source = "digits"
+resolution = 8
+per-class = 4
+validation = 0.25
+classes = ["0", "1"]
+[train]
+epochs = 1
+batch = 2
+[grid]
+model = ["resnet18-cifar"]
+strategy = ["head", "full"]
+learning-rate = [0.1, 0.03, 0.01, 0.003, 0.001]
+seed = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+"#;
+
+#[test]
+#[ignore = "64 processes want a minute and some memory: cargo test --workspace --test sweep -- --ignored many_processes"]
+fn many_processes_lose_no_trial_and_run_none_twice() {
+    let folder = folder(MANY);
+    // All of them want all trials: the claims alone keep them apart.
+    let all: Vec<Child> = (0..64).map(|_| share(folder.path(), "1/1", &["--memory", "1GiB"])).collect();
+    let mut trained = Vec::new();
+    for output in all.into_iter().map(ended) {
+        let said = text(&output.stdout);
+        assert!(output.status.success(), "{said}{}", text(&output.stderr));
+        let parts = said.trim().rsplit(": ").next().unwrap_or_default().to_owned();
+        let count = parts.split(", ").find_map(|part| part.strip_suffix(" trained")?.parse::<usize>().ok());
+        trained.push(count.unwrap_or(0));
+    }
+    eprintln!("trained by each: {trained:?}");
+    assert_eq!(trained.iter().sum::<usize>(), 200);
+    assert_eq!(stored(folder.path()).len(), 200);
+    let told = status(folder.path());
+    assert_eq!((&told["counts"]["done"], &told["processes"]), (&200.into(), &serde_json::json!([])));
+}

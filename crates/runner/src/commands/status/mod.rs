@@ -1,18 +1,19 @@
 //! `frostline status`: how far a sweep is, whoever runs it. It only looks, so that it can be asked at any time.
 
-mod left;
+mod jobs;
 
 use frostline_results::{Holder, Stand, Standing};
 use frostline_text::{duration, grouped, plural};
 use serde_json::{Value, json};
 
+use super::left::Left;
 use super::plan::classes_of;
 use crate::cli::StatusArgs;
 use crate::error::Error;
 use crate::execute::{labels, work_of};
 use crate::machine::holder;
 use crate::terminal::Columns;
-use left::Left;
+use jobs::Jobs;
 
 /// Failed or running trials that are named; `--all` names every one.
 const NAMED: usize = 20;
@@ -26,11 +27,17 @@ pub fn status(args: &StatusArgs) -> Result<String, Error> {
     let works = work_of(&standing.plan, classes_of)?;
     let left = Left::of(&standing, &works);
     let folder = args.folder.display().to_string();
+    let jobs = Jobs::read(&args.folder)?;
     if args.json {
-        let told = serde_json::to_string_pretty(&as_json(&folder, &standing, left)).unwrap_or_default();
-        return Ok(format!("{told}\n"));
+        let mut told = as_json(&folder, &standing, left);
+        if let Some(jobs) = jobs {
+            told["slurm"] = jobs.as_json();
+        }
+        return Ok(format!("{}\n", serde_json::to_string_pretty(&told).unwrap_or_default()));
     }
-    Ok(describe(&folder, &standing, left, args.all))
+    let active = jobs.as_ref().is_some_and(Jobs::are_active);
+    let told = describe(&folder, &standing, left, (args.all, active));
+    Ok(told + &jobs.map_or_else(String::new, |jobs| jobs.describe(&folder)))
 }
 
 /// How many of some things stand in each way.
@@ -86,7 +93,7 @@ impl Counts {
 }
 
 /// For a terminal.
-fn describe(folder: &str, standing: &Standing, left: Option<Left>, all: bool) -> String {
+fn describe(folder: &str, standing: &Standing, left: Option<Left>, (all, jobs): (bool, bool)) -> String {
     let counts = Counts::of(standing.trials.iter());
     let trials = plural(standing.trials.len(), "trial");
     let mut text = format!("{folder}: {trials}: {}\n", counts.told());
@@ -100,7 +107,7 @@ fn describe(folder: &str, standing: &Standing, left: Option<Left>, all: bool) ->
         text += &format!("{by}: runs {}\n", grouped(*count as u64));
     }
     text += &table(standing, all);
-    if counts.done + counts.failed < standing.trials.len() && running.is_empty() {
+    if counts.done + counts.failed < standing.trials.len() && running.is_empty() && !jobs {
         text += &format!("nothing runs; to go on: {}\n", standing.asked);
     }
     text
