@@ -13,7 +13,7 @@ pub struct ShareArgs {
     /// Which trials.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// Runs the I-th of N shares of the cohorts, such as 3/8; the N are about as much work [default: 1/1]
+    /// Runs the I-th of N shares of the cohorts, of about the same work: 3/8 [default: 1/1]
     #[arg(long, value_name = "I/N")]
     pub cohort: Option<Share>,
     /// Makes what the trials need, downloads and pretrained weights, and runs none
@@ -22,7 +22,7 @@ pub struct ShareArgs {
     /// Writes the report at the end; without it, `frostline report` does, once all shares are done
     #[arg(long, conflicts_with = "prepare")]
     pub report: bool,
-    /// Runs only if the plan has this digest, as a scheduler's script says that was written for another state of the file
+    /// Runs only if the plan has this digest, as scripts ask that were written for it
     #[arg(long, value_name = "DIGEST")]
     pub expect: Option<String>,
     /// How they run.
@@ -56,7 +56,7 @@ pub struct CancelArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Slurm")]
 pub struct SlurmArgs {
-    /// Submits the sweep as jobs: one that fetches and pretrains, an array over the cohorts, and one that reports
+    /// Submits the sweep as jobs: to fetch and pretrain, an array over the cohorts, to report
     #[arg(long)]
     pub slurm: bool,
     /// Prints the jobs' scripts, and submits nothing
@@ -65,10 +65,10 @@ pub struct SlurmArgs {
     /// The partition of the jobs [default: the cluster's]
     #[arg(long, value_name = "NAME", requires = "slurm")]
     pub partition: Option<String>,
-    /// The time limit of each job, as sbatch takes it; a job goes on after it [default: measured, or the partition's]
+    /// The time limit of a job, which goes on after it [default: by measured time, or the partition's]
     #[arg(long, value_name = "TIME", requires = "slurm")]
     pub time: Option<String>,
-    /// The memory of each job, such as 8GiB [default: what the plan is expected to take, and 1 GiB for images]
+    /// The memory of each job, such as 8GiB [default: by the plan, and 1 GiB for images]
     #[arg(long, value_name = "SIZE", requires = "slurm", value_parser = size)]
     pub mem: Option<u64>,
     /// The processors of each job [default: 1 to 8, by the work of a batch]

@@ -24,12 +24,14 @@ killed, and shares the work with one that runs. Trials with frozen stages in com
 
 pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
-  frostline run experiments/article.toml --prepare && parallel frostline run experiments/article.toml --cohort {}/4 ::: 1 2 3 4
+  frostline run experiments/article.toml --prepare
+  parallel frostline run experiments/article.toml --cohort {}/4 ::: 1 2 3 4
   frostline run experiments/article.toml --cohort 3/8 --results /shared/article --threads 4
   frostline report results/article
 
-The shares depend on the plan alone. What several need is made by one of them, and the others wait. A share is done (0, or 3 where
-trials failed) once all its trials are stored; stopped or killed (143, 137), the same command goes on. docs/clusters.md has launchers.";
+The shares depend on the plan alone. What several need is made by one of them, and the others wait. A share is done
+(0, or 3 where trials failed) once all its trials are stored; stopped or killed (143, 137), the same command goes on.
+docs/clusters.md has launchers.";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
@@ -37,13 +39,14 @@ Examples:
   watch -n 10 frostline status results/article
   frostline status results/article --json | jq .counts.failed
 
-It takes nothing from those that write. What is left is reckoned from the measured time of finished trials; see docs/clusters.md.";
+It takes nothing from those that write. What is left is reckoned from the measured time of finished trials:
+docs/clusters.md says how.";
 
 pub(super) const CANCEL_EXAMPLES: &str = "\
 Examples:
   frostline cancel results/article
 
-What is stored stays, and where trainings stand: `frostline sweep --slurm`, or a sweep in a terminal, goes on from there.";
+What is stored stays, and where trainings stand: `frostline sweep`, with --slurm or without, goes on from there.";
 
 pub(super) const PRETRAIN_EXAMPLES: &str = "\
 Examples:

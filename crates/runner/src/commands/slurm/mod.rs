@@ -192,9 +192,8 @@ fn jobs(
     if args.run.offline {
         words.push("--offline".to_owned());
     }
-    if args.run.fail_fast {
-        words.push("--fail-fast".to_owned());
-    }
+    let flags = [(args.run.fail_fast, "--fail-fast"), (args.run.quiet, "--quiet"), (args.run.json, "--json")];
+    words.extend(flags.iter().filter(|(given, _)| *given).map(|(_, flag)| (*flag).to_owned()));
     if let Some(every) = args.run.save_every {
         words.extend([
             "--save-every".to_owned(),

@@ -35,9 +35,7 @@ pub fn status(args: &StatusArgs) -> Result<String, Error> {
         }
         return Ok(format!("{}\n", serde_json::to_string_pretty(&told).unwrap_or_default()));
     }
-    let active = jobs.as_ref().is_some_and(Jobs::are_active);
-    let told = describe(&folder, &standing, left, (args.all, active));
-    Ok(told + &jobs.map_or_else(String::new, |jobs| jobs.describe(&folder)))
+    Ok(describe(&folder, &standing, left, (args.all, jobs.as_ref())))
 }
 
 /// How many of some things stand in each way.
@@ -93,7 +91,12 @@ impl Counts {
 }
 
 /// For a terminal.
-fn describe(folder: &str, standing: &Standing, left: Option<Left>, (all, jobs): (bool, bool)) -> String {
+fn describe(
+    folder: &str,
+    standing: &Standing,
+    left: Option<Left>,
+    (all, jobs): (bool, Option<&Jobs>),
+) -> String {
     let counts = Counts::of(standing.trials.iter());
     let trials = plural(standing.trials.len(), "trial");
     let mut text = format!("{folder}: {trials}: {}\n", counts.told());
@@ -107,10 +110,12 @@ fn describe(folder: &str, standing: &Standing, left: Option<Left>, (all, jobs): 
         text += &format!("{by}: runs {}\n", grouped(*count as u64));
     }
     text += &table(standing, all);
-    if counts.done + counts.failed < standing.trials.len() && running.is_empty() && !jobs {
-        text += &format!("nothing runs; to go on: {}\n", standing.asked);
+    let are_active = jobs.is_some_and(Jobs::are_active);
+    if counts.done + counts.failed < standing.trials.len() && running.is_empty() && !are_active {
+        let as_jobs = if jobs.is_some() { " --slurm" } else { "" };
+        text += &format!("nothing runs; to go on: {}{as_jobs}\n", standing.asked);
     }
-    text
+    text + &jobs.map_or_else(String::new, |jobs| jobs.describe(folder))
 }
 
 fn time_left(left: Left) -> String {
@@ -218,4 +223,66 @@ fn as_json(folder: &str, standing: &Standing, left: Option<Left>) -> Value {
 
 fn by_json(by: &Holder) -> Value {
     json!({"host": by.host, "pid": by.pid, "job": by.job})
+}
+
+#[cfg(test)]
+mod tests {
+    use frostline_results::{Invocation, samples};
+
+    use super::*;
+
+    fn standing() -> Standing {
+        let plan = samples::plan(&["resnet18"], &["head", "full", "last-1"], 2);
+        let by = Holder { host: "node3".to_owned(), pid: 7, job: Some("Slurm job 12_3".to_owned()) };
+        let trials = vec![
+            Stand::Done { seconds: 2.0 },
+            Stand::Failed { reason: "the loss left the numbers".to_owned() },
+            Stand::Running { by: by.clone(), epochs: 1 },
+            Stand::Stopped { by: Some(by), epochs: 2 },
+            Stand::Waiting,
+            Stand::Damaged { reason: "x is damaged".to_owned() },
+        ];
+        let asked = Invocation { file: Some("x.toml".to_owned()), ..Invocation::default() };
+        Standing { plan, asked, trials, trunks: Vec::new() }
+    }
+
+    #[test]
+    fn what_runs_failed_and_waits_is_told() {
+        let mut standing = standing();
+        let left = Left { seconds: 90.0, processes: 2, measured: 1, uncounted: 0 };
+        let told = describe("results/x", &standing, Some(left), (false, None));
+        let (head, rows) = told.split_once("\n\n").unwrap();
+        assert_eq!(
+            head,
+            "results/x: 6 trials: 1 done, 1 failed, 1 running, 1 stopped on the way, 1 damaged, 1 waiting\n\
+             left: about 90.0 s for 2 processes, reckoned from 1 finished trial\n\
+             process 7 on node3 (Slurm job 12_3): runs 1"
+        );
+        assert_eq!(rows.lines().count(), 5, "{rows}");
+        for part in [
+            "the loss left the numbers",
+            "process 7 on node3 (Slurm job 12_3) has died; goes on from there",
+            "x is damaged; is run again",
+        ] {
+            assert!(rows.contains(part), "{rows}");
+        }
+        let all = describe("results/x", &standing, None, (true, None));
+        assert!(all.contains("\nwaiting  ") && all.contains("in 2.00 s"), "{all}");
+        standing.trials[2] = Stand::Waiting;
+        let idle = describe("results/x", &standing, None, (false, None));
+        assert!(idle.ends_with("nothing runs; to go on: frostline sweep x.toml\n"), "{idle}");
+    }
+
+    #[test]
+    fn programs_are_told_the_same() {
+        let told = as_json("results/x", &standing(), None);
+        assert_eq!(told["counts"]["done"], 1);
+        assert_eq!(
+            told["processes"][0],
+            json!({"host": "node3", "pid": 7, "job": "Slurm job 12_3", "runs": 1})
+        );
+        let states: Vec<&str> =
+            told["trials"].as_array().unwrap().iter().filter_map(|trial| trial["state"].as_str()).collect();
+        assert_eq!(states, ["done", "failed", "running", "stopped", "waiting", "damaged"]);
+    }
 }
