@@ -2,15 +2,17 @@
 //!
 //! [`multiply_sum`] adds up the products of a list of terms, which is what a convolution is; [`multiply`] is the sum of
 //! one. Both are safe, bounds-checked fronts: for our own kernel where the processor has AVX-512 or AVX2, and for the `gemm`
-//! crate elsewhere, which has NEON and portable code. They read [`Matrix`] views with any strides and write a
-//! [`MatrixMut`], whose rows are contiguous and which can be split into column blocks that different threads own. They
-//! never start a thread: the same product gives the same bits wherever it runs, on all processors that our own kernel
+//! crate elsewhere, which has NEON and portable code. They read [`Matrix`] views of f32 or bf16 (`half`) with any strides and write
+//! a [`MatrixMut`] of f32, whose rows are contiguous and which can be split into column blocks that different threads own. They
+//! never start a thread: the same product of f32 gives the same bits wherever it runs, on all processors that our own kernel
 //! serves, and how work is split is decided by `tasks`.
 #![expect(
     unsafe_code,
     reason = "products go through raw pointers, ours and the gemm crate's; every view is checked here"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod half;
 #[cfg(target_arch = "x86_64")]
 mod tile;
 #[cfg(target_arch = "x86_64")]
@@ -19,24 +21,28 @@ mod x86;
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use ::half::bf16;
+
+use crate::precision::{self, Number, converted};
+
 /// A matrix to read: `rows × cols` with element `(i, j)` at `data[i·row_stride + j·col_stride]`.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    data: &'a [f32],
+pub(crate) struct Matrix<'a, T = f32> {
+    data: &'a [T],
     rows: usize,
     cols: usize,
     row_stride: usize,
     col_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a, T: Number> Matrix<'a, T> {
     /// A row-major matrix that fills `data`.
-    pub(crate) fn dense(data: &'a [f32], rows: usize, cols: usize) -> Self {
+    pub(crate) fn dense(data: &'a [T], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
     }
 
     /// A matrix with contiguous rows that start `row_stride` apart.
-    pub(crate) fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+    pub(crate) fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(row_stride >= cols, "rows of {cols} values overlap at a stride of {row_stride}");
         if rows > 0 && cols > 0 {
             let end = (rows - 1) * row_stride + cols;
@@ -53,6 +59,17 @@ impl<'a> Matrix<'a> {
             cols: self.rows,
             row_stride: self.col_stride,
             col_stride: self.row_stride,
+        }
+    }
+
+    /// The same view of other data.
+    fn of<U>(self, data: &[U]) -> Matrix<'_, U> {
+        Matrix {
+            data,
+            rows: self.rows,
+            cols: self.cols,
+            row_stride: self.row_stride,
+            col_stride: self.col_stride,
         }
     }
 
@@ -73,20 +90,20 @@ impl<'a> Matrix<'a> {
 ///
 /// Invariant: `data` is valid for reads and writes at `i·row_stride + j` for every `i < rows`, `j < cols`
 /// as long as `'a` lives, and no other view reaches these elements meanwhile.
-pub(crate) struct MatrixMut<'a> {
-    data: *mut f32,
+pub(crate) struct MatrixMut<'a, T = f32> {
+    data: *mut T,
     rows: usize,
     cols: usize,
     row_stride: usize,
-    lifetime: PhantomData<&'a mut [f32]>,
+    lifetime: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a view owns its elements exclusively (the type's invariant), as a `&mut [f32]` does, and f32 is Send.
-unsafe impl Send for MatrixMut<'_> {}
+// SAFETY: a view owns its elements exclusively (the type's invariant), as a `&mut [T]` does.
+unsafe impl<T: Send> Send for MatrixMut<'_, T> {}
 
-impl<'a> MatrixMut<'a> {
+impl<'a, T: Number> MatrixMut<'a, T> {
     /// A row-major matrix that fills `data`.
-    pub(crate) fn dense(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+    pub(crate) fn dense(data: &'a mut [T], rows: usize, cols: usize) -> Self {
         assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix does not fill its values");
         Self { data: data.as_mut_ptr(), rows, cols, row_stride: cols, lifetime: PhantomData }
     }
@@ -113,7 +130,7 @@ impl<'a> MatrixMut<'a> {
     }
 
     /// Some of the rows, for as long as `self` is borrowed.
-    pub(crate) fn rows(&mut self, range: Range<usize>) -> MatrixMut<'_> {
+    pub(crate) fn rows(&mut self, range: Range<usize>) -> MatrixMut<'_, T> {
         assert!(range.start <= range.end && range.end <= self.rows, "rows {range:?} of {}", self.rows);
         MatrixMut {
             data: self.data.wrapping_add(range.start * self.row_stride),
@@ -125,23 +142,93 @@ impl<'a> MatrixMut<'a> {
     }
 
     /// One row.
-    pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
+    pub(crate) fn row(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         // SAFETY: the row is inside the view, which owns its elements for as long as `self` is borrowed.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.row_stride), self.cols) }
     }
 }
 
+/// A number that products take as factors.
+pub(crate) trait Factor: Number {
+    /// [`multiply_sum`] of terms whose shapes agree.
+    fn multiply_sum(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[Term<'_, Self>]);
+
+    /// Lets `compute` write all of `out` in single precision. `room` is for use.
+    fn write_wide(
+        out: &mut MatrixMut<'_, Self>,
+        room: &mut Vec<f32>,
+        compute: impl FnOnce(&mut MatrixMut<'_>),
+    );
+}
+
+/// A product to be added.
+pub(crate) type Term<'a, T> = (Matrix<'a, T>, Matrix<'a, T>);
+
+impl Factor for f32 {
+    fn multiply_sum(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[Term<'_, Self>]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(panels) = x86::best().filter(|_| terms.iter().all(|(_, b)| tile::takes(b))) {
+            // SAFETY: the processor has the unit, the caller has checked that the shapes agree, and the right factors are of its
+            // kind.
+            unsafe { tile::sum(panels, out, accumulate, terms) };
+            return;
+        }
+        one_by_one(out, accumulate, terms);
+    }
+
+    fn write_wide(
+        out: &mut MatrixMut<'_, Self>,
+        _room: &mut Vec<f32>,
+        compute: impl FnOnce(&mut MatrixMut<'_>),
+    ) {
+        compute(out);
+    }
+}
+
+impl Factor for bf16 {
+    fn multiply_sum(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[Term<'_, Self>]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(kernel) = x86::best_half().filter(|_| terms.iter().all(|(_, b)| tile::takes(b))) {
+            // SAFETY: as above.
+            unsafe { half::sum(kernel, out, accumulate, terms) };
+            return;
+        }
+        let wide: Vec<(Vec<f32>, Vec<f32>)> =
+            terms.iter().map(|(a, b)| (converted(a.data), converted(b.data))).collect();
+        let terms = terms.iter().zip(&wide).map(|((a, b), (wide_a, wide_b))| (a.of(wide_a), b.of(wide_b)));
+        one_by_one(out, accumulate, &terms.collect::<Vec<_>>());
+    }
+
+    fn write_wide(
+        out: &mut MatrixMut<'_, Self>,
+        room: &mut Vec<f32>,
+        compute: impl FnOnce(&mut MatrixMut<'_>),
+    ) {
+        room.resize((out.rows * out.cols).max(room.len()), 0.0);
+        let room = &mut room[..out.rows * out.cols];
+        compute(&mut MatrixMut::dense(room, out.rows, out.cols));
+        for (row, values) in room.chunks_exact(out.cols.max(1)).enumerate() {
+            precision::convert(out.row(row), values);
+        }
+    }
+}
+
 /// Writes `a · b` to `out`, or adds it to what is there, on the calling thread.
 ///
 /// The result depends on the shapes, the strides and the numbers alone.
-pub(crate) fn multiply(out: &mut MatrixMut<'_>, accumulate: bool, a: Matrix<'_>, b: Matrix<'_>) {
+pub(crate) fn multiply<T: Factor>(
+    out: &mut MatrixMut<'_>,
+    accumulate: bool,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
     multiply_sum(out, accumulate, &[(a, b)]);
 }
 
 /// Writes the sum of the products `a · b` to `out`, or adds it to what is there, on the calling thread. Without terms
 /// the sum is zero.
-pub(crate) fn multiply_sum(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[(Matrix<'_>, Matrix<'_>)]) {
+pub(crate) fn multiply_sum<T: Factor>(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[Term<'_, T>]) {
     for (a, b) in terms {
         assert!(
             a.cols == b.rows && out.rows == a.rows && out.cols == b.cols,
@@ -154,20 +241,13 @@ pub(crate) fn multiply_sum(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[(
             out.cols
         );
     }
-    if out.rows == 0 || out.cols == 0 {
-        return;
+    if out.rows > 0 && out.cols > 0 {
+        T::multiply_sum(out, accumulate, terms);
     }
-    #[cfg(target_arch = "x86_64")]
-    if let Some(panels) = x86::best().filter(|_| terms.iter().all(|(_, b)| tile::takes(b))) {
-        // SAFETY: the processor has the unit, the shapes agree, and the right factors are of its kind.
-        unsafe { tile::sum(panels, out, accumulate, terms) };
-        return;
-    }
-    one_by_one(out, accumulate, terms);
 }
 
-/// [`multiply_sum`] by the `gemm` crate, term by term.
-fn one_by_one(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[(Matrix<'_>, Matrix<'_>)]) {
+/// [`multiply_sum`] of f32 by the `gemm` crate, term by term.
+fn one_by_one(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[Term<'_, f32>]) {
     if terms.is_empty() && !accumulate {
         (0..out.rows).for_each(|row| out.row(row).fill(0.0));
     }
@@ -265,7 +345,7 @@ mod tests {
                     };
                     start + terms.iter().map(|(a, b)| (a, b)).zip(depths).map(of_term).sum::<f32>()
                 };
-                type Kernel = fn(&mut MatrixMut<'_>, bool, &[(Matrix<'_>, Matrix<'_>)]);
+                type Kernel = for<'a> fn(&mut MatrixMut<'_>, bool, &[Term<'a, f32>]);
                 for kernel in [multiply_sum as Kernel, one_by_one] {
                     let mut out = vec![2.0f32; m * n];
                     kernel(&mut MatrixMut::dense(&mut out, m, n), accumulate, &views);
@@ -311,6 +391,54 @@ mod tests {
                     unsafe { tile::sum(kernel, &mut MatrixMut::dense(&mut out, m, n), true, &[factors]) };
                     for (place, value) in out.iter().enumerate() {
                         assert_eq!(*value, element(place / n, place % n), "{place} of {m}x{k}x{n}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn products_of_bf16_equal_the_definition_however_they_are_laid_out() {
+        let numbers = |count: usize, seed: usize| -> Vec<bf16> {
+            (0..count).map(|index| bf16::nearest(((index * 7919 + seed) % 31) as f32 - 15.0)).collect()
+        };
+        // Odd depths, whose last number has no partner, alone and among others; rows of the left factor that start at odd places.
+        let cases: [(usize, usize, &[usize]); 5] = [
+            (8, 32, &[4]),
+            (19, 71, &[1, 40, 7]),
+            (70, 5, &[300, 9, 131]),
+            (3, 33, &[]),
+            (129, 64, &[255, 3]),
+        ];
+        for (m, n, depths) in cases {
+            for (by_columns, accumulate) in [(false, false), (true, false), (false, true), (true, true)] {
+                let factors: Vec<(Vec<bf16>, Vec<bf16>)> =
+                    depths.iter().map(|k| (numbers(m * k, 3), numbers(k * n, 5))).collect();
+                let terms: Vec<Term<'_, bf16>> = factors
+                    .iter()
+                    .zip(depths)
+                    .map(|((a, b), &k)| match by_columns {
+                        true => (Matrix::dense(a, k, m).transposed(), Matrix::dense(b, k, n)),
+                        false => (Matrix::dense(a, m, k), Matrix::dense(b, k, n)),
+                    })
+                    .collect();
+                let element = |row: usize, col: usize| -> f32 {
+                    let of_term = |((a, b), &k): (&(Vec<bf16>, Vec<bf16>), &usize)| -> f32 {
+                        let a = |depth: usize| {
+                            a[if by_columns { depth * m + row } else { row * k + depth }].wide()
+                        };
+                        (0..k).map(|depth| a(depth) * b[depth * n + col].wide()).sum()
+                    };
+                    (if accumulate { 2.0 } else { 0.0 })
+                        + factors.iter().zip(depths).map(of_term).sum::<f32>()
+                };
+                for kernel in x86::all_half().into_iter().flatten() {
+                    let mut out = vec![2.0f32; m * n];
+                    // SAFETY: `all_half` gives the kernels of this processor, and the shapes agree.
+                    unsafe { half::sum(kernel, &mut MatrixMut::dense(&mut out, m, n), accumulate, &terms) };
+                    for (place, value) in out.iter().enumerate() {
+                        assert_eq!(*value, element(place / n, place % n), "{place} of {m}x{n}, {depths:?}");
                     }
                 }
             }
