@@ -9,21 +9,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which crates of the workspace each may name in `[dependencies]`, from the bottom up: each names those above it alone.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("allocator", &[]),
     ("kernels", &[]),
     ("sources", &[]),
     ("streams", &[]),
     ("text", &[]),
+    ("tables", &[]),
     ("hub", &["text"]),
     ("zoo", &["streams"]),
     ("recipe", &["zoo"]),
     ("experiment", &["recipe", "sources", "streams", "text", "zoo"]),
-    ("results", &["experiment", "text"]),
+    ("results", &["experiment", "tables", "text"]),
     ("compare", &["experiment", "results", "streams"]),
     ("report", &["compare", "experiment", "recipe", "results", "text", "zoo"]),
     ("trackers", &["experiment", "results", "text"]),
-    ("data", &["hub", "sources", "streams", "text"]),
+    ("data", &["hub", "sources", "streams", "tables", "text"]),
     ("models", &["hub", "kernels", "streams", "text", "zoo"]),
     ("engine", &["data", "kernels", "models", "recipe", "streams"]),
     (
