@@ -124,7 +124,7 @@ impl Dropout {
     fn masked(&self, x: &Tensor) -> Result<Tensor> {
         let mask = Values::<f32>::of(&self.0)?;
         by_number!(storage::is_half(x), T => {
-            let y: Vec<T> = binary(&*Values::<T>::of(x)?, &mask, |x, mask| x * mask);
+            let y: Vec<T> = binary::<T, f32, T>(&Values::of(x)?, &mask, |x, mask| x * mask);
             storage::tensor(y, x.shape())
         })
     }

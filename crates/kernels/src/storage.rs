@@ -66,7 +66,7 @@ impl<T: Number> Deref for Values<'_, T> {
 /// The numbers of a contiguous tensor in single precision: a copy where they are not f32. For what is small.
 pub(crate) fn singles(tensor: &Tensor) -> Result<Vec<f32>> {
     let tensor = tensor.contiguous()?;
-    by_number!(is_half(&tensor), T => Ok(converted(&*Values::<T>::of(&tensor)?)))
+    by_number!(is_half(&tensor), T => Ok(converted::<T, f32>(&Values::of(&tensor)?)))
 }
 
 /// The numbers that `layout` selects from `storage`, for the forward pass of a custom operation.

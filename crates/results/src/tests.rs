@@ -6,7 +6,6 @@ use std::fs;
 use std::path::Path;
 
 use frostline_experiment::Trial;
-use polars::prelude::*;
 
 use super::atomic::write_through;
 use super::samples::{environment, failed, plan, result};

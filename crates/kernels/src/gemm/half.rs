@@ -136,7 +136,11 @@ fn lay_left(layout: Layout, own: &mut [f32], a: &Matrix<'_, bf16>) -> (*const f3
     let depth = layout.steps(a.cols);
     match layout {
         Layout::Widened => widen_lines(own, a.cols, a.data, a.row_stride),
-        Layout::Pairs if a.col_stride == 1 && a.cols % 2 == 0 && (a.row_stride % 2 == 0 || a.rows == 1) => {
+        Layout::Pairs
+            if a.col_stride == 1
+                && a.cols.is_multiple_of(2)
+                && (a.row_stride.is_multiple_of(2) || a.rows == 1) =>
+        {
             return (a.data.as_ptr().cast(), (a.row_stride / 2, 1));
         }
         Layout::Pairs => {

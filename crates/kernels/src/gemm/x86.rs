@@ -226,7 +226,7 @@ macro_rules! of_pairs {
 
 of_pairs! {
     /// By the processor's own instruction.
-    Avx512Bf16(Avx512), |sum, a, b| _mm512_dpbf16_ps(sum, std::mem::transmute(a), std::mem::transmute(b))
+    Avx512Bf16(Avx512), |sum, a, b| _mm512_dpbf16_ps(sum, std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b))
 }
 
 #[cfg(test)]
