@@ -6,8 +6,8 @@
 
 use ::half::bf16;
 
+use super::matrix::{Matrix, MatrixMut, Term};
 use super::tile::{Panels, Segment};
-use super::{Matrix, MatrixMut, Term};
 use crate::precision::Number;
 use crate::tasks;
 

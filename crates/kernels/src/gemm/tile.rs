@@ -7,7 +7,7 @@
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-use super::{Matrix, MatrixMut, Term};
+use super::matrix::{Matrix, MatrixMut, Term};
 
 /// A register of a vector unit. Its functions are for [`panels`], in a function that is compiled for that unit.
 ///

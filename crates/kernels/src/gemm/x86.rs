@@ -7,8 +7,8 @@
 
 use std::arch::x86_64::*;
 
-use super::MatrixMut;
 use super::half::{Half, Layout};
+use super::matrix::MatrixMut;
 use super::tile::{Panels, Segment, Vector, panels};
 use crate::unit::is_kept_to_avx2;
 
