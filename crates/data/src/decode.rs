@@ -7,8 +7,9 @@
 
 use std::io::Cursor;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use zune_jpeg::JpegDecoder;
@@ -154,12 +155,15 @@ impl Picture {
         }
         let failed =
             |error: &dyn std::fmt::Display| format!("cannot be resized to {height}x{width}: {error}");
-        let source = ImageRef::new(self.width as u32, self.height as u32, &self.pixels, PixelType::U8x3)
+        let source = TypedImageRef::<U8x3>::from_buffer(self.width as u32, self.height as u32, &self.pixels)
             .map_err(|error| failed(&error))?;
-        let mut target = Image::new(width as u32, height as u32, PixelType::U8x3);
+        let mut pixels = vec![0; height * width * 3];
+        let mut target = TypedImage::<U8x3>::from_buffer(width as u32, height as u32, &mut pixels)
+            .map_err(|error| failed(&error))?;
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        resizer.resize(&source, &mut target, &options).map_err(|error| failed(&error))?;
-        Ok(Self { height, width, pixels: target.into_vec() })
+        // By its type, or every kind of pixel would be compiled, which takes minutes.
+        resizer.resize_typed(&source, &mut target, &options).map_err(|error| failed(&error))?;
+        Ok(Self { height, width, pixels })
     }
 }
 

@@ -1,11 +1,11 @@
 //! Pictures to look at: [`contact_sheet`] of a data set, one row a class, with its name and some training images;
 //! [`picture_rows`] of any images.
 
-use std::io::Cursor;
 use std::path::Path;
 
+use image::codecs::png::PngEncoder;
 use image::imageops::{self, FilterType};
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{ImageResult, Rgb, RgbImage};
 
 use crate::{DataError, Dataset, Images};
 
@@ -36,9 +36,7 @@ pub fn picture(images: &Images, index: usize) -> Result<Vec<u8>, DataError> {
     let failed = |why: String| DataError::malformed("a picture", why);
     let picture = RgbImage::from_raw(width, height, images.image(index).to_vec())
         .ok_or_else(|| failed(format!("its pixels are not {width}x{height}")))?;
-    let mut png = Cursor::new(Vec::new());
-    picture.write_to(&mut png, ImageFormat::Png).map_err(|error| failed(error.to_string()))?;
-    Ok(png.into_inner())
+    png(&picture).map_err(|error| failed(error.to_string()))
 }
 
 /// Writes a PNG with a row for each of the first hundred classes: its name, then its first ten training images.
@@ -62,10 +60,14 @@ pub fn contact_sheet(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
 /// # Errors
 /// The picture cannot be encoded.
 pub fn picture_rows(rows: &[(String, Vec<Vec<u8>>)], size: (usize, usize)) -> Result<Vec<u8>, DataError> {
-    let mut png = Cursor::new(Vec::new());
-    let written = draw(rows, size).write_to(&mut png, ImageFormat::Png);
-    written.map_err(|error| DataError::malformed("the picture", error))?;
-    Ok(png.into_inner())
+    png(&draw(rows, size)).map_err(|error| DataError::malformed("the picture", error))
+}
+
+/// A picture as a PNG file.
+fn png(picture: &RgbImage) -> ImageResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    picture.write_with_encoder(PngEncoder::new(&mut bytes))?;
+    Ok(bytes)
 }
 
 fn draw(rows: &[(String, Vec<Vec<u8>>)], size: (usize, usize)) -> RgbImage {

@@ -45,24 +45,19 @@ impl Table {
     /// Reads schema and metadata. The error says what is wrong with the file.
     pub(crate) fn open(path: &Path, reading: &Reading) -> Result<Self, String> {
         guarded(|| {
-            let mut reader = reader(path)?;
-            let schema = reader.schema().map_err(damaged)?;
-            let metadata = reader.get_metadata().map_err(damaged)?;
-            let pairs = metadata.key_value_metadata.as_deref().unwrap_or_default();
-            let features =
-                pairs.iter().find(|pair| pair.key == "huggingface").and_then(|pair| pair.value.as_deref());
+            let file = frostline_tables::describe(opened(path)?).map_err(damaged)?;
+            let features = file.note("huggingface");
             let features: Value =
                 features.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let features = &features["info"]["features"];
-            let groups = metadata.row_groups.iter().map(|group| group.num_rows()).collect();
             let fields: Vec<(&str, &ArrowDataType)> =
-                schema.iter().map(|(name, field)| (name.as_str(), field.dtype())).collect();
+                file.schema.iter().map(|(name, field)| (name.as_str(), field.dtype())).collect();
             let (image, label) = choose(&fields, features, reading)?;
             let truth =
                 fields.iter().any(|(name, dtype)| *name == label && **dtype == ArrowDataType::Boolean);
             let truth = truth.then(|| ["false", "true"].map(str::to_owned).to_vec());
             let names = class_names(&features[&label]).or(truth);
-            Ok(Self { path: path.to_owned(), image, label, names, groups })
+            Ok(Self { path: path.to_owned(), image, label, names, groups: file.groups })
         })
     }
 
@@ -109,12 +104,8 @@ impl Table {
     }
 
     fn read_columns(&self, start: usize, rows: usize, columns: Vec<String>) -> Result<DataFrame, String> {
-        let frame = reader(&self.path)?
-            .with_columns(Some(columns))
-            .with_slice(Some((start, rows)))
-            .read_parallel(ParallelStrategy::None)
-            .finish()
-            .map_err(damaged)?;
+        let frame =
+            frostline_tables::read_rows(opened(&self.path)?, columns, (start, rows)).map_err(damaged)?;
         if frame.height() == rows {
             Ok(frame)
         } else {
@@ -126,8 +117,8 @@ impl Table {
     }
 }
 
-fn reader(path: &Path) -> Result<ParquetReader<File>, String> {
-    File::open(path).map(ParquetReader::new).map_err(|error| error.to_string())
+fn opened(path: &Path) -> Result<File, String> {
+    File::open(path).map_err(|error| error.to_string())
 }
 
 fn damaged(error: PolarsError) -> String {

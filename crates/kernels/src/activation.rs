@@ -3,12 +3,14 @@
 //! ReLU keeps NaN, as PyTorch does, so a diverged network is seen in its loss. Dropout draws nothing: its mask comes
 //! from the caller.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::layout::Hwnc;
-use crate::storage::{self, Values};
-use crate::{composed, tape, tasks};
+use crate::precision::Number;
+use crate::storage::{self, Values, by_number};
+use crate::tape::{self, Backward, note};
+use crate::{Gradient, composed, tasks};
 
 /// `max(x, 0)` at every value; the gradient at 0 is 0.
 pub fn relu(x: &Hwnc) -> Result<Hwnc> {
@@ -18,7 +20,7 @@ pub fn relu(x: &Hwnc) -> Result<Hwnc> {
 /// `max(x, 0)` for a tensor of any shape, for instance `[N, C]`; the gradient at 0 is 0.
 pub fn relu_2d(x: &Tensor) -> Result<Tensor> {
     match storage::runs_here(x) {
-        true => tape::apply1(&x.contiguous()?, Relu),
+        true => at_each(x, Relu),
         false => composed::relu(x),
     }
 }
@@ -32,10 +34,13 @@ pub fn dropout(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
         bail!("dropout: the mask is {:?}, but the input is {:?}", mask.dims(), x.dims());
     }
     let mask = mask.detach().contiguous()?;
-    match storage::runs_here(x) {
-        true => tape::apply1(&x.contiguous()?, Dropout { mask }),
-        false => x * &mask,
+    if !storage::runs_here(x) {
+        return x * &mask;
     }
+    let (x, dropout) = (x.contiguous()?, Dropout(mask));
+    let y = dropout.masked(&x)?;
+    note(&[&x], &y, dropout);
+    Ok(y)
 }
 
 /// Flattens `[H, W, N, C]` to `[N, H·W·C]`: each image's values, pixel by pixel, channels innermost.
@@ -48,7 +53,11 @@ pub fn flatten_hwc(x: &Hwnc) -> Result<Tensor> {
     }
     let x = tape::reshape(x.tensor(), (h * w, n, c))?;
     let images = match storage::runs_here(&x) {
-        true => tape::apply1(&x, ExchangeOuter)?,
+        true => {
+            let images = ExchangeOuter::run(&x)?;
+            note(&[&x], &images, ExchangeOuter);
+            images
+        }
         false => x.transpose(0, 1)?.contiguous()?,
     };
     tape::reshape(&images, (n, h * w * c))
@@ -56,41 +65,74 @@ pub fn flatten_hwc(x: &Hwnc) -> Result<Tensor> {
 
 struct Relu;
 
-impl CustomOp1 for Relu {
-    fn name(&self) -> &'static str {
-        "relu"
+impl Slope for Relu {
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        if x < 0.0 { 0.0 } else { x }
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = unary(&storage::slice(x, layout)?, |x| if x < 0.0 { 0.0 } else { x });
-        Ok((storage::stored(y, x), layout.shape().clone()))
-    }
-
-    fn bwd(&self, _x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        let dx = binary(&Values::of(y)?, &Values::of(&dy)?, |y, dy| if y <= 0.0 { 0.0 } else { dy });
-        Ok(Some(storage::tensor_like(dx, y.shape(), y)?))
+    #[inline(always)]
+    fn back(&self, _x: f32, y: f32, dy: f32) -> f32 {
+        if y <= 0.0 { 0.0 } else { dy }
     }
 }
 
-struct Dropout {
-    mask: Tensor,
+/// A function of single values, and its gradient.
+pub(crate) trait Slope: Sync + 'static {
+    /// The function.
+    fn value(&self, x: f32) -> f32;
+    /// The gradient at `x`, where it gave `y`, times `dy`.
+    fn back(&self, x: f32, y: f32, dy: f32) -> f32;
 }
 
-impl CustomOp1 for Dropout {
-    fn name(&self) -> &'static str {
-        "dropout"
-    }
+/// A function at every value of a tensor of any shape.
+pub(crate) fn at_each(x: &Tensor, function: impl Slope) -> Result<Tensor> {
+    let x = x.contiguous()?;
+    let y = by_number!(storage::is_half(&x), T => {
+        let values = Values::<T>::of(&x)?;
+        let y: Vec<T> = binary(&values, &values, |x, _| function.value(x));
+        storage::tensor(y, x.shape())?
+    });
+    note(&[&x], &y, AtEach(function));
+    Ok(y)
+}
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = binary(&storage::slice(x, layout)?, &Values::of(&self.mask)?, |x, mask| x * mask);
-        Ok((storage::stored(y, x), layout.shape().clone()))
-    }
+/// The operation on the tape.
+struct AtEach<F>(F);
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        let dx = binary(&Values::of(&dy)?, &Values::of(&self.mask)?, |dy, mask| dy * mask);
-        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
+impl<F: Slope> Backward for AtEach<F> {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        let [x] = inputs else { bail!("a function of single values: one input") };
+        let dy = storage::like(dy, x)?;
+        by_number!(storage::is_half(x), T => {
+            let (x_values, y, dy) = (Values::<T>::of(x)?, Values::<T>::of(y)?, Values::<T>::of(&dy)?);
+            let mut dx: Vec<T> = tasks::zeros(x_values.len());
+            let inputs = x_values.par_chunks(tasks::VALUES).zip(y.par_chunks(tasks::VALUES));
+            let inputs = inputs.zip(dy.par_chunks(tasks::VALUES));
+            dx.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(dx, ((x, y), dy))| {
+                go_back(dx, x, y, dy, &self.0);
+            });
+            Ok(vec![Some(storage::tensor(dx, x.shape())?.into())])
+        })
+    }
+}
+
+/// The operation on the tape, with its mask.
+struct Dropout(Tensor);
+
+impl Dropout {
+    fn masked(&self, x: &Tensor) -> Result<Tensor> {
+        let mask = Values::<f32>::of(&self.0)?;
+        by_number!(storage::is_half(x), T => {
+            let y: Vec<T> = binary::<T, f32, T>(&Values::of(x)?, &mask, |x, mask| x * mask);
+            storage::tensor(y, x.shape())
+        })
+    }
+}
+
+impl Backward for Dropout {
+    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        Ok(vec![Some(self.masked(&storage::like(dy, &inputs[0])?)?.into())])
     }
 }
 
@@ -98,52 +140,32 @@ impl CustomOp1 for Dropout {
 struct ExchangeOuter;
 
 impl ExchangeOuter {
-    fn run(values: &[f32], shape: &Shape) -> Result<(Vec<f32>, Shape)> {
-        let (a, b, c) = shape.dims3()?;
-        let mut out = tasks::zeros(values.len());
-        out.par_chunks_mut((a * c).max(1)).enumerate().for_each(|(outer, block)| {
-            for (inner, row) in block.chunks_exact_mut(c).enumerate() {
-                row.copy_from_slice(&values[(inner * b + outer) * c..][..c]);
-            }
-        });
-        Ok((out, Shape::from((b, a, c))))
+    fn run(x: &Tensor) -> Result<Tensor> {
+        let (a, b, c) = x.dims3()?;
+        by_number!(storage::is_half(x), T => {
+            let values = Values::<T>::of(x)?;
+            let mut out: Vec<T> = tasks::zeros(values.len());
+            out.par_chunks_mut((a * c).max(1)).enumerate().for_each(|(outer, block)| {
+                for (inner, row) in block.chunks_exact_mut(c).enumerate() {
+                    row.copy_from_slice(&values[(inner * b + outer) * c..][..c]);
+                }
+            });
+            storage::tensor(out, (b, a, c))
+        })
     }
 }
 
-impl CustomOp1 for ExchangeOuter {
-    fn name(&self) -> &'static str {
-        "exchange-outer"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (values, shape) = Self::run(&storage::slice(x, layout)?, layout.shape())?;
-        Ok((storage::stored(values, x), shape))
-    }
-
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        let (values, shape) = Self::run(&Values::of(&dy)?, dy.shape())?;
-        Ok(Some(storage::tensor_like(values, shape, &dy)?))
+impl Backward for ExchangeOuter {
+    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        Ok(vec![Some(Self::run(&storage::like(dy, &inputs[0])?)?.into())])
     }
 }
-
-/// A function of one value.
-pub(crate) trait Single: Fn(f32) -> f32 + Sync {}
-impl<F: Fn(f32) -> f32 + Sync> Single for F {}
 
 /// A function of two values.
 pub(crate) trait Pair: Fn(f32, f32) -> f32 + Sync {}
 impl<F: Fn(f32, f32) -> f32 + Sync> Pair for F {}
 
-pub(crate) fn unary(x: &[f32], f: impl Single) -> Vec<f32> {
-    let mut y = tasks::zeros(x.len());
-    y.par_chunks_mut(tasks::VALUES).zip(x.par_chunks(tasks::VALUES)).for_each(|(y, x)| {
-        map_values(y, x, &f);
-    });
-    y
-}
-
-pub(crate) fn binary(a: &[f32], b: &[f32], f: impl Pair) -> Vec<f32> {
+pub(crate) fn binary<A: Number, B: Number, C: Number>(a: &[A], b: &[B], f: impl Pair) -> Vec<C> {
     let mut y = tasks::zeros(a.len());
     let inputs = a.par_chunks(tasks::VALUES).zip(b.par_chunks(tasks::VALUES));
     y.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(y, (a, b))| {
@@ -153,17 +175,17 @@ pub(crate) fn binary(a: &[f32], b: &[f32], f: impl Pair) -> Vec<f32> {
 }
 
 tasks::vectorised! {
-    fn map_values<'a, F: Single>(y: &'a mut [f32], x: &'a [f32], f: &'a F) {
-        for (y, x) in y.iter_mut().zip(x) {
-            *y = f(*x);
+    fn map_pairs<'a, A: Number, B: Number, C: Number, F: Pair>(y: &'a mut [C], a: &'a [A], b: &'a [B], f: &'a F) {
+        for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+            *y = C::nearest(f(a.wide(), b.wide()));
         }
     }
 }
 
 tasks::vectorised! {
-    fn map_pairs<'a, F: Pair>(y: &'a mut [f32], a: &'a [f32], b: &'a [f32], f: &'a F) {
-        for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
-            *y = f(*a, *b);
+    fn go_back<'a, T: Number, F: Slope>(dx: &'a mut [T], x: &'a [T], y: &'a [T], dy: &'a [T], function: &'a F) {
+        for (((dx, x), y), dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
+            *dx = T::nearest(function.back(x.wide(), y.wide(), dy.wide()));
         }
     }
 }

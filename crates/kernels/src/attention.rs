@@ -4,12 +4,14 @@
 //! of them, the products run there, and nothing of the size tokens x tokens leaves the cache: the way back computes the
 //! probabilities again (as Dao et al., 2022, arXiv:2205.14135, do). A task is one image.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::gemm::{Matrix, MatrixMut, multiply};
-use crate::storage::{self, Values};
-use crate::{composed, gelu, precision, tape, tasks};
+use crate::precision::{self, Number};
+use crate::storage::{self, by_number};
+use crate::tape::{Backward, note};
+use crate::{Gradient, composed, gelu, tasks};
 
 /// How rows are attention's arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +41,19 @@ pub fn attention(qkv: &Tensor, spec: AttentionSpec) -> Result<Tensor> {
             qkv.dims()
         );
     }
-    match storage::runs_here(qkv) {
-        true => tape::apply1(&qkv.contiguous()?, Attention(spec)),
-        false => composed::attention(qkv, spec),
+    if !storage::runs_here(qkv) {
+        return composed::attention(qkv, spec);
     }
+    let (qkv, c) = (qkv.contiguous()?, columns / 3);
+    let half = storage::is_half(&qkv);
+    let sizes = Sizes { tokens, queries, heads, n: rows / tokens, c, d: c / heads, half };
+    let y = by_number!(half, T => {
+        let y = forward::<T>(&storage::Values::of(&qkv)?, sizes);
+        storage::tensor(y, (queries * sizes.n, c))?
+    });
+    note(&[&qkv], &y, Attention(sizes));
+    Ok(y)
 }
-
-struct Attention(AttentionSpec);
 
 /// The sizes, for `[T·N, 3·C]`.
 #[derive(Clone, Copy)]
@@ -62,60 +70,50 @@ struct Sizes {
     half: bool,
 }
 
-impl Attention {
-    fn sizes(&self, shape: &Shape) -> Result<Sizes> {
-        let AttentionSpec { tokens, heads, queries } = self.0;
-        let (rows, columns) = shape.dims2()?;
-        let c = columns / 3;
-        Ok(Sizes { tokens, queries, heads, n: rows / tokens, c, d: c / heads, half: false })
-    }
+fn forward<T: Number>(qkv: &[T], s: Sizes) -> Vec<T> {
+    let mut y: Vec<T> = tasks::zeros(s.queries * s.n * s.c);
+    by_image(&mut y, s.n, s.c).into_par_iter().enumerate().for_each_init(
+        || (Image::new(s), vec![0.0; s.queries * s.c]),
+        |(image, mixed), (index, rows)| {
+            image.read(qkv, index);
+            let outs = MatrixMut::dense(mixed, s.queries, s.c).column_blocks(s.d);
+            for (head, mut out) in outs.into_iter().enumerate() {
+                image.ask(head);
+                multiply(&mut out, false, image.probabilities(), image.part(VALUES, head));
+            }
+            put(rows, mixed, s.c);
+        },
+    );
+    y
 }
 
-impl CustomOp1 for Attention {
-    fn name(&self) -> &'static str {
-        "attention"
-    }
+/// The operation on the tape.
+struct Attention(Sizes);
 
-    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (like, qkv) = (qkv, storage::slice(qkv, layout)?);
-        let s = Sizes { half: matches!(like, CpuStorage::BF16(_)), ..self.sizes(layout.shape())? };
-        let mut y = tasks::zeros(s.queries * s.n * s.c);
-        by_image(&mut y, s.n, s.c).into_par_iter().enumerate().for_each_init(
-            || (Image::new(s), vec![0.0; s.queries * s.c]),
-            |(image, mixed), (index, rows)| {
-                image.read(&qkv, index);
-                let outs = MatrixMut::dense(mixed, s.queries, s.c).column_blocks(s.d);
-                for (head, mut out) in outs.into_iter().enumerate() {
-                    image.ask(head);
-                    multiply(&mut out, false, image.probabilities(), image.part(VALUES, head));
-                }
-                put(rows, mixed, s.c);
-            },
-        );
-        Ok((storage::stored(y, like), Shape::from((s.queries * s.n, s.c))))
-    }
-
-    fn bwd(&self, qkv: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        let s = Sizes { half: storage::is_half(qkv), ..self.sizes(qkv.shape())? };
-        let mut dqkv = tasks::zeros(qkv.elem_count());
-        let (qkv_values, dy) = (Values::of(qkv)?, Values::of(&dy)?);
-        let (qkv_values, dy) = (&*qkv_values, &*dy);
-        by_image(&mut dqkv, s.n, 3 * s.c).into_par_iter().enumerate().for_each_init(
-            || (Image::new(s), Gradients::new(s)),
-            |(image, gradients), (index, rows)| {
-                image.read(qkv_values, index);
-                gradients.run(image, dy, index);
-                put(rows, &gradients.rows, 3 * s.c);
-            },
-        );
-        Ok(Some(storage::tensor_like(dqkv, qkv.shape(), qkv)?))
+impl Backward for Attention {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        let ([qkv], s) = (inputs, self.0) else { bail!("attention: one input") };
+        let dy = storage::like(dy, y)?;
+        by_number!(s.half, T => {
+            let (values, dy) = (storage::Values::<T>::of(qkv)?, storage::Values::<T>::of(&dy)?);
+            let (values, dy): (&[T], &[T]) = (&values, &dy);
+            let mut dqkv: Vec<T> = tasks::zeros(values.len());
+            by_image(&mut dqkv, s.n, 3 * s.c).into_par_iter().enumerate().for_each_init(
+                || (Image::new(s), Gradients::new(s)),
+                |(image, gradients), (index, rows)| {
+                    image.read(values, index);
+                    gradients.run(image, dy, index);
+                    put(rows, &gradients.rows, 3 * s.c);
+                },
+            );
+            Ok(vec![Some(storage::tensor(dqkv, qkv.shape())?.into())])
+        })
     }
 }
 
 /// The rows of each image among `[T·n, width]`.
-fn by_image(values: &mut [f32], n: usize, width: usize) -> Vec<Vec<&mut [f32]>> {
-    let mut images: Vec<Vec<&mut [f32]>> = (0..n).map(|_| Vec::new()).collect();
+fn by_image<T>(values: &mut [T], n: usize, width: usize) -> Vec<Vec<&mut [T]>> {
+    let mut images: Vec<Vec<&mut [T]>> = (0..n).map(|_| Vec::new()).collect();
     for (row, values) in values.chunks_exact_mut(width).enumerate() {
         images[row % n].push(values);
     }
@@ -123,8 +121,10 @@ fn by_image(values: &mut [f32], n: usize, width: usize) -> Vec<Vec<&mut [f32]>> 
 }
 
 /// Writes dense rows of `width` values to those of an image.
-fn put(rows: Vec<&mut [f32]>, values: &[f32], width: usize) {
-    rows.into_iter().zip(values.chunks_exact(width)).for_each(|(row, values)| row.copy_from_slice(values));
+fn put<T: Number>(rows: Vec<&mut [T]>, values: &[f32], width: usize) {
+    rows.into_iter()
+        .zip(values.chunks_exact(width))
+        .for_each(|(row, values)| precision::convert(row, values));
 }
 
 /// Where queries, keys and values stand in a row.
@@ -155,10 +155,10 @@ impl Image {
     }
 
     /// Gathers the rows of image `index`.
-    fn read(&mut self, qkv: &[f32], index: usize) {
+    fn read<T: Number>(&mut self, qkv: &[T], index: usize) {
         let Sizes { n, c, .. } = self.sizes;
         let rows = qkv.chunks_exact(3 * c).skip(index).step_by(n);
-        self.rows.chunks_exact_mut(3 * c).zip(rows).for_each(|(row, from)| row.copy_from_slice(from));
+        self.rows.chunks_exact_mut(3 * c).zip(rows).for_each(|(row, from)| precision::convert(row, from));
     }
 
     /// The queries, keys or values of a head, `[T, d]`.
@@ -187,7 +187,7 @@ impl Image {
         multiply(&mut MatrixMut::dense(&mut probabilities, queries, tokens), false, asked, self.turned());
         softmax(&mut probabilities, tokens, self.sizes.scale());
         if half {
-            precision::round_block(&mut probabilities);
+            precision::round(&mut probabilities);
         }
         self.probabilities = probabilities;
     }
@@ -222,10 +222,10 @@ impl Gradients {
         }
     }
 
-    fn run(&mut self, image: &mut Image, dy: &[f32], index: usize) {
+    fn run<T: Number>(&mut self, image: &mut Image, dy: &[T], index: usize) {
         let Sizes { tokens, queries, n, c, d, heads, half } = image.sizes;
         let rows = dy.chunks_exact(c).skip(index).step_by(n);
-        self.dy.chunks_exact_mut(c).zip(rows).for_each(|(row, from)| row.copy_from_slice(from));
+        self.dy.chunks_exact_mut(c).zip(rows).for_each(|(row, from)| precision::convert(row, from));
         let mut outs = MatrixMut::dense(&mut self.rows, tokens, 3 * c).column_blocks(d);
         for head in 0..heads {
             image.ask(head);
@@ -238,7 +238,7 @@ impl Gradients {
             multiply(scores, false, dy, image.turned());
             through_softmax(&mut self.scores, &image.probabilities, tokens, image.sizes.scale());
             if half {
-                precision::round_block(&mut self.scores);
+                precision::round(&mut self.scores);
             }
 
             let scores = Matrix::dense(&self.scores, queries, tokens);

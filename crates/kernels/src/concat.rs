@@ -7,7 +7,8 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::layout::Hwnc;
-use crate::storage::{self, Values};
+use crate::precision::Number;
+use crate::storage::{self, Values, by_number};
 use crate::tape::{Backward, note, wanted};
 use crate::{Gradient, composed, tasks};
 
@@ -24,11 +25,20 @@ pub fn concat_channels(maps: &[Hwnc]) -> Result<Hwnc> {
     if !maps.iter().all(|map| storage::runs_here(map.tensor())) {
         return composed::concat_channels(maps);
     }
+    let kept = maps.iter().map(|map| Hwnc::new(storage::keep_as(map.tensor(), first.tensor().dtype())?));
+    let maps = &kept.collect::<Result<Vec<_>>>()?;
+    let y = by_number!(storage::is_half(first.tensor()), T => joined::<T>(maps, (h, w, n))?);
+    let inputs: Vec<&Tensor> = maps.iter().map(Hwnc::tensor).collect();
+    note(&inputs, &y, Concat);
+    Hwnc::new(y)
+}
+
+fn joined<T: Number>(maps: &[Hwnc], (h, w, n): (usize, usize, usize)) -> Result<Tensor> {
     let channels = maps.iter().map(Hwnc::channels).sum();
-    let mut y = tasks::zeros(h * w * n * channels);
-    let parts = maps.iter().map(|map| Ok((Values::of(map.tensor())?, map.channels())));
+    let mut y: Vec<T> = tasks::zeros(h * w * n * channels);
+    let parts = maps.iter().map(|map| Ok((Values::<T>::of(map.tensor())?, map.channels())));
     let parts = parts.collect::<Result<Vec<_>>>()?;
-    let parts: Vec<(&[f32], usize)> = parts.iter().map(|(values, channels)| (&**values, *channels)).collect();
+    let parts: Vec<(&[T], usize)> = parts.iter().map(|(values, channels)| (&**values, *channels)).collect();
     let rows = rows_per_task(channels);
     y.par_chunks_mut((rows * channels).max(1)).enumerate().for_each(|(task, block)| {
         let mut from = 0;
@@ -39,10 +49,7 @@ pub fn concat_channels(maps: &[Hwnc]) -> Result<Hwnc> {
             from += width;
         }
     });
-    let y = storage::tensor_like(y, (h, w, n, channels), first.tensor())?;
-    let inputs: Vec<&Tensor> = maps.iter().map(Hwnc::tensor).collect();
-    note(&inputs, &y, Concat);
-    Hwnc::new(y)
+    storage::tensor(y, (h, w, n, channels))
 }
 
 /// Rows of `width` values that one task copies.
@@ -56,28 +63,29 @@ struct Concat;
 impl Backward for Concat {
     fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
         let (_, _, _, channels) = y.dims4()?;
-        let dy = dy.contiguous()?;
-        let dy = Values::of(&dy)?;
+        let dy = storage::like(dy, y)?;
         let mut from = 0;
         let gradients = inputs.iter().map(|input| {
             let width = input.dim(3)?;
             let start = from;
             from += width;
-            wanted(input).then(|| part(&dy, channels, start, input)).transpose()
+            let part =
+                || by_number!(storage::is_half(y), T => part::<T>(&Values::of(&dy)?, channels, start, input));
+            wanted(input).then(part).transpose()
         });
         gradients.collect()
     }
 }
 
 /// The channels of `input`, from `start` on, of the gradient of `channels` channels.
-fn part(dy: &[f32], channels: usize, start: usize, input: &Tensor) -> Result<Gradient> {
+fn part<T: Number>(dy: &[T], channels: usize, start: usize, input: &Tensor) -> Result<Gradient> {
     let width = input.dim(3)?;
-    let mut dx = tasks::zeros(input.elem_count());
+    let mut dx: Vec<T> = tasks::zeros(input.elem_count());
     let rows = rows_per_task(width);
     dx.par_chunks_mut((rows * width).max(1)).enumerate().for_each(|(task, block)| {
         for (row, own) in (task * rows..).zip(block.chunks_exact_mut(width)) {
             own.copy_from_slice(&dy[row * channels + start..][..width]);
         }
     });
-    Ok(storage::tensor_like(dx, input.shape(), input)?.into())
+    Ok(storage::tensor(dx, input.shape())?.into())
 }

@@ -6,17 +6,17 @@
 
 use std::sync::Mutex;
 
-use candle_core::{Error, Result, Tensor, bail};
-use half::bf16;
+use candle_core::{Result, Tensor, bail};
 
 use crate::conv::{self, ConvSpec, Geometry};
+use crate::gemm::Factor;
 use crate::layout::Hwnc;
 use crate::norm::gradients;
 use crate::norm::passes::{self, Moments, Pass};
 use crate::norm::{self, BatchStatistics, NormSpec};
-use crate::storage::{self, Values};
+use crate::storage::{self, Values, by_number};
 use crate::tape::{Backward, note, wanted};
-use crate::{Gradient, composed, precision};
+use crate::{Gradient, composed};
 
 /// A batch norm as a layer applies it.
 #[derive(Clone, Copy, Debug)]
@@ -51,21 +51,32 @@ pub fn conv_norm(
     if !storage::runs_here(x.tensor()) {
         return composed::conv_norm(x, weights, bias, spec, norm, residual);
     }
+    by_number!(storage::is_half(x.tensor()), T => run::<T>(x, weights, bias, spec, norm, residual))
+}
+
+fn run<T: Factor>(
+    x: &Hwnc,
+    weights: &Tensor,
+    bias: Option<&Tensor>,
+    spec: ConvSpec,
+    norm: Normalisation<'_>,
+    residual: Option<&Hwnc>,
+) -> Result<(Hwnc, Option<BatchStatistics>)> {
     let geometry = Geometry::new(x, weights, spec)?;
+    let dims = (geometry.oh, geometry.ow, geometry.n, geometry.c_out);
+    norm::check(dims, &norm.named(bias), residual)?;
+    let residual =
+        residual.map(|residual| storage::keep_as(residual.tensor(), x.tensor().dtype())).transpose()?;
     let weights = weights.contiguous()?;
     let (gamma, beta) = (norm.gamma.contiguous()?, norm.beta.contiguous()?);
     let mut inputs = vec![x.tensor(), &weights, &gamma, &beta];
     inputs.extend(bias);
-    inputs.extend(residual.map(Hwnc::tensor));
+    inputs.extend(&residual);
     let gradients = inputs.iter().any(|input| wanted(input));
-    let factor = Values::factor(&weights, x.tensor())?;
-    let mut z = conv::forward(&geometry, &Values::of(x.tensor())?, &factor, None, gradients);
-    if geometry.half {
-        precision::round(&mut z); // What is kept of it is what is normalised.
-    }
-    let dims = (geometry.oh, geometry.ow, geometry.n, geometry.c_out);
+    let weights_values = Values::of(&weights)?;
+    let factor = T::of_singles(&weights_values);
+    let mut z = conv::forward::<T>(&geometry, &Values::of(x.tensor())?, &factor, None, gradients);
     let rows = geometry.oh * geometry.ow * geometry.n;
-    norm::check(dims, &norm.named(bias), residual)?;
     // Of the convolution without its bias.
     let (moments, statistics) = match norm.running {
         Some((mean, variance)) => {
@@ -82,23 +93,23 @@ pub fn conv_norm(
     };
     let inverse_std = moments.inverse_std(norm.spec.eps);
     let mean = norm::single(&moments.mean);
-    let scale: Vec<f32> = Values::of(&gamma)?.iter().zip(&inverse_std).map(|(g, s)| g * s).collect();
-    let beta_values = Values::of(&beta)?.to_vec();
+    let scale: Vec<f32> = storage::singles(&gamma)?.iter().zip(&inverse_std).map(|(g, s)| g * s).collect();
+    let beta_values = storage::singles(&beta)?;
     let pass = Pass { mean: &mean, scale: &scale, beta: &beta_values };
 
     // The values before the norm are needed again for gamma's gradient, and for that of the batch's statistics.
     let keep = gradients && (statistics.is_some() || wanted(&gamma));
-    let residual_values = residual.map(|residual| Values::of(residual.tensor())).transpose()?;
+    let residual_values = residual.as_ref().map(Values::<T>::of).transpose()?;
     let y = if keep {
         passes::normalise(&pass, &z, residual_values.as_deref(), norm.spec.relu)
     } else {
         passes::normalise_in_place(&pass, &mut z, residual_values.as_deref(), norm.spec.relu);
         std::mem::take(&mut z)
     };
-    let y = storage::tensor_like(y, dims, x.tensor())?;
+    let y = storage::tensor(y, dims)?;
     let operation = ConvNorm {
         geometry,
-        z: keep.then(|| Mutex::new(Some(Kept::of(z, geometry.half)))),
+        z: keep.then(|| Mutex::new(Some(z))),
         mean,
         scale,
         beta: beta_values,
@@ -131,10 +142,10 @@ impl<'a> Normalisation<'a> {
 }
 
 /// The operation on the tape: inputs are x, weights, gamma, beta, and the bias and the residual where there are any.
-struct ConvNorm {
+struct ConvNorm<T> {
     geometry: Geometry,
     /// What the convolution gave, where the gradients need it; they are then put in its place.
-    z: Option<Mutex<Option<Kept>>>,
+    z: Option<Mutex<Option<Vec<T>>>>,
     mean: Vec<f32>,
     scale: Vec<f32>,
     beta: Vec<f32>,
@@ -144,47 +155,27 @@ struct ConvNorm {
     biased: bool,
 }
 
-/// Numbers as they are kept from forward to back.
-enum Kept {
-    Single(Vec<f32>),
-    Half(Vec<bf16>),
-}
-
-impl Kept {
-    fn of(values: Vec<f32>, half: bool) -> Self {
-        if half { Self::Half(precision::narrow(&values)) } else { Self::Single(values) }
-    }
-
-    fn values(self) -> Vec<f32> {
-        match self {
-            Self::Single(values) => values,
-            Self::Half(values) => precision::widen(&values),
-        }
-    }
-}
-
-impl Backward for ConvNorm {
+impl<T: Factor> Backward for ConvNorm<T> {
     fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
         let [x, weights, gamma, beta, others @ ..] = inputs else { bail!("conv_norm: four inputs at least") };
         let (bias, residual) = others.split_at(usize::from(self.biased));
         let bias_wanted = bias.first().is_some_and(wanted);
-        let dy = dy.contiguous()?;
-        let (y, dy) = (Values::of(y)?, Values::of(&dy)?);
+        let dy = storage::like(dy, y)?;
+        let (y, dy) = (Values::<T>::of(y)?, Values::<T>::of(&dy)?);
         let mask = if self.relu { Some(&*y) } else { None };
         let before_norm = wanted(x) || wanted(weights);
         let mut found: Vec<Option<Gradient>> = vec![None; inputs.len()];
         let vector = |wanted: bool, values: Vec<f32>| {
             let length = values.len();
-            let tensor = wanted.then(|| storage::tensor(values, length)).transpose()?;
-            Ok::<_, Error>(tensor.map(Gradient::from))
+            let tensor: Result<Option<Tensor>> = wanted.then(|| storage::tensor(values, length)).transpose();
+            tensor.map(|tensor| tensor.map(Gradient::from))
         };
         let mut shift = Vec::new();
-        let mut dz = match &self.z {
+        let dz = match &self.z {
             Some(z) => {
-                let Some(kept) = z.lock().ok().and_then(|mut z| z.take()) else {
+                let Some(mut z) = z.lock().ok().and_then(|mut z| z.take()) else {
                     bail!("conv_norm: the gradients were taken before")
                 };
-                let mut z = kept.values();
                 let pass = Pass { mean: &self.mean, scale: &self.scale, beta: &self.beta };
                 let sums = gradients::gradient_sums(&pass, &z, &dy, mask);
                 found[2] = vector(wanted(gamma), sums.of_gamma(&self.inverse_std))?;
@@ -204,9 +195,6 @@ impl Backward for ConvNorm {
                 if before_norm { gradients::scaled(&self.scale, &dy, mask) } else { Vec::new() }
             }
         };
-        if self.geometry.half {
-            precision::round(&mut dz);
-        }
         if bias_wanted {
             // What is added to all values of a channel, the batch's mean takes away.
             let scale = |(scale, shift): (&f32, &f32)| if self.of_batch { 0.0 } else { scale * shift };
@@ -214,15 +202,15 @@ impl Backward for ConvNorm {
         }
         if let Some(residual) = residual.first().filter(|residual| wanted(residual)) {
             found[4 + bias.len()] =
-                Some(storage::tensor_like(gradients::masked(&dy, mask), residual.shape(), residual)?.into());
+                Some(storage::tensor(gradients::masked(&dy, mask), residual.shape())?.into());
         }
         if wanted(weights) {
-            let dw = conv::weight_gradient(&self.geometry, &Values::of(x)?, &dz);
+            let dw = conv::weight_gradient::<T>(&self.geometry, &Values::of(x)?, &dz);
             found[1] = Some(storage::tensor(dw, weights.shape())?.into());
         }
         if wanted(x) {
-            let dx = conv::data_gradient(&self.geometry, &dz, &Values::factor(weights, x)?);
-            found[0] = Some(storage::tensor_like(dx, x.shape(), x)?.into());
+            let dx = conv::data_gradient::<T>(&self.geometry, &dz, &T::of_singles(&Values::of(weights)?));
+            found[0] = Some(storage::tensor(dx, x.shape())?.into());
         }
         Ok(found)
     }

@@ -3,7 +3,7 @@
 //!
 //! The entry is [`sum_copies`].
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::storage::{self, Values};
@@ -30,9 +30,9 @@ pub fn sum_copies(weights: &Tensor, map: (usize, usize), cells: (usize, usize)) 
     if !storage::runs_here(weights) {
         return composed::sum_copies(weights, map, cells);
     }
-    let weights = weights.contiguous()?;
+    let weights = storage::keep_as(&weights.contiguous()?, DType::F32)?;
     let grid = Grid { map, cells, pixel: inputs / (h * w) * c_out };
-    let sums = grid.sum(&Values::of(&weights)?);
+    let sums = grid.sum(&Values::<f32>::of(&weights)?);
     let sums = storage::tensor(sums, (rows * cols * (inputs / (h * w)), c_out))?;
     note(&[&weights], &sums, grid);
     Ok(sums)
@@ -55,7 +55,7 @@ impl Grid {
     }
 
     fn sum(&self, weights: &[f32]) -> Vec<f32> {
-        let mut sums = tasks::zeros(self.cells.0 * self.cells.1 * self.pixel);
+        let mut sums: Vec<f32> = tasks::zeros(self.cells.0 * self.cells.1 * self.pixel);
         sums.par_chunks_mut(self.pixel).enumerate().for_each(|(cell, sums)| {
             sums.par_chunks_mut(tasks::VALUES).enumerate().for_each(|(block, sums)| {
                 for pixel in self.copies(cell) {
@@ -78,9 +78,9 @@ tasks::vectorised! {
 
 impl Backward for Grid {
     fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
-        let dy = dy.contiguous()?;
-        let dy = Values::of(&dy)?;
-        let mut dw = tasks::zeros(inputs[0].elem_count());
+        let dy = storage::like(dy, &inputs[0])?;
+        let dy = Values::<f32>::of(&dy)?;
+        let mut dw: Vec<f32> = tasks::zeros(inputs[0].elem_count());
         for (cell, gradient) in dy.chunks_exact(self.pixel).enumerate() {
             for pixel in self.copies(cell) {
                 dw[pixel * self.pixel..][..self.pixel].copy_from_slice(gradient);

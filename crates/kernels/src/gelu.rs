@@ -4,39 +4,32 @@
 //! `exp(-x²/2) · t · p(t)` with `t = 1 / (1 + 0.375·|x|)`, and `p` is fitted for the least relative error, which in
 //! single precision is 2.5e-7. All of it is plain arithmetic, which compilers turn into vectors.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 
-use crate::activation::{binary, unary};
-use crate::storage::{self, Values};
-use crate::{composed, tape, tasks};
+use crate::activation::{Slope, at_each};
+use crate::precision::Number;
+use crate::{composed, storage, tasks};
 
 /// `x · Φ(x)` at every value of a tensor of any shape, with Φ the standard normal distribution.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     match storage::runs_here(x) {
-        true => tape::apply1(&x.contiguous()?, Gelu),
+        true => at_each(x, Gelu),
         false => composed::gelu(x),
     }
 }
 
 struct Gelu;
 
-impl CustomOp1 for Gelu {
-    fn name(&self) -> &'static str {
-        "gelu"
+impl Slope for Gelu {
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        x * normal(x).0
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = unary(&storage::slice(x, layout)?, |x| x * normal(x).0);
-        Ok((storage::stored(y, x), layout.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        let dx = binary(&Values::of(x)?, &Values::of(&dy)?, |x, dy| {
-            let (below, density) = normal(x);
-            dy * (below + x * density)
-        });
-        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
+    #[inline(always)]
+    fn back(&self, x: f32, _y: f32, dy: f32) -> f32 {
+        let (below, density) = normal(x);
+        dy * (below + x * density)
     }
 }
 
@@ -52,12 +45,12 @@ tasks::vectorised! {
 
 tasks::vectorised! {
     /// As [`with_bias`], with the slope of GELU there.
-    pub(crate) fn with_bias_and_slope<'a>(y: &'a mut [f32], bias: &'a [f32], slope: &'a mut [f32]) {
+    pub(crate) fn with_bias_and_slope<'a, T: Number>(y: &'a mut [f32], bias: &'a [f32], slope: &'a mut [T]) {
         for ((y, bias), slope) in y.iter_mut().zip(bias).zip(slope) {
             let x = *y + bias;
             let (below, density) = normal(x);
             *y = x * below;
-            *slope = below + x * density;
+            *slope = T::nearest(below + x * density);
         }
     }
 }

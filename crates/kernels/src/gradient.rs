@@ -7,8 +7,8 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use crate::gemm::{Matrix, MatrixMut, multiply};
-use crate::storage::{self, Values};
+use crate::gemm::{Factor, Matrix, MatrixMut, multiply};
+use crate::storage::{self, Values, by_number};
 use crate::tasks;
 
 /// The gradient of one variable, in its shape.
@@ -18,7 +18,7 @@ pub struct Gradient(Kept);
 #[derive(Clone, Debug)]
 enum Kept {
     Whole(Tensor),
-    /// `leftᵀ · right` of `[N, rows]` and `[N, cols]`, contiguous f32 on the CPU.
+    /// `leftᵀ · right` of `[N, rows]` and `[N, cols]`, contiguous on the CPU, f32 or bf16 alike.
     Product {
         left: Tensor,
         right: Tensor,
@@ -32,7 +32,7 @@ impl From<Tensor> for Gradient {
 }
 
 impl Gradient {
-    /// `leftᵀ · right` of `[N, rows]` and `[N, cols]`, both contiguous f32 on the CPU.
+    /// `leftᵀ · right` of `[N, rows]` and `[N, cols]`, both contiguous on the CPU, f32 or bf16 alike.
     pub(crate) fn product(left: Tensor, right: Tensor) -> Self {
         Self(Kept::Product { left, right })
     }
@@ -73,17 +73,18 @@ impl Gradient {
         match &self.0 {
             Kept::Whole(tensor) => {
                 let tensor = tensor.contiguous()?;
-                let values = Values::of(&tensor)?;
+                let values = Values::<f32>::of(&tensor)?;
                 let blocks =
                     split(arrays, tasks::VALUES).into_par_iter().zip(values.par_chunks(tasks::VALUES));
                 blocks.for_each(|(arrays, block)| update(arrays, block));
             }
             Kept::Product { left, right } => {
                 let ((n, rows), cols) = (left.dims2()?, right.dim(1)?);
-                let (left, right) = (Values::of(left)?, Values::of(right)?);
-                let left = Matrix::dense(&left, n, rows).transposed();
-                let right = Matrix::dense(&right, n, cols);
-                multiply_blocks(left, right, (rows, cols), arrays, update);
+                by_number!(storage::is_half(left), T => {
+                    let (left, right) = (Values::<T>::of(left)?, Values::<T>::of(right)?);
+                    let left = Matrix::dense(&left, n, rows).transposed();
+                    multiply_blocks(left, Matrix::dense(&right, n, cols), (rows, cols), arrays, update);
+                });
             }
         }
         Ok(())
@@ -96,9 +97,9 @@ const COLUMNS: usize = 1024;
 /// Parts of a task's rows: what is read of the right factor for one serves the others from the cache.
 const PARTS: usize = 4;
 
-fn multiply_blocks<const K: usize>(
-    left: Matrix<'_>,
-    right: Matrix<'_>,
+fn multiply_blocks<T: Factor, const K: usize>(
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
     (rows, cols): (usize, usize),
     arrays: [&mut [f32]; K],
     update: impl Fn([&mut [f32]; K], &[f32]) + Sync,

@@ -33,8 +33,9 @@ pub fn pulled(
         return Ok((whole.affine(f64::from(scale), 0.0)? + pull)?.into());
     }
     let (parameter, anchor) = (parameter.detach().contiguous()?, anchor.contiguous()?);
-    let (grad, p, a) = (Values::of(&whole)?, Values::of(&parameter)?, Values::of(&anchor)?);
-    let mut out = tasks::zeros(grad.len());
+    let (grad, p, a) =
+        (Values::<f32>::of(&whole)?, Values::<f32>::of(&parameter)?, Values::<f32>::of(&anchor)?);
+    let mut out: Vec<f32> = tasks::zeros(grad.len());
     let blocks = out.par_chunks_mut(tasks::VALUES).zip(grad.par_chunks(tasks::VALUES));
     let places = p.par_chunks(tasks::VALUES).zip(a.par_chunks(tasks::VALUES));
     blocks.zip(places).for_each(|((out, grad), (p, a))| pull(out, grad, p, a, scale, strength as f32));
@@ -73,7 +74,7 @@ impl InplaceOp1 for Approach<'_> {
 
     fn cpu_fwd(&self, parameter: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let parameter = storage::slice_mut(parameter, layout)?;
-        let anchor = Values::of(self.anchor)?;
+        let anchor = Values::<f32>::of(self.anchor)?;
         let blocks = parameter.par_chunks_mut(tasks::VALUES).zip(anchor.par_chunks(tasks::VALUES));
         blocks.for_each(|(parameter, anchor)| approach(parameter, anchor, self.share));
         Ok(())

@@ -6,7 +6,8 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::storage::{self, Values};
+use crate::precision::Number;
+use crate::storage::{self, Values, by_number};
 use crate::tape::{Backward, note, wanted};
 use crate::{Gradient, composed, tasks};
 
@@ -29,9 +30,11 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
     }
     let (x, weight, bias) = (x.contiguous()?, weight.contiguous()?, bias.contiguous()?);
     let mut statistics = tasks::zeros(2 * x.dim(0)?);
-    let y =
-        forward(&Values::of(&x)?, &Values::of(&weight)?, &Values::of(&bias)?, eps as f32, &mut statistics);
-    let y = storage::tensor_like(y, x.shape(), &x)?;
+    let y = by_number!(storage::is_half(&x), T => {
+        let (weight, bias) = (Values::of(&weight)?, Values::of(&bias)?);
+        let y = forward::<T>(&Values::of(&x)?, &weight, &bias, eps as f32, &mut statistics);
+        storage::tensor(y, x.shape())?
+    });
     note(&[&x, &weight, &bias], &y, LayerNorm { statistics });
     Ok(y)
 }
@@ -40,7 +43,7 @@ fn rows_of_block(c: usize) -> usize {
     (tasks::VALUES / c).max(1)
 }
 
-fn forward(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, statistics: &mut [f32]) -> Vec<f32> {
+fn forward<T: Number>(x: &[T], weight: &[f32], bias: &[f32], eps: f32, statistics: &mut [f32]) -> Vec<T> {
     let rows = rows_of_block(weight.len());
     let size = rows * weight.len();
     let mut y = tasks::zeros(x.len());
@@ -53,12 +56,12 @@ fn forward(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, statistics: &mut [
 
 tasks::vectorised! {
     /// Normalises rows; the mean and the inverse standard deviation of each go to `statistics`.
-    fn normalise<'a>(
-        x: &'a [f32],
+    fn normalise<'a, T: Number>(
+        x: &'a [T],
         weight: &'a [f32],
         bias: &'a [f32],
         eps: f32,
-        y: &'a mut [f32],
+        y: &'a mut [T],
         statistics: &'a mut [f32],
     ) {
         let c = weight.len();
@@ -68,7 +71,7 @@ tasks::vectorised! {
             let variance = tasks::row_sum(x, x, |x, _| (x - mean) * (x - mean)) / c as f32;
             let inverse = 1.0 / (variance + eps).sqrt();
             for i in 0..c {
-                y[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
+                y[i] = T::nearest((x[i].wide() - mean) * inverse * weight[i] + bias[i]);
             }
             statistics.copy_from_slice(&[mean, inverse]);
         }
@@ -82,27 +85,34 @@ struct LayerNorm {
 
 impl Backward for LayerNorm {
     fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        by_number!(inputs.first().is_some_and(storage::is_half), T => self.gradients::<T>(inputs, dy))
+    }
+}
+
+impl LayerNorm {
+    fn gradients<T: Number>(&self, inputs: &[Tensor], dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
         let [x, weight, bias] = inputs else { bail!("layer norm: three inputs") };
-        let dy = dy.contiguous()?;
-        let (x_values, weight_values, dy) = (Values::of(x)?, Values::of(weight)?, Values::of(&dy)?);
+        let dy = storage::like(dy, x)?;
+        let (x_values, weight_values, dy) =
+            (Values::<T>::of(x)?, Values::<f32>::of(weight)?, Values::<T>::of(&dy)?);
         let c = weight_values.len();
         let rows = rows_of_block(c);
-        let mut dx = tasks::zeros(x_values.len());
+        let mut dx: Vec<T> = tasks::zeros(x_values.len());
         let partial: Vec<Vec<f32>> = dx
             .par_chunks_mut(rows * c)
             .zip(x_values.par_chunks(rows * c))
             .zip(dy.par_chunks(rows * c))
             .zip(self.statistics.par_chunks(2 * rows))
             .map(|(((dx, x), dy), statistics)| {
-                let mut sums = vec![0.0f32; 2 * c];
-                go_back(x, &weight_values, dy, statistics, dx, &mut sums);
+                let (mut sums, mut row) = (vec![0.0f32; 2 * c], vec![0.0f32; c]);
+                go_back(x, &weight_values, dy, statistics, dx, &mut sums, &mut row);
                 sums
             })
             .collect();
         let total = |column: usize| partial.iter().map(|sums| f64::from(sums[column])).sum::<f64>() as f32;
         let vector = |first: usize| storage::tensor((first..first + c).map(total).collect(), c);
         Ok(vec![
-            wanted(x).then(|| storage::tensor_like(dx, x.shape(), x)).transpose()?.map(Gradient::from),
+            wanted(x).then(|| storage::tensor(dx, x.shape())).transpose()?.map(Gradient::from),
             wanted(weight).then(|| vector(0)).transpose()?.map(Gradient::from),
             wanted(bias).then(|| vector(c)).transpose()?.map(Gradient::from),
         ])
@@ -111,13 +121,14 @@ impl Backward for LayerNorm {
 
 tasks::vectorised! {
     /// The gradients of rows, and the sums over them that are the gradients of weight and bias.
-    fn go_back<'a>(
-        x: &'a [f32],
+    fn go_back<'a, T: Number>(
+        x: &'a [T],
         weight: &'a [f32],
-        dy: &'a [f32],
+        dy: &'a [T],
         statistics: &'a [f32],
-        dx: &'a mut [f32],
+        dx: &'a mut [T],
         sums: &'a mut [f32],
+        scaled: &'a mut [f32],
     ) {
         let c = weight.len();
         let (of_weight, of_bias) = sums.split_at_mut(c);
@@ -125,14 +136,16 @@ tasks::vectorised! {
         for (((x, dy), dx), statistics) in rows.zip(statistics.chunks_exact(2)) {
             let (mean, inverse) = (statistics[0], statistics[1]);
             for i in 0..c {
-                of_weight[i] += dy[i] * ((x[i] - mean) * inverse);
-                of_bias[i] += dy[i];
-                dx[i] = dy[i] * weight[i];
+                let dy = dy[i].wide();
+                of_weight[i] += dy * ((x[i].wide() - mean) * inverse);
+                of_bias[i] += dy;
+                scaled[i] = dy * weight[i];
             }
-            let offset = tasks::row_sum(dx, dx, |gradient, _| gradient) / c as f32;
-            let slope = tasks::row_sum(dx, x, |gradient, x| gradient * ((x - mean) * inverse)) / c as f32;
+            let offset = tasks::row_sum(scaled, scaled, |gradient, _| gradient) / c as f32;
+            let slope = tasks::row_sum(scaled, x, |gradient, x| gradient * ((x - mean) * inverse)) / c as f32;
             for i in 0..c {
-                dx[i] = inverse * (dx[i] - offset - (x[i] - mean) * inverse * slope);
+                let normal = (x[i].wide() - mean) * inverse;
+                dx[i] = T::nearest(inverse * (scaled[i] - offset - normal * slope));
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Activations are [`Hwnc`]: `[H, W, N, C]`. What runs within [`Tape::record`] can be walked back. Each operation splits its work by shape alone, so its result has the
 //! same bits for any number of threads (those of the current rayon pool). On other devices, and for other types
-//! than f32, the same functions are [`composed`] from candle's operations. This crate draws no random numbers, reads
+//! than f32 and bf16, the same functions are [`composed`] from candle's operations. This crate draws no random numbers, reads
 //! no file, and keeps no state between calls.
 
 pub mod composed;

@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::storage::Values;
@@ -36,8 +36,9 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<
     if !storage::runs_here(logits) {
         return composed::cross_entropy(logits, labels, smoothing);
     }
-    let gradient = tape::wanted(logits).then(OnceLock::new);
-    tape::apply1(&logits.contiguous()?, CrossEntropy { labels: labels.to_vec(), smoothing, gradient })
+    let logits = storage::keep_as(&logits.contiguous()?, DType::F32)?;
+    let gradient = tape::wanted(&logits).then(OnceLock::new);
+    tape::apply1(&logits, CrossEntropy { labels: labels.to_vec(), smoothing, gradient })
 }
 
 /// The mean of the squared differences between `x` and a `target` of the same shape: a scalar. Only `x` gets a gradient.
@@ -52,7 +53,9 @@ pub fn mean_squared_error(x: &Tensor, target: &Tensor) -> Result<Tensor> {
     if !storage::runs_here(x) {
         return composed::mean_squared_error(x, &target);
     }
-    tape::apply1(&x.contiguous()?, SquaredError { target: target.contiguous()? })
+    let x = storage::keep_as(&x.contiguous()?, DType::F32)?;
+    let target = storage::keep_as(&target.contiguous()?, DType::F32)?;
+    tape::apply1(&x, SquaredError { target })
 }
 
 /// `loss + Σ weight · other`, of scalars: how a network with auxiliary classifiers is trained (Szegedy et al., 2014, "Going
@@ -71,7 +74,7 @@ pub fn add_losses(loss: &Tensor, others: &[(f64, Tensor)]) -> Result<Tensor> {
     if !all().all(storage::runs_here) {
         return composed::add_losses(loss, others);
     }
-    let value = |loss: &Tensor| Ok::<_, candle_core::Error>(f64::from(Values::of(loss)?[0]));
+    let value = |loss: &Tensor| Ok::<_, candle_core::Error>(f64::from(storage::singles(loss)?[0]));
     let mut sum = value(loss)?;
     for (weight, other) in others {
         sum += weight * value(other)?;
@@ -91,8 +94,10 @@ impl Backward for Sum {
     fn backward(&self, inputs: &[Tensor], _: &Tensor, dsum: &Tensor) -> Result<Vec<Option<Gradient>>> {
         let dsum = f64::from(dsum.to_scalar::<f32>()?);
         let gradients = inputs.iter().zip(&self.weights).map(|(input, weight)| {
-            let gradient =
-                || storage::tensor_like(vec![(dsum * weight) as f32], (), input).map(Gradient::from);
+            let gradient = || {
+                let gradient = storage::tensor(vec![(dsum * weight) as f32], ())?;
+                storage::like(&gradient, input).map(Gradient::from)
+            };
             wanted(input).then(gradient).transpose()
         });
         gradients.collect()
@@ -132,7 +137,7 @@ impl CustomOp1 for CrossEntropy {
 
     fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (n, classes) = layout.shape().dims2()?;
-        let mut rows = storage::slice(logits, layout)?.to_vec();
+        let mut rows: Vec<f32> = storage::slice(logits, layout)?.to_vec();
         let losses: Vec<f64> = rows
             .par_chunks_mut(classes)
             .with_min_len((tasks::VALUES / 16 / classes).max(1))
@@ -152,8 +157,8 @@ impl CustomOp1 for CrossEntropy {
             bail!("cross-entropy: no gradient was kept, as the logits had no tape");
         };
         let scale = dloss.to_scalar::<f32>()?;
-        let values = gradient.iter().map(|value| value * scale).collect();
-        Ok(Some(storage::tensor_like(values, logits.shape(), logits)?))
+        let values: Vec<f32> = gradient.iter().map(|value| value * scale).collect();
+        Ok(Some(storage::tensor(values, logits.shape())?))
     }
 }
 
@@ -167,7 +172,7 @@ impl CustomOp1 for SquaredError {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, target) = (storage::slice(x, layout)?, Values::of(&self.target)?);
+        let (x, target) = (storage::slice::<f32>(x, layout)?, Values::<f32>::of(&self.target)?);
         let square = |(x, target): (&f32, &f32)| f64::from(x - target).powi(2);
         let blocks = x.par_chunks(tasks::VALUES).zip(target.par_chunks(tasks::VALUES));
         let sums: Vec<f64> = blocks.map(|(x, target)| x.iter().zip(target).map(square).sum()).collect();
@@ -177,14 +182,14 @@ impl CustomOp1 for SquaredError {
 
     fn bwd(&self, x: &Tensor, _loss: &Tensor, dloss: &Tensor) -> Result<Option<Tensor>> {
         let scale = 2.0 * dloss.to_scalar::<f32>()? / x.elem_count() as f32;
-        let (values, target) = (Values::of(x)?, Values::of(&self.target)?);
-        let mut dx = tasks::zeros(values.len());
+        let (values, target) = (Values::<f32>::of(x)?, Values::<f32>::of(&self.target)?);
+        let mut dx: Vec<f32> = tasks::zeros(values.len());
         let blocks = values.par_chunks(tasks::VALUES).zip(target.par_chunks(tasks::VALUES));
         dx.par_chunks_mut(tasks::VALUES).zip(blocks).for_each(|(dx, (x, target))| {
             for ((dx, x), target) in dx.iter_mut().zip(x).zip(target) {
                 *dx = scale * (x - target);
             }
         });
-        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
+        Ok(Some(storage::tensor(dx, x.shape())?))
     }
 }

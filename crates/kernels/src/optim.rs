@@ -104,7 +104,9 @@ impl State {
     pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
         let tensor = tensor.detach().contiguous()?;
         Ok(Self(match storage::runs_here(&tensor) {
-            true => Kept::Here { values: Values::of(&tensor)?.to_vec(), shape: tensor.dims().to_vec() },
+            true => {
+                Kept::Here { values: Values::<f32>::of(&tensor)?.to_vec(), shape: tensor.dims().to_vec() }
+            }
             false => Kept::Device(tensor),
         }))
     }
@@ -184,7 +186,7 @@ pub fn squared_norm(grad: &Gradient) -> Result<f64> {
         return composed::squared_norm(&grad);
     }
     let grad = grad.contiguous()?;
-    let blocks: Vec<f64> = Values::of(&grad)?.par_chunks(tasks::VALUES).map(squares).collect();
+    let blocks: Vec<f64> = Values::<f32>::of(&grad)?.par_chunks(tasks::VALUES).map(squares).collect();
     Ok(blocks.iter().sum())
 }
 

@@ -1,77 +1,86 @@
 //! Tensors as slices, and slices as tensors.
 //!
-//! [`Values`] has the numbers of a contiguous tensor on the CPU in single precision: borrowed where it is f32, widened where
-//! it is bf16; [`tensor`] wraps a vector that an operation has filled, [`tensor_like`] keeps it as another tensor is kept.
-//! Nothing here touches other devices.
+//! [`Values`] has the numbers of a contiguous tensor on the CPU, f32 or bf16, and [`tensor`] wraps a vector that an operation has
+//! filled. An operation is written once for any [`Number`], and [`by_number`] chooses. Nothing here touches other devices.
 
-use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 
-use crate::{precision, tape};
+use half::bf16;
+
+use crate::precision::{Number, converted};
+use crate::tape;
+
+/// Runs code with a type `$number` that is `bf16` where `$half` holds, and `f32` elsewhere.
+macro_rules! by_number {
+    ($half:expr, $number:ident => $body:expr) => {
+        if $half {
+            type $number = half::bf16;
+            $body
+        } else {
+            type $number = f32;
+            $body
+        }
+    };
+}
+pub(crate) use by_number;
 
 /// The numbers of a contiguous tensor that lives on the CPU, f32 or bf16.
-pub(crate) struct Values<'a>(Held<'a>);
-
-enum Held<'a> {
-    Here { storage: StorageRef<'a>, range: Range<usize> },
-    Widened(Vec<f32>),
+pub(crate) struct Values<'a, T = f32> {
+    storage: StorageRef<'a>,
+    range: Range<usize>,
+    kind: PhantomData<T>,
 }
 
-impl<'a> Values<'a> {
-    /// The numbers of `tensor`; anything but contiguous f32 or bf16 on the CPU is an error.
+impl<'a, T: Number> Values<'a, T> {
+    /// The numbers of `tensor`; anything but contiguous ones of `T` on the CPU is an error.
     pub(crate) fn of(tensor: &'a Tensor) -> Result<Self> {
         let (storage, layout) = tensor.storage_and_layout();
-        let length = match &*storage {
-            Storage::Cpu(values) => match slice(values, layout)? {
-                Cow::Borrowed(values) => values.len(),
-                Cow::Owned(widened) => return Ok(Self(Held::Widened(widened))),
-            },
+        let range = match &*storage {
+            Storage::Cpu(values) => {
+                slice::<T>(values, layout)?;
+                layout.start_offset()..layout.start_offset() + layout.shape().elem_count()
+            }
             _ => bail!("a CPU operation was given a tensor on {:?}", tensor.device().location()),
         };
-        let start = layout.start_offset();
-        Ok(Self(Held::Here { storage, range: start..start + length }))
-    }
-
-    /// The numbers of a parameter as a factor of a product with `x`: rounded to bf16 where that is bf16.
-    pub(crate) fn factor(parameter: &'a Tensor, x: &Tensor) -> Result<Self> {
-        let values = Self::of(parameter)?;
-        if !is_half(x) {
-            return Ok(values);
-        }
-        let mut rounded = values.to_vec();
-        precision::round(&mut rounded);
-        Ok(Self(Held::Widened(rounded)))
+        Ok(Self { storage, range, kind: PhantomData })
     }
 }
 
-impl Deref for Values<'_> {
-    type Target = [f32];
+impl<T: Number> Deref for Values<'_, T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
-        match &self.0 {
-            Held::Widened(values) => values,
-            Held::Here { storage, range } => match &**storage {
-                Storage::Cpu(CpuStorage::F32(values)) => &values[range.clone()],
-                _ => &[],
-            },
+    fn deref(&self) -> &[T] {
+        match &*self.storage {
+            Storage::Cpu(values) => {
+                T::cpu_storage_as_slice(values).map_or(&[], |values| &values[self.range.clone()])
+            }
+            _ => &[],
         }
     }
+}
+
+/// The numbers of a contiguous tensor in single precision: a copy where they are not f32. For what is small.
+pub(crate) fn singles(tensor: &Tensor) -> Result<Vec<f32>> {
+    let tensor = tensor.contiguous()?;
+    by_number!(is_half(&tensor), T => Ok(converted::<T, f32>(&Values::of(&tensor)?)))
 }
 
 /// The numbers that `layout` selects from `storage`, for the forward pass of a custom operation.
-pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
+pub(crate) fn slice<'a, T: Number>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let Some((start, end)) = layout.contiguous_offsets() else {
         bail!("a CPU operation was given a tensor that is not contiguous");
     };
-    match storage {
-        CpuStorage::F32(values) => Ok(Cow::Borrowed(&values[start..end])),
-        CpuStorage::BF16(values) => Ok(Cow::Owned(precision::widen(&values[start..end]))),
-        other => {
-            bail!("CPU operations work on f32 and bf16, not {:?}; convert the tensor first", other.dtype())
-        }
+    match T::cpu_storage_as_slice(storage) {
+        Ok(values) => Ok(&values[start..end]),
+        Err(_) => bail!(
+            "a CPU operation on {:?} was given a tensor of {:?}; convert it first",
+            T::DTYPE,
+            storage.dtype()
+        ),
     }
 }
 
@@ -83,25 +92,9 @@ pub(crate) fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Res
     }
 }
 
-/// Numbers that are already computed, kept as `like` is.
-pub(crate) fn stored(values: Vec<f32>, like: &CpuStorage) -> CpuStorage {
-    match like {
-        CpuStorage::BF16(_) => CpuStorage::BF16(precision::narrow(&values)),
-        _ => CpuStorage::F32(values),
-    }
-}
-
-/// A tensor of f32 on the CPU around numbers that are already computed.
-pub(crate) fn tensor<S: Into<Shape>>(values: Vec<f32>, shape: S) -> Result<Tensor> {
+/// A tensor on the CPU around numbers that are already computed.
+pub(crate) fn tensor<T: Number, S: Into<Shape>>(values: Vec<T>, shape: S) -> Result<Tensor> {
     Tensor::from_vec(values, shape.into(), &Device::Cpu)
-}
-
-/// The same, kept as `like` is.
-pub(crate) fn tensor_like<S: Into<Shape>>(values: Vec<f32>, shape: S, like: &Tensor) -> Result<Tensor> {
-    match is_half(like) {
-        true => Tensor::from_vec(precision::narrow(&values), shape.into(), &Device::Cpu),
-        false => tensor(values, shape),
-    }
 }
 
 /// Whether a tensor is kept in bf16.
@@ -122,15 +115,26 @@ pub fn keep_as(x: &Tensor, dtype: DType) -> Result<Tensor> {
     if x.dtype() == dtype {
         return Ok(x.clone());
     }
-    let y = match runs_here(x) {
-        true if dtype == DType::BF16 => {
-            Tensor::from_vec(precision::narrow(&Values::of(x)?), x.shape(), &Device::Cpu)?
-        }
-        true => tensor(Values::of(x)?.to_vec(), x.shape())?,
-        false => return x.to_dtype(dtype),
-    };
+    if !runs_here(x) || !matches!(dtype, DType::F32 | DType::BF16) {
+        return x.to_dtype(dtype);
+    }
+    let y = convert(&x.contiguous()?, dtype)?;
     tape::note(&[x], &y, Converted);
     Ok(y)
+}
+
+/// As [`keep_as`], off the tape: a contiguous tensor on the CPU.
+fn convert(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    match (x.dtype(), dtype) {
+        (DType::F32, DType::BF16) => tensor(converted::<f32, bf16>(&Values::of(x)?), x.shape()),
+        (DType::BF16, DType::F32) => tensor(converted::<bf16, f32>(&Values::of(x)?), x.shape()),
+        _ => Ok(x.clone()),
+    }
+}
+
+/// A gradient as it is gone on with: contiguous, and kept as its tensor is.
+pub(crate) fn like(dy: &Tensor, tensor: &Tensor) -> Result<Tensor> {
+    convert(&dy.contiguous()?, tensor.dtype())
 }
 
 /// A conversion on the tape.
@@ -138,7 +142,6 @@ struct Converted;
 
 impl tape::Backward for Converted {
     fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<crate::Gradient>>> {
-        let dy = dy.contiguous()?;
-        Ok(vec![Some(tensor_like(Values::of(&dy)?.to_vec(), dy.shape(), &inputs[0])?.into())])
+        Ok(vec![Some(like(dy, &inputs[0])?.into())])
     }
 }

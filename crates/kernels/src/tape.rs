@@ -8,10 +8,10 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use candle_core::{CustomOp1, CustomOp2, CustomOp3, Result, Shape, Tensor, TensorId};
+use candle_core::{CustomOp1, Result, Shape, Tensor, TensorId};
 use rayon::prelude::*;
 
-use crate::storage::{self, Values};
+use crate::storage::{self, Values, by_number};
 use crate::{Gradient, tasks};
 
 /// Operations in the order in which they ran.
@@ -214,28 +214,7 @@ pub(crate) fn apply1<O: CustomOp1 + 'static>(x: &Tensor, operation: O) -> Result
     Ok(y)
 }
 
-/// Runs a custom operation of two arguments, and notes it.
-pub(crate) fn apply2<O: CustomOp2 + 'static>(x: &Tensor, a: &Tensor, operation: O) -> Result<Tensor> {
-    let y = x.apply_op2_no_bwd(a, &operation)?;
-    note(&[x, a], &y, Two(operation));
-    Ok(y)
-}
-
-/// Runs a custom operation of three arguments, and notes it.
-pub(crate) fn apply3<O: CustomOp3 + 'static>(
-    x: &Tensor,
-    a: &Tensor,
-    b: &Tensor,
-    operation: O,
-) -> Result<Tensor> {
-    let y = x.apply_op3_no_bwd(a, b, &operation)?;
-    note(&[x, a, b], &y, Three(operation));
-    Ok(y)
-}
-
 struct One<O>(O);
-struct Two<O>(O);
-struct Three<O>(O);
 
 impl<O: CustomOp1> Backward for One<O> {
     fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
@@ -243,25 +222,14 @@ impl<O: CustomOp1> Backward for One<O> {
     }
 }
 
-impl<O: CustomOp2> Backward for Two<O> {
-    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
-        let (x, a) = self.0.bwd(&inputs[0], &inputs[1], y, dy)?;
-        Ok([x, a].map(|found| found.map(Gradient::from)).into())
-    }
-}
-
-impl<O: CustomOp3> Backward for Three<O> {
-    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
-        let (x, a, b) = self.0.bwd(&inputs[0], &inputs[1], &inputs[2], y, dy)?;
-        Ok([x, a, b].map(|found| found.map(Gradient::from)).into())
-    }
-}
-
 fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let (a, b) = (a.contiguous()?, b.contiguous()?);
-    let mut sum = tasks::zeros(a.elem_count());
-    let (a_values, b_values) = (Values::of(&a)?, Values::of(&b)?);
-    let inputs = a_values.par_chunks(tasks::VALUES).zip(b_values.par_chunks(tasks::VALUES));
-    sum.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(sum, (a, b))| tasks::sum(sum, a, b));
-    storage::tensor_like(sum, a.shape(), &a)
+    let a = a.contiguous()?;
+    let b = storage::like(b, &a)?;
+    by_number!(storage::is_half(&a), T => {
+        let (a_values, b_values) = (Values::<T>::of(&a)?, Values::<T>::of(&b)?);
+        let mut sum: Vec<T> = tasks::zeros(a_values.len());
+        let inputs = a_values.par_chunks(tasks::VALUES).zip(b_values.par_chunks(tasks::VALUES));
+        sum.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(sum, (a, b))| tasks::sum(sum, a, b));
+        storage::tensor(sum, a.shape())
+    })
 }

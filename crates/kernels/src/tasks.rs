@@ -8,21 +8,23 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::precision::Number;
+
 /// Defines a function of loops over slices that is compiled once for each kind of vector unit and runs with the widest that
 /// the processor has. The loops keep the order of their operations and fuse none, so the numbers do not depend on the kind.
 ///
 /// (A closure would do, if the compiler could be told to inline it into each of the versions.)
 macro_rules! vectorised {
-    ($(#[$doc:meta])* $visibility:vis fn $name:ident<$a:lifetime $(, $f:ident: $bound:path)?>(
+    ($(#[$doc:meta])* $visibility:vis fn $name:ident<$a:lifetime $(, $f:ident: $bound:path)*>(
         $($argument:ident: $type:ty),* $(,)?
     ) $body:block) => {
         $(#[$doc])*
-        $visibility fn $name<$a $(, $f: $bound)?>($($argument: $type),*) {
-            struct Loops<$a $(, $f)?> {
+        $visibility fn $name<$a $(, $f: $bound)*>($($argument: $type),*) {
+            struct Loops<$a $(, $f)*> {
                 $($argument: $type,)*
-                lifetime: std::marker::PhantomData<&$a ()>,
+                lifetime: std::marker::PhantomData<(&$a (), $($f,)*)>,
             }
-            impl<$a $(, $f: $bound)?> pulp::NullaryFnOnce for Loops<$a $(, $f)?> {
+            impl<$a $(, $f: $bound)*> pulp::NullaryFnOnce for Loops<$a $(, $f)*> {
                 type Output = ();
 
                 #[inline(always)]
@@ -55,12 +57,12 @@ pub(crate) fn even(total: usize, blocks: usize) -> usize {
 }
 
 /// Zeros; where there are many, all threads write them.
-pub(crate) fn zeros(length: usize) -> Vec<f32> {
+pub(crate) fn zeros<T: Number>(length: usize) -> Vec<T> {
     if length < 4 * VALUES {
-        return vec![0.0; length];
+        return vec![T::default(); length];
     }
     let mut zeros = Vec::with_capacity(length);
-    rayon::iter::repeat_n(0.0f32, length).with_min_len(VALUES).collect_into_vec(&mut zeros);
+    rayon::iter::repeat_n(T::default(), length).with_min_len(VALUES).collect_into_vec(&mut zeros);
     zeros
 }
 
@@ -79,7 +81,7 @@ pub(crate) fn columns(total: usize, others: usize) -> usize {
 }
 
 /// Sums of the columns of `[rows, width]`, in single precision over blocks and in double beyond.
-pub(crate) fn column_sums(values: &[f32], width: usize) -> Vec<f32> {
+pub(crate) fn column_sums<T: Number>(values: &[T], width: usize) -> Vec<f32> {
     let rows_per_task = (VALUES / width.max(1)).max(1);
     let partial: Vec<Vec<f32>> = values
         .par_chunks((rows_per_task * width).max(1))
@@ -93,10 +95,10 @@ pub(crate) fn column_sums(values: &[f32], width: usize) -> Vec<f32> {
 }
 
 vectorised! {
-    fn add_rows<'a>(sums: &'a mut [f32], rows: &'a [f32]) {
+    fn add_rows<'a, T: Number>(sums: &'a mut [f32], rows: &'a [T]) {
         for row in rows.chunks_exact(sums.len()) {
             for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += value;
+                *sum += value.wide();
             }
         }
     }
@@ -105,7 +107,7 @@ vectorised! {
 /// The sum of `f` over the pairs of two rows of one length, in sixteen lanes that are added in a fixed order: the same bits
 /// from any vector unit. For use within [`vectorised`] loops.
 #[inline(always)]
-pub(crate) fn row_sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn row_sum<A: Number, B: Number>(a: &[A], b: &[B], f: impl Fn(f32, f32) -> f32) -> f32 {
     fold_row(a, b, 0.0, |sum, a, b| sum + f(a, b), |a, b| a + b)
 }
 
@@ -117,9 +119,9 @@ pub(crate) fn row_maximum(row: &[f32]) -> f32 {
 }
 
 #[inline(always)]
-fn fold_row(
-    a: &[f32],
-    b: &[f32],
+fn fold_row<A: Number, B: Number>(
+    a: &[A],
+    b: &[B],
     start: f32,
     take: impl Fn(f32, f32, f32) -> f32,
     join: impl Fn(f32, f32) -> f32,
@@ -130,11 +132,11 @@ fn fold_row(
     let (others, others_rest) = b[..a.len()].as_chunks::<LANES>();
     for (a, b) in blocks.iter().zip(others) {
         for lane in 0..LANES {
-            lanes[lane] = take(lanes[lane], a[lane], b[lane]);
+            lanes[lane] = take(lanes[lane], a[lane].wide(), b[lane].wide());
         }
     }
     for (lane, (a, b)) in lanes.iter_mut().zip(rest.iter().zip(others_rest)) {
-        *lane = take(*lane, *a, *b);
+        *lane = take(*lane, a.wide(), b.wide());
     }
     let mut half = LANES / 2;
     while half > 0 {
@@ -148,9 +150,9 @@ fn fold_row(
 
 vectorised! {
     /// The sums of pairs.
-    pub(crate) fn sum<'a>(out: &'a mut [f32], a: &'a [f32], b: &'a [f32]) {
+    pub(crate) fn sum<'a, A: Number, B: Number, C: Number>(out: &'a mut [A], a: &'a [B], b: &'a [C]) {
         for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-            *out = a + b;
+            *out = A::nearest(a.wide() + b.wide());
         }
     }
 }
@@ -158,12 +160,12 @@ vectorised! {
 vectorised! {
     /// Writes the transpose of `[rows, cols]`, whose rows start `stride` apart, square by square: each is read and written
     /// along memory, and turned in between where it is small enough for registers.
-    pub(crate) fn transpose_strided<'a>(
-        values: &'a [f32],
+    pub(crate) fn transpose_strided<'a, T: Number>(
+        values: &'a [T],
         stride: usize,
         rows: usize,
         cols: usize,
-        transposed: &'a mut [f32],
+        transposed: &'a mut [T],
     ) {
         const SIDE: usize = 16;
         for row in (0..rows).step_by(SIDE) {
@@ -176,12 +178,12 @@ vectorised! {
                     }
                     continue;
                 }
-                let mut square = [[0.0f32; SIDE]; SIDE];
+                let mut square = [[T::default(); SIDE]; SIDE];
                 for (r, line) in square.iter_mut().enumerate() {
                     line.copy_from_slice(&values[(row + r) * stride + col..][..SIDE]);
                 }
                 for c in 0..SIDE {
-                    let line: [f32; SIDE] = std::array::from_fn(|r| square[r][c]);
+                    let line: [T; SIDE] = std::array::from_fn(|r| square[r][c]);
                     transposed[(col + c) * rows + row..][..SIDE].copy_from_slice(&line);
                 }
             }
@@ -190,7 +192,7 @@ vectorised! {
 }
 
 /// Writes the transpose of `[rows, cols]`.
-pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize, transposed: &mut [f32]) {
+pub(crate) fn transpose<T: Number>(values: &[T], rows: usize, cols: usize, transposed: &mut [T]) {
     transpose_strided(values, cols, rows, cols, transposed);
 }
 

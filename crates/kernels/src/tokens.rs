@@ -3,12 +3,14 @@
 //! [`embed_tokens`] makes them from a map of patches, [`first_rows`] takes the class token, and [`add_images`] adds a
 //! branch whose weight differs from image to image (stochastic depth). The mixing of tokens is in `attention`.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::layout::Hwnc;
-use crate::storage::{self, Values};
-use crate::{composed, tape, tasks};
+use crate::precision::Number;
+use crate::storage::{self, Values, by_number};
+use crate::tape::{self, Backward, note, wanted};
+use crate::{Gradient, composed, tasks};
 
 /// The rows `[H·W·N, C]` of activations `[H, W, N, C]`.
 pub fn rows_of(x: &Hwnc) -> Result<Tensor> {
@@ -44,12 +46,17 @@ pub fn embed_tokens(map: &Hwnc, class: &Tensor, positions: &Tensor) -> Result<Te
             positions.dims()
         );
     }
-    match storage::runs_here(map.tensor()) {
-        true => {
-            tape::apply3(map.tensor(), &class.contiguous()?, &positions.contiguous()?, Embed { tokens, n, c })
-        }
-        false => composed::embed_tokens(map, class, positions),
+    if !storage::runs_here(map.tensor()) {
+        return composed::embed_tokens(map, class, positions);
     }
+    let (class, positions, embed) = (class.contiguous()?, positions.contiguous()?, Embed { tokens, n, c });
+    let y = by_number!(storage::is_half(map.tensor()), T => {
+        let (class, positions) = (Values::of(&class)?, Values::of(&positions)?);
+        let y = embed.forward::<T>(&Values::of(map.tensor())?, &class, &positions);
+        storage::tensor(y, (tokens * n, c))?
+    });
+    note(&[map.tensor(), &class, &positions], &y, embed);
+    Ok(y)
 }
 
 /// The first `count` rows of `[N, C]`: those of the first token, where `count` is the number of images.
@@ -57,13 +64,21 @@ pub fn embed_tokens(map: &Hwnc, class: &Tensor, positions: &Tensor) -> Result<Te
 /// # Errors
 /// When there are fewer rows.
 pub fn first_rows(x: &Tensor, count: usize) -> Result<Tensor> {
-    let (rows, _) = x.dims2()?;
+    let (rows, c) = x.dims2()?;
     if count > rows {
         bail!("tokens: {count} rows were asked for of {:?}", x.dims());
     }
     match storage::runs_here(x) {
         true if count == rows => Ok(x.clone()),
-        true => tape::apply1(&x.contiguous()?, First { count }),
+        true => {
+            let x = x.contiguous()?;
+            let y = by_number!(storage::is_half(&x), T => {
+                let first = Values::<T>::of(&x)?[..count * c].to_vec();
+                storage::tensor(first, (count, c))?
+            });
+            note(&[&x], &y, First);
+            Ok(y)
+        }
         false => x.narrow(0, 0, count)?.contiguous(),
     }
 }
@@ -74,7 +89,7 @@ pub fn first_rows(x: &Tensor, count: usize) -> Result<Tensor> {
 /// # Errors
 /// When the shapes differ, or the rows are not those of `scales.len()` images.
 pub fn add_images(x: &Tensor, branch: &Tensor, scales: &[f32]) -> Result<Tensor> {
-    let (rows, _) = x.dims2()?;
+    let (rows, c) = x.dims2()?;
     if x.dims() != branch.dims() || scales.is_empty() || rows % scales.len() != 0 {
         bail!(
             "tokens: a branch {:?} with scales of {} images cannot be added to {:?}",
@@ -83,148 +98,105 @@ pub fn add_images(x: &Tensor, branch: &Tensor, scales: &[f32]) -> Result<Tensor>
             x.dims()
         );
     }
-    match storage::runs_here(x) {
-        true => tape::apply2(&x.contiguous()?, &branch.contiguous()?, AddImages { scales: scales.to_vec() }),
-        false => composed::add_images(x, branch, scales),
+    if !storage::runs_here(x) {
+        return composed::add_images(x, branch, scales);
     }
+    let x = x.contiguous()?;
+    let branch = storage::keep_as(&branch.contiguous()?, x.dtype())?;
+    let images = AddImages(scales.to_vec());
+    let y = by_number!(storage::is_half(&x), T => {
+        let y = images.rows::<T>(&Values::of(&branch)?, Some(&Values::of(&x)?), c);
+        storage::tensor(y, x.shape())?
+    });
+    note(&[&x, &branch], &y, images);
+    Ok(y)
 }
 
+/// The operation on the tape: inputs are the map, the class token and the positions.
 struct Embed {
     tokens: usize,
     n: usize,
     c: usize,
 }
 
-impl CustomOp3 for Embed {
-    fn name(&self) -> &'static str {
-        "embed-tokens"
-    }
-
-    fn cpu_fwd(
-        &self,
-        map: &CpuStorage,
-        map_layout: &Layout,
-        class: &CpuStorage,
-        class_layout: &Layout,
-        positions: &CpuStorage,
-        positions_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (like, map) = (map, storage::slice(map, map_layout)?);
-        let class = storage::slice(class, class_layout)?;
-        let positions = storage::slice(positions, positions_layout)?;
+impl Embed {
+    fn forward<T: Number>(&self, map: &[T], class: &[f32], positions: &[f32]) -> Vec<T> {
         let (n, c) = (self.n, self.c);
-        let mut y = tasks::zeros(self.tokens * n * c);
-        y.par_chunks_mut(n * c).zip(positions.par_chunks(c)).enumerate().for_each(
-            |(token, (y, position))| {
-                for (image, y) in y.chunks_exact_mut(c).enumerate() {
-                    let x = match token.checked_sub(1) {
-                        None => &class,
-                        Some(pixel) => &map[(pixel * n + image) * c..][..c],
-                    };
-                    tasks::sum(y, x, position);
+        let mut y: Vec<T> = tasks::zeros(self.tokens * n * c);
+        let tokens = y.par_chunks_mut(n * c).zip(positions.par_chunks(c)).enumerate();
+        tokens.for_each(|(token, (y, position))| {
+            for (image, y) in y.chunks_exact_mut(c).enumerate() {
+                match token.checked_sub(1) {
+                    None => tasks::sum(y, class, position),
+                    Some(pixel) => tasks::sum(y, &map[(pixel * n + image) * c..][..c], position),
                 }
-            },
-        );
-        Ok((storage::stored(y, like), Shape::from((self.tokens * n, c))))
-    }
-
-    fn bwd(
-        &self,
-        map: &Tensor,
-        class: &Tensor,
-        positions: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let dy = Values::of(&dy)?;
-        let (of_class, of_pixels) = dy.split_at(self.n * self.c);
-        let dmap = tape::wanted(map)
-            .then(|| storage::tensor_like(of_pixels.to_vec(), map.shape(), map))
-            .transpose()?;
-        let dclass = match tape::wanted(class) {
-            true => Some(storage::tensor(tasks::column_sums(of_class, self.c), class.shape())?),
-            false => None,
-        };
-        let dpositions = match tape::wanted(positions) {
-            true => {
-                let sums = dy.par_chunks(self.n * self.c).flat_map_iter(|dy| tasks::column_sums(dy, self.c));
-                Some(storage::tensor(sums.collect(), positions.shape())?)
             }
-            false => None,
-        };
-        Ok((dmap, dclass, dpositions))
+        });
+        y
+    }
+
+    fn gradients<T: Number>(&self, inputs: &[Tensor], dy: &[T]) -> Result<Vec<Option<Gradient>>> {
+        let [map, class, positions] = inputs else { bail!("tokens: three inputs") };
+        let (of_class, of_pixels) = dy.split_at(self.n * self.c);
+        let mut found: Vec<Option<Gradient>> = vec![None; 3];
+        if wanted(map) {
+            found[0] = Some(storage::tensor(of_pixels.to_vec(), map.shape())?.into());
+        }
+        if wanted(class) {
+            found[1] = Some(storage::tensor(tasks::column_sums(of_class, self.c), class.shape())?.into());
+        }
+        if wanted(positions) {
+            let sums = dy.par_chunks(self.n * self.c).flat_map_iter(|dy| tasks::column_sums(dy, self.c));
+            found[2] = Some(storage::tensor(sums.collect::<Vec<f32>>(), positions.shape())?.into());
+        }
+        Ok(found)
     }
 }
 
-struct First {
-    count: usize,
-}
-
-impl CustomOp1 for First {
-    fn name(&self) -> &'static str {
-        "first-rows"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (_, c) = layout.shape().dims2()?;
-        let y = storage::slice(x, layout)?[..self.count * c].to_vec();
-        Ok((storage::stored(y, x), Shape::from((self.count, c))))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        let mut dx = tasks::zeros(x.elem_count());
-        dx[..dy.elem_count()].copy_from_slice(&Values::of(&dy)?);
-        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
+impl Backward for Embed {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        let dy = storage::like(dy, y)?;
+        by_number!(storage::is_half(y), T => self.gradients::<T>(inputs, &Values::of(&dy)?))
     }
 }
 
-struct AddImages {
-    scales: Vec<f32>,
+/// The operation on the tape.
+struct First;
+
+impl Backward for First {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        let dy = storage::like(dy, y)?;
+        by_number!(storage::is_half(y), T => {
+            let mut dx: Vec<T> = tasks::zeros(inputs[0].elem_count());
+            dx[..dy.elem_count()].copy_from_slice(&Values::<T>::of(&dy)?);
+            Ok(vec![Some(storage::tensor(dx, inputs[0].shape())?.into())])
+        })
+    }
 }
 
-impl CustomOp2 for AddImages {
-    fn name(&self) -> &'static str {
-        "add-images"
-    }
+/// The operation on the tape, with the images' scales.
+struct AddImages(Vec<f32>);
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        branch: &CpuStorage,
-        branch_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (_, c) = x_layout.shape().dims2()?;
-        let (like, x, branch) = (x, storage::slice(x, x_layout)?, storage::slice(branch, branch_layout)?);
-        let y = self.rows(&branch, Some(&x), c);
-        Ok((storage::stored(y, like), x_layout.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        branch: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let scaled = self.rows(&Values::of(&dy)?, None, x.dim(1)?);
-        let scaled = storage::tensor_like(scaled, branch.shape(), branch)?;
-        Ok((Some(dy), Some(scaled)))
+impl Backward for AddImages {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        let dy = storage::like(dy, y)?;
+        let scaled = by_number!(storage::is_half(y), T => {
+            let scaled = self.rows::<T>(&Values::of(&dy)?, None, y.dim(1)?);
+            storage::tensor(scaled, inputs[1].shape())?
+        });
+        Ok(vec![Some(dy.into()), Some(scaled.into())])
     }
 }
 
 impl AddImages {
     /// `[x +] scale · branch`.
-    fn rows(&self, branch: &[f32], x: Option<&[f32]>, c: usize) -> Vec<f32> {
-        let size = self.scales.len() * c;
-        let mut y = tasks::zeros(branch.len());
+    fn rows<T: Number>(&self, branch: &[T], x: Option<&[T]>, c: usize) -> Vec<T> {
+        let size = self.0.len() * c;
+        let mut y: Vec<T> = tasks::zeros(branch.len());
         y.par_chunks_mut(size.max(1)).zip(branch.par_chunks(size.max(1))).enumerate().for_each(
             |(token, (y, branch))| {
                 let x = x.map(|x| &x[token * size..][..size]);
-                for (image, scale) in self.scales.iter().enumerate() {
+                for (image, scale) in self.0.iter().enumerate() {
                     let place = image * c..(image + 1) * c;
                     scaled(&mut y[place.clone()], &branch[place.clone()], *scale, x.map(|x| &x[place]));
                 }
@@ -235,16 +207,16 @@ impl AddImages {
 }
 
 tasks::vectorised! {
-    fn scaled<'a>(y: &'a mut [f32], branch: &'a [f32], scale: f32, x: Option<&'a [f32]>) {
+    fn scaled<'a, T: Number>(y: &'a mut [T], branch: &'a [T], scale: f32, x: Option<&'a [T]>) {
         match x {
             None => {
                 for (y, branch) in y.iter_mut().zip(branch) {
-                    *y = scale * branch;
+                    *y = T::nearest(scale * branch.wide());
                 }
             }
             Some(x) => {
                 for ((y, branch), x) in y.iter_mut().zip(branch).zip(x) {
-                    *y = x + scale * branch;
+                    *y = T::nearest(x.wide() + scale * branch.wide());
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use frostline_tables::{Writer, to_bytes};
 use frostline_text::sha256;
 use polars::prelude::*;
 
@@ -39,22 +40,18 @@ fn all_predictions(folder: &Path, results: &Results) -> Result<(), StoreError> {
     write_file_with(&path, |file| {
         let mut group = none().map_err(|error| failed(&error))?;
         let mut buffered = BufWriter::new(file);
-        let writer = ParquetWriter::new(&mut buffered).with_key_value_metadata(Some(format()));
-        let mut writer = writer.batched(group.schema()).map_err(|error| failed(&error))?;
+        let mut writer = Writer::new(&mut buffered, &group, format()).map_err(|error| failed(&error))?;
         for (place, name) in current.chain(superseded) {
             let frame = read(&folder.join(place).join(&name).join("predictions.parquet"))?;
             of_trial(frame, &name)
                 .and_then(|frame| group.vstack_mut(&frame).map(|_| ()))
                 .map_err(|error| failed(&error))?;
             if group.height() >= GROUP {
-                group.align_chunks_par();
-                writer.write_batch(&group).map_err(|error| failed(&error))?;
+                writer.write(&mut group).map_err(|error| failed(&error))?;
                 group = none().map_err(|error| failed(&error))?;
             }
         }
-        group.align_chunks_par();
-        writer.write_batch(&group).and_then(|()| writer.finish()).map_err(|error| failed(&error))?;
-        drop(writer);
+        writer.write(&mut group).and_then(|()| writer.finish()).map_err(|error| failed(&error))?;
         buffered.flush().map_err(|error| StoreError::writing(&path, error))
     })
 }
@@ -335,11 +332,7 @@ impl<'a> Rows<'a> {
 
 fn read(path: &Path) -> Result<DataFrame, StoreError> {
     let file = File::open(path).map_err(|error| StoreError::reading(path, error))?;
-    // Trials are small and many: polars' threads would wait for each other more than they read.
-    ParquetReader::new(file)
-        .read_parallel(ParallelStrategy::None)
-        .finish()
-        .map_err(|error| damaged(path, &error))
+    frostline_tables::read(file).map_err(|error| damaged(path, &error))
 }
 
 fn write(path: &Path, frame: PolarsResult<DataFrame>) -> Result<(), StoreError> {
@@ -347,20 +340,12 @@ fn write(path: &Path, frame: PolarsResult<DataFrame>) -> Result<(), StoreError> 
 }
 
 fn parquet(path: &Path, frame: PolarsResult<DataFrame>) -> Result<Vec<u8>, StoreError> {
-    let mut bytes = Vec::new();
-    frame
-        .and_then(|mut frame| {
-            ParquetWriter::new(&mut bytes)
-                .with_key_value_metadata(Some(format()))
-                .finish(frame.align_chunks_par())
-        })
-        .map_err(|error| damaged(path, &error))?;
-    Ok(bytes)
+    frame.and_then(|mut frame| to_bytes(&mut frame, format())).map_err(|error| damaged(path, &error))
 }
 
 /// What every table says of itself.
-fn format() -> KeyValueMetadata {
-    KeyValueMetadata::from_static(vec![("frostline.format".to_owned(), FORMAT.to_string())])
+fn format() -> Vec<(String, String)> {
+    vec![("frostline.format".to_owned(), FORMAT.to_string())]
 }
 
 fn damaged(path: &Path, error: &PolarsError) -> StoreError {

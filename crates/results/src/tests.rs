@@ -6,7 +6,6 @@ use std::fs;
 use std::path::Path;
 
 use frostline_experiment::Trial;
-use polars::prelude::*;
 
 use super::atomic::write_through;
 use super::samples::{environment, failed, plan, result};
@@ -209,8 +208,7 @@ fn the_tables_hold_every_trial_epoch_and_prediction() {
     let dir = tempfile::tempdir().unwrap();
     drop(filled(dir.path()));
     gather(dir.path(), &Results::read(dir.path()).unwrap()).unwrap();
-    let read =
-        |name: &str| ParquetReader::new(fs::File::open(dir.path().join(name)).unwrap()).finish().unwrap();
+    let read = |name: &str| frostline_tables::read(fs::File::open(dir.path().join(name)).unwrap()).unwrap();
     let table = read("trials.parquet");
     let names: Vec<&str> = table.get_column_names().into_iter().map(|name| name.as_str()).collect();
     for name in "trial model weights strategy seed resolution status test_accuracy validation_accuracy train_seconds \

@@ -26,6 +26,9 @@ pub(super) fn answer(shared: &Shared, address: SocketAddr, request: &Request) ->
     let mut shelf = shared.shelf();
     shelf.requests += 1;
     let parts: Vec<&str> = request.segments.iter().map(String::as_str).collect();
+    if let Some(place) = sent_on(&shelf, &parts) {
+        return Response::new(307, "").header("Location", place);
+    }
     match *parts.as_slice() {
         ["storage", kind, owner, name, revision, ref path @ ..] => {
             let kind = if kind == "models" { RepoKind::Model } else { RepoKind::Dataset };
@@ -49,6 +52,22 @@ pub(super) fn answer(shared: &Shared, address: SocketAddr, request: &Request) ->
         }
         _ => Response::new(404, "no such address"),
     }
+}
+
+/// Where a request for a repository that was renamed is sent on to, on this Hub.
+fn sent_on(shelf: &Shelf, parts: &[&str]) -> Option<String> {
+    let before = match parts {
+        ["storage", ..] => return None,
+        ["api", ..] => 2,
+        ["datasets", ..] => 1,
+        _ => 0,
+    };
+    let (prefix, rest) = parts.split_at_checked(before)?;
+    let [owner, name, rest @ ..] = rest else { return None };
+    let kind = if prefix.contains(&"datasets") { RepoKind::Dataset } else { RepoKind::Model };
+    let new = shelf.new_name(kind, &format!("{owner}/{name}"))?;
+    let parts = prefix.iter().copied().chain([new]).chain(rest.iter().copied());
+    Some(format!("/{}", encoded(&parts.collect::<Vec<_>>().join("/"))))
 }
 
 /// The first answer about a file: what it is, and where its bytes are.

@@ -137,6 +137,11 @@ impl LoopbackHub {
         shelf.revision(kind, repo, "main").map(|(commit, _)| commit.to_owned()).unwrap_or_default()
     }
 
+    /// Gives a repository another name, to which requests for the old one are sent on.
+    pub fn rename(&self, kind: RepoKind, repo: &str, name: &str) {
+        self.shared.shelf().rename(kind, repo, name);
+    }
+
     /// Makes requests for a file fail.
     pub fn fail(&self, kind: RepoKind, repo: &str, path: &str, fault: Fault, times: Times) {
         self.shared.shelf().fail(kind, repo, path, fault, times);

@@ -38,6 +38,8 @@ pub(super) struct Shelf {
     pub(super) requests: usize,
     repos: BTreeMap<(RepoKind, String), Vec<(String, Files)>>,
     faults: BTreeMap<Key, (Fault, Times)>,
+    /// New names of repositories.
+    renamed: BTreeMap<(RepoKind, String), String>,
     downloads: BTreeMap<Key, usize>,
 }
 
@@ -63,6 +65,18 @@ impl Shelf {
         }
         commits.push((hex(&commit.finalize()), files));
         sha256
+    }
+
+    pub(super) fn rename(&mut self, kind: RepoKind, repo: &str, name: &str) {
+        if let Some(commits) = self.repos.remove(&(kind, repo.to_owned())) {
+            self.repos.insert((kind, name.to_owned()), commits);
+        }
+        self.renamed.insert((kind, repo.to_owned()), name.to_owned());
+    }
+
+    /// The name that a repository has now, where it was renamed.
+    pub(super) fn new_name(&self, kind: RepoKind, repo: &str) -> Option<&str> {
+        self.renamed.get(&(kind, repo.to_owned())).map(String::as_str)
     }
 
     pub(super) fn has(&self, kind: RepoKind, repo: &str) -> bool {

@@ -37,6 +37,21 @@ fn a_file_comes_verified_into_the_shared_layout() {
 }
 
 #[test]
+fn a_renamed_repository_is_found_under_its_old_name() {
+    let stage = Stage::new();
+    stage.server.rename(RepoKind::Dataset, REPO, "frost/other");
+    let fetched = stage.hub().fetch(&file(), &Silent).unwrap();
+    assert_eq!(std::fs::read(&fetched.path).unwrap(), bytes());
+    assert_eq!(fetched.revision, stage.server.commit(RepoKind::Dataset, "frost/other"));
+    assert_eq!(stage.hub().list(RepoKind::Dataset, REPO, None).unwrap().files.len(), 1);
+    // Names that lead to each other are followed for a while, and no longer.
+    stage.server.rename(RepoKind::Dataset, "frost/other", REPO);
+    let cache = tempfile::tempdir().unwrap();
+    let error = Hub::new(stage.server.options(cache.path())).and_then(|hub| hub.fetch(&file(), &Silent));
+    assert!(error.unwrap_err().to_string().contains("sends on and on"));
+}
+
+#[test]
 fn a_small_file_is_held_against_its_git_hash() {
     let stage = Stage::new();
     stage.server.add_git_file(RepoKind::Dataset, REPO, "README.md", "# Frost\n");

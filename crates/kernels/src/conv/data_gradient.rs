@@ -9,19 +9,19 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::gemm::{Matrix, MatrixMut, multiply_sum};
+use crate::gemm::{Factor, Matrix, MatrixMut, multiply_sum};
 use crate::tasks;
 
 /// A block of the input's gradient, `[pixels·n, columns]`.
-struct Task<'a> {
+struct Task<'a, T> {
     iy: usize,
     pixels: Range<usize>,
     columns: Range<usize>,
-    out: MatrixMut<'a>,
+    out: MatrixMut<'a, T>,
 }
 
 /// `[h, w, n, c_in]` from the output's gradient `[oh, ow, n, c_out]` and the weights `[kh, kw, c_in, c_out]`.
-pub(super) fn data_gradient(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
+pub(super) fn data_gradient<T: Factor>(g: &Geometry, dy: &[T], weights: &[T]) -> Vec<T> {
     let gradients = dy.len() + g.h * g.w * g.n * g.c_in;
     match weights.len() > 2 * gradients {
         true => by_channels(g, dy, weights),
@@ -30,7 +30,7 @@ pub(super) fn data_gradient(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f3
 }
 
 /// With the gradients of each pixel as `[channels, n]`, so that `X'ᵀ = Σ W[tap] · Y'ᵀ`.
-fn by_channels(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
+fn by_channels<T: Factor>(g: &Geometry, dy: &[T], weights: &[T]) -> Vec<T> {
     let turned = transposed_pixels(dy, g.n, g.c_out);
     let mut dx = tasks::zeros(g.h * g.w * g.n * g.c_in);
     let height = tasks::even(g.c_in, tasks::TASKS.div_ceil(g.h * g.w)).next_multiple_of(8);
@@ -42,7 +42,7 @@ fn by_channels(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
                 .map(move |(channels, out)| (pixel, channels, out))
         })
         .collect();
-    list.into_par_iter().for_each(|(pixel, channels, out)| {
+    list.into_par_iter().for_each_init(Vec::new, |room, (pixel, channels, out)| {
         let mut terms = Vec::with_capacity(g.kh * g.kw);
         let column = pixel % g.w;
         for (_, seeing) in g.outputs(column..column + 1) {
@@ -54,13 +54,15 @@ fn by_channels(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
                 }));
             }
         }
-        multiply_sum(&mut MatrixMut::dense(out, channels.len(), g.n), false, &terms);
+        T::write_wide(&mut MatrixMut::dense(out, channels.len(), g.n), room, |out| {
+            multiply_sum(out, false, &terms);
+        });
     });
     transposed_pixels(&dx, g.c_in, g.n)
 }
 
 /// The transpose of each pixel's `[rows, cols]`.
-fn transposed_pixels(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+fn transposed_pixels<T: Factor>(values: &[T], rows: usize, cols: usize) -> Vec<T> {
     let mut turned = tasks::zeros(values.len());
     turned
         .par_chunks_exact_mut(rows * cols)
@@ -70,15 +72,18 @@ fn transposed_pixels(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
 }
 
 /// With the weights of each tap as `[c_out, c_in]`.
-fn by_pixels(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
+fn by_pixels<T: Factor>(g: &Geometry, dy: &[T], weights: &[T]) -> Vec<T> {
     let weights = transposed(g, weights);
     let mut dx = tasks::zeros(g.h * g.w * g.n * g.c_in);
-    split(g, &mut dx).into_par_iter().for_each(|mut task| add_taps(g, dy, &weights, &mut task));
+    split(g, &mut dx).into_par_iter().for_each_init(Vec::new, |room, task| {
+        let Task { iy, pixels, columns, mut out } = task;
+        T::write_wide(&mut out, room, |out| add_taps(g, dy, &weights, (iy, &pixels, &columns), out));
+    });
     dx
 }
 
 /// `[kh, kw, c_out, c_in]`, of live taps alone.
-fn transposed(g: &Geometry, weights: &[f32]) -> Vec<f32> {
+fn transposed<T: Factor>(g: &Geometry, weights: &[T]) -> Vec<T> {
     let mut transposed = tasks::zeros(weights.len());
     let tap = g.c_in * g.c_out;
     let taps = transposed.par_chunks_exact_mut(tap).zip(weights.par_chunks_exact(tap)).enumerate();
@@ -88,7 +93,7 @@ fn transposed(g: &Geometry, weights: &[f32]) -> Vec<f32> {
     transposed
 }
 
-fn split<'a>(g: &Geometry, dx: &'a mut [f32]) -> Vec<Task<'a>> {
+fn split<'a, T: Factor>(g: &Geometry, dx: &'a mut [T]) -> Vec<Task<'a, T>> {
     let per_row = g.w.div_ceil((g.stride.1 * tasks::ROWS).div_ceil(g.n));
     let pixels = tasks::even(g.w, per_row);
     let width = tasks::columns(g.c_in, g.h * g.w.div_ceil(pixels));
@@ -104,20 +109,27 @@ fn split<'a>(g: &Geometry, dx: &'a mut [f32]) -> Vec<Task<'a>> {
     list
 }
 
-fn add_taps(g: &Geometry, dy: &[f32], weights: &[f32], task: &mut Task<'_>) {
+/// Writes the sums of some pixels of a row and of some columns.
+fn add_taps<T: Factor>(
+    g: &Geometry,
+    dy: &[T],
+    weights: &[T],
+    (iy, block, columns): (usize, &Range<usize>, &Range<usize>),
+    out: &mut MatrixMut<'_>,
+) {
     let mut terms = Vec::with_capacity(g.kh * g.kw);
-    for (pixels, seeing) in g.outputs(task.pixels.clone()) {
+    for (pixels, seeing) in g.outputs(block.clone()) {
         terms.clear();
         let rows = pixels.len() * g.n;
         for ky in 0..g.kh {
-            let Some(oy) = g.output_row(task.iy, ky) else { continue };
+            let Some(oy) = g.output_row(iy, ky) else { continue };
             terms.extend(seeing.iter().map(|&(kx, ox)| {
                 let a = Matrix::dense(g.output(dy, oy, ox..ox + pixels.len()), rows, g.c_out);
-                let b = Matrix::dense(g.tap(weights, ky, kx), g.c_out, g.c_in).cols(task.columns.clone());
+                let b = Matrix::dense(g.tap(weights, ky, kx), g.c_out, g.c_in).cols(columns.clone());
                 (a, b)
             }));
         }
-        let first = (pixels.start - task.pixels.start) * g.n;
-        multiply_sum(&mut task.out.rows(first..first + rows), false, &terms);
+        let first = (pixels.start - block.start) * g.n;
+        multiply_sum(&mut out.rows(first..first + rows), false, &terms);
     }
 }

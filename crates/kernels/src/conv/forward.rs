@@ -7,30 +7,33 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::gemm::{Matrix, MatrixMut, multiply_sum};
+use crate::gemm::{Factor, Matrix, MatrixMut, multiply_sum};
 use crate::tasks;
 
 /// A block of the output, `[pixels·n, columns]`.
-struct Task<'a> {
+struct Task<'a, T> {
     oy: usize,
     pixels: Range<usize>,
     columns: Range<usize>,
-    out: MatrixMut<'a>,
+    out: MatrixMut<'a, T>,
 }
 
 /// `[oh, ow, n, c_out]` from `x` `[h, w, n, c_in]`, `weights` `[kh, kw, c_in, c_out]` and a bias `[c_out]`.
-pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+pub(super) fn forward<T: Factor>(g: &Geometry, x: &[T], weights: &[T], bias: Option<&[f32]>) -> Vec<T> {
     let mut y = tasks::zeros(g.oh * g.ow * g.n * g.c_out);
-    split(g, &mut y).into_par_iter().for_each(|mut task| {
-        add_taps(g, x, weights, &mut task);
-        if let Some(bias) = bias {
-            add_bias(&mut task.out, &bias[task.columns]);
-        }
+    split(g, &mut y).into_par_iter().for_each_init(Vec::new, |room, task| {
+        let Task { oy, pixels, columns, mut out } = task;
+        T::write_wide(&mut out, room, |out| {
+            add_taps(g, x, weights, (oy, &pixels, &columns), out);
+            if let Some(bias) = bias {
+                add_bias(out, &bias[columns]);
+            }
+        });
     });
     y
 }
 
-fn split<'a>(g: &Geometry, y: &'a mut [f32]) -> Vec<Task<'a>> {
+fn split<'a, T: Factor>(g: &Geometry, y: &'a mut [T]) -> Vec<Task<'a, T>> {
     let per_row = g.ow.div_ceil(tasks::ROWS.div_ceil(g.n));
     let pixels = tasks::even(g.ow, per_row);
     let width = tasks::columns(g.c_out, g.oh * g.ow.div_ceil(pixels));
@@ -46,21 +49,28 @@ fn split<'a>(g: &Geometry, y: &'a mut [f32]) -> Vec<Task<'a>> {
     list
 }
 
-fn add_taps(g: &Geometry, x: &[f32], weights: &[f32], task: &mut Task<'_>) {
+/// Writes the sums of some pixels of a row and of some columns.
+fn add_taps<T: Factor>(
+    g: &Geometry,
+    x: &[T],
+    weights: &[T],
+    (oy, block, columns): (usize, &Range<usize>, &Range<usize>),
+    out: &mut MatrixMut<'_>,
+) {
     let mut terms = Vec::with_capacity(g.kh * g.kw);
-    for (pixels, seen) in g.inputs(task.pixels.clone()) {
+    for (pixels, seen) in g.inputs(block.clone()) {
         terms.clear();
         let rows = pixels.len() * g.n;
         for ky in 0..g.kh {
-            let Some(iy) = g.input_row(task.oy, ky) else { continue };
+            let Some(iy) = g.input_row(oy, ky) else { continue };
             terms.extend(seen.iter().map(|&(kx, ix)| {
                 let a = Matrix::dense(g.input(x, iy, ix..ix + pixels.len()), rows, g.c_in);
-                let b = Matrix::dense(g.tap(weights, ky, kx), g.c_in, g.c_out).cols(task.columns.clone());
+                let b = Matrix::dense(g.tap(weights, ky, kx), g.c_in, g.c_out).cols(columns.clone());
                 (a, b)
             }));
         }
-        let first = (pixels.start - task.pixels.start) * g.n;
-        multiply_sum(&mut task.out.rows(first..first + rows), false, &terms);
+        let first = (pixels.start - block.start) * g.n;
+        multiply_sum(&mut out.rows(first..first + rows), false, &terms);
     }
 }
 

@@ -9,7 +9,6 @@ use candle_core::{Result, Tensor, bail};
 
 use super::spec::{ConvSpec, conv_output};
 use crate::layout::Hwnc;
-use crate::storage;
 
 /// The sizes of one convolution: input `[h, w, n, c_in]`, kernel `[kh, kw]`, output `[oh, ow, n, c_out]`.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +24,6 @@ pub(crate) struct Geometry {
     pub(crate) c_out: usize,
     pub(crate) stride: (usize, usize),
     pub(crate) padding: (usize, usize),
-    /// Whether products take bf16.
-    pub(crate) half: bool,
 }
 
 /// Neighbouring pixels of a row, and the pixels that meet the first of them: horizontal tap and pixel. Those that meet
@@ -63,8 +60,7 @@ impl Geometry {
                 padding.1
             );
         };
-        let half = storage::is_half(x.tensor());
-        Ok(Self { h, w, n, c_in, kh, kw, oh, ow, c_out, stride, padding, half })
+        Ok(Self { h, w, n, c_in, kh, kw, oh, ow, c_out, stride, padding })
     }
 
     /// The input row that output row `oy` sees at vertical tap `ky`, unless it is padding.
@@ -130,19 +126,19 @@ impl Geometry {
     }
 
     /// Neighbouring pixels of an input row, `[pixels, n, c_in]`.
-    pub(crate) fn input<'a>(&self, x: &'a [f32], iy: usize, pixels: Range<usize>) -> &'a [f32] {
+    pub(crate) fn input<'a, T>(&self, x: &'a [T], iy: usize, pixels: Range<usize>) -> &'a [T] {
         let pixel = self.n * self.c_in;
         &x[(iy * self.w + pixels.start) * pixel..(iy * self.w + pixels.end) * pixel]
     }
 
     /// Neighbouring pixels of an output row, `[pixels, n, c_out]`.
-    pub(crate) fn output<'a>(&self, y: &'a [f32], oy: usize, pixels: Range<usize>) -> &'a [f32] {
+    pub(crate) fn output<'a, T>(&self, y: &'a [T], oy: usize, pixels: Range<usize>) -> &'a [T] {
         let pixel = self.n * self.c_out;
         &y[(oy * self.ow + pixels.start) * pixel..(oy * self.ow + pixels.end) * pixel]
     }
 
     /// The weights of one tap, `[c_in, c_out]`, or `[c_out, c_in]` where they are transposed.
-    pub(crate) fn tap<'a>(&self, weights: &'a [f32], ky: usize, kx: usize) -> &'a [f32] {
+    pub(crate) fn tap<'a, T>(&self, weights: &'a [T], ky: usize, kx: usize) -> &'a [T] {
         let tap = self.c_in * self.c_out;
         let start = (ky * self.kw + kx) * tap;
         &weights[start..start + tap]

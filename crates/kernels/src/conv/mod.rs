@@ -14,13 +14,14 @@ mod spec;
 mod weight_gradient;
 mod winograd;
 
-use std::borrow::Cow;
+use candle_core::{Result, Tensor, bail};
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
-
+use crate::gemm::Factor;
 use crate::layout::Hwnc;
-use crate::storage::{self, Values};
-use crate::{composed, precision, tape, tasks};
+use crate::precision::Number;
+use crate::storage::{self, Values, by_number};
+use crate::tape::{Backward, note, wanted};
+use crate::{Gradient, composed, tasks};
 pub(crate) use geometry::Geometry;
 pub use spec::{ConvSpec, conv_output};
 
@@ -41,13 +42,19 @@ pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec)
     if !storage::runs_here(x.tensor()) {
         return composed::conv2d(x, weights, bias, spec);
     }
-    let weights = weights.contiguous()?;
-    let gradients = [x.tensor(), &weights].into_iter().chain(bias).any(tape::wanted);
-    let operation = Convolution { geometry, gradients };
-    let y = match bias {
-        Some(bias) => tape::apply3(x.tensor(), &weights, &bias.contiguous()?, operation)?,
-        None => tape::apply2(x.tensor(), &weights, operation)?,
+    let (weights, bias) = (weights.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
+    let inputs: Vec<&Tensor> = [x.tensor(), &weights].into_iter().chain(&bias).collect();
+    let gradients = inputs.iter().any(|input| wanted(input));
+    let y = {
+        let bias = bias.as_ref().map(Values::of).transpose()?;
+        by_number!(storage::is_half(x.tensor()), T => {
+            let weights = Values::of(&weights)?;
+            let factor = T::of_singles(&weights);
+            let y = forward::<T>(&geometry, &Values::of(x.tensor())?, &factor, bias.as_deref(), gradients);
+            storage::tensor(y, (geometry.oh, geometry.ow, geometry.n, geometry.c_out))?
+        })
     };
+    note(&inputs, &y, Convolution(geometry));
     Hwnc::new(y)
 }
 
@@ -55,146 +62,68 @@ pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec)
 ///
 /// With `gradients` to follow, products are summed directly: what transforms would add to the rounding of a map, gradients
 /// would carry through the whole network.
-pub(crate) fn forward(
+pub(crate) fn forward<T: Factor>(
     g: &Geometry,
-    x: &[f32],
-    weights: &[f32],
+    x: &[T],
+    weights: &[T],
     bias: Option<&[f32]>,
     gradients: bool,
-) -> Vec<f32> {
+) -> Vec<T> {
     if patches::serve(g) {
-        patches::forward(g, x, weights, bias)
-    } else if !gradients && winograd::serve(g) {
-        winograd::forward(g, x, weights, bias)
-    } else {
-        forward::forward(g, x, weights, bias)
+        return patches::forward(g, x, weights, bias);
+    }
+    match (T::singles(x), T::singles(weights)) {
+        (Some(x), Some(weights)) if !gradients && winograd::serve(g) => {
+            T::kept(winograd::forward(g, x, weights, bias))
+        }
+        _ => forward::forward(g, x, weights, bias),
     }
 }
 
 /// `[h, w, n, c_in]` from the gradient of the output and the weights.
-pub(crate) fn data_gradient(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
-    match winograd::serve(g) {
-        true => winograd::data_gradient(g, dy, weights),
-        false => data_gradient::data_gradient(g, dy, weights),
+pub(crate) fn data_gradient<T: Factor>(g: &Geometry, dy: &[T], weights: &[T]) -> Vec<T> {
+    match (T::singles(dy), T::singles(weights)) {
+        (Some(dy), Some(weights)) if winograd::serve(g) => T::kept(winograd::data_gradient(g, dy, weights)),
+        _ => data_gradient::data_gradient(g, dy, weights),
     }
 }
 
 /// `[kh, kw, c_in, c_out]` from the input and the gradient of the output.
-pub(crate) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(crate) fn weight_gradient<T: Factor>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<f32> {
     if patches::serve(g) {
-        patches::weight_gradient(g, x, dy)
-    } else if winograd::serves_weights(g) {
-        winograd::weight_gradient(g, x, dy)
-    } else {
-        weight_gradient::weight_gradient(g, x, dy)
+        return patches::weight_gradient(g, x, dy);
+    }
+    match (T::singles(x), T::singles(dy)) {
+        (Some(x), Some(dy)) if winograd::serves_weights(g) => winograd::weight_gradient(g, x, dy),
+        _ => weight_gradient::weight_gradient(g, x, dy),
     }
 }
 
-/// The custom operation; with three arguments the third is the bias.
-struct Convolution {
-    geometry: Geometry,
-    /// Whether some are wanted.
-    gradients: bool,
-}
+/// The operation on the tape: inputs are x, weights, and the bias where there is one.
+struct Convolution(Geometry);
 
-impl Convolution {
-    fn run(
-        &self,
-        (x, x_layout): (&CpuStorage, &Layout),
-        weights: Cow<'_, [f32]>,
-        bias: Option<&[f32]>,
-    ) -> Result<(CpuStorage, Shape)> {
-        let g = &self.geometry;
-        let mut weights = weights;
-        if g.half {
-            precision::round(weights.to_mut());
-        }
-        let y = forward(g, &storage::slice(x, x_layout)?, &weights, bias, self.gradients);
-        Ok((storage::stored(y, x), Shape::from((g.oh, g.ow, g.n, g.c_out))))
-    }
-
-    fn gradients(
-        &self,
-        x: &Tensor,
-        weights: &Tensor,
-        dy: &[f32],
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let g = &self.geometry;
-        let dx = match tape::wanted(x) {
-            true => {
-                let dx = data_gradient(g, dy, &Values::factor(weights, x)?);
-                Some(storage::tensor_like(dx, x.shape(), x)?)
+impl Backward for Convolution {
+    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        let ([x, weights, bias @ ..], g) = (inputs, &self.0) else {
+            bail!("convolution: two inputs at least")
+        };
+        let dy = storage::like(dy, x)?;
+        by_number!(storage::is_half(x), T => {
+            let dy = Values::<T>::of(&dy)?;
+            let mut found: Vec<Option<Gradient>> = vec![None; inputs.len()];
+            if wanted(x) {
+                let weights = Values::of(weights)?;
+                let factor = T::of_singles(&weights);
+                found[0] = Some(storage::tensor(data_gradient::<T>(g, &dy, &factor), x.shape())?.into());
             }
-            false => None,
-        };
-        let dw = match tape::wanted(weights) {
-            true => Some(storage::tensor(weight_gradient(g, &Values::of(x)?, dy), weights.shape())?),
-            false => None,
-        };
-        Ok((dx, dw))
-    }
-}
-
-impl CustomOp2 for Convolution {
-    fn name(&self) -> &'static str {
-        "conv2d-hwnc"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weights: &CpuStorage,
-        weights_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.run((x, x_layout), storage::slice(weights, weights_layout)?, None)
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weights: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        self.gradients(x, weights, &Values::of(&dy)?)
-    }
-}
-
-impl CustomOp3 for Convolution {
-    fn name(&self) -> &'static str {
-        "conv2d-hwnc-bias"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weights: &CpuStorage,
-        weights_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let bias = storage::slice(bias, bias_layout)?;
-        self.run((x, x_layout), storage::slice(weights, weights_layout)?, Some(&bias))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weights: &Tensor,
-        bias: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let dy = Values::of(&dy)?;
-        let (dx, dw) = self.gradients(x, weights, &dy)?;
-        let db = match tape::wanted(bias) {
-            true => Some(storage::tensor(tasks::column_sums(&dy, self.geometry.c_out), bias.shape())?),
-            false => None,
-        };
-        Ok((dx, dw, db))
+            if wanted(weights) {
+                let dw = weight_gradient::<T>(g, &Values::of(x)?, &dy);
+                found[1] = Some(storage::tensor(dw, weights.shape())?.into());
+            }
+            if let [bias] = bias && wanted(bias) {
+                found[2] = Some(storage::tensor(tasks::column_sums(&dy, g.c_out), bias.shape())?.into());
+            }
+            Ok(found)
+        })
     }
 }

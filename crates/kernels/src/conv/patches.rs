@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::Geometry;
 use super::forward::add_bias;
 use super::weight_gradient::sum_in_order;
-use crate::gemm::{Matrix, MatrixMut, multiply};
+use crate::gemm::{Factor, Matrix, MatrixMut, multiply};
 use crate::tasks;
 
 /// Inputs with fewer channels than this go through patches.
@@ -23,7 +23,7 @@ pub(super) fn serve(g: &Geometry) -> bool {
 }
 
 /// The forward pass, as [`super::forward::forward`].
-pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+pub(super) fn forward<T: Factor>(g: &Geometry, x: &[T], weights: &[T], bias: Option<&[f32]>) -> Vec<T> {
     let mut y = tasks::zeros(g.oh * g.ow * g.n * g.c_out);
     let size = pixels(g);
     let list: Vec<_> = y
@@ -34,22 +34,27 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f
             blocks.map(move |(pixels, block)| (oy, pixels, block))
         })
         .collect();
-    list.into_par_iter().for_each_init(Patches::default, |patches, (oy, pixels, block)| {
-        let rows = pixels.len() * g.n;
-        let mut out = MatrixMut::dense(block, rows, g.c_out);
-        let (taps, gathered) = patches.gather(g, x, oy, pixels);
-        let a = Matrix::dense(gathered, taps.len(), rows).transposed();
-        let weights = Matrix::dense(weights, g.kh * g.kw * g.c_in, g.c_out);
-        multiply(&mut out, false, a, weights.rows(taps));
-        if let Some(bias) = bias {
-            add_bias(&mut out, bias);
-        }
-    });
+    list.into_par_iter().for_each_init(
+        <(Patches<T>, Vec<f32>)>::default,
+        |(patches, room), (oy, pixels, block)| {
+            let rows = pixels.len() * g.n;
+            let mut out = MatrixMut::dense(block, rows, g.c_out);
+            let (taps, gathered) = patches.gather(g, x, oy, pixels);
+            let a = Matrix::dense(gathered, taps.len(), rows).transposed();
+            let weights = Matrix::dense(weights, g.kh * g.kw * g.c_in, g.c_out);
+            T::write_wide(&mut out, room, |out| {
+                multiply(out, false, a, weights.rows(taps));
+                if let Some(bias) = bias {
+                    add_bias(out, bias);
+                }
+            });
+        },
+    );
     y
 }
 
 /// The gradient of the weights, as [`super::weight_gradient::weight_gradient`].
-pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn weight_gradient<T: Factor>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<f32> {
     let taps = g.kh * g.kw * g.c_in;
     sum_in_order(g.oh, tasks::TASKS, |rows| {
         let mut patches = Patches::default();
@@ -75,21 +80,21 @@ fn pixels(g: &Geometry) -> usize {
 
 /// The buffers of one thread.
 #[derive(Default)]
-struct Patches {
-    plane: Vec<f32>,
-    matrix: Vec<f32>,
+struct Patches<T> {
+    plane: Vec<T>,
+    matrix: Vec<T>,
 }
 
-impl Patches {
+impl<T: Factor> Patches<T> {
     /// The patches of some pixels of output row `oy`: which rows of the weights matrix `[taps·c_in, c_out]`
     /// they meet (the taps in vertical reach), and the matrix `[rows, pixels·n]`.
-    fn gather(&mut self, g: &Geometry, x: &[f32], oy: usize, pixels: Range<usize>) -> (Range<usize>, &[f32]) {
+    fn gather(&mut self, g: &Geometry, x: &[T], oy: usize, pixels: Range<usize>) -> (Range<usize>, &[T]) {
         let seen = g.inputs(pixels.clone());
         let live = (0..g.kh).filter(|&ky| g.input_row(oy, ky).is_some());
         let (first, count) = (live.clone().min().unwrap_or(0), live.count());
         let width = pixels.len() * g.n;
         self.matrix.clear();
-        self.matrix.resize(count * g.kw * g.c_in * width, 0.0);
+        self.matrix.resize(count * g.kw * g.c_in * width, T::default());
         let per_row = g.kw * g.c_in * width;
         for (ky, block) in (first..first + count).zip(self.matrix.chunks_exact_mut(per_row.max(1))) {
             let Some(iy) = g.input_row(oy, ky) else { continue };
@@ -114,7 +119,7 @@ impl Patches {
 }
 
 /// Turns `[pixels·n, c]` to `[c, pixels·n]`.
-fn to_planes(g: &Geometry, row: &[f32], plane: &mut Vec<f32>) {
+fn to_planes<T: Factor>(g: &Geometry, row: &[T], plane: &mut Vec<T>) {
     plane.clear();
     for channel in 0..g.c_in {
         plane.extend(row[channel.min(row.len())..].iter().step_by(g.c_in));

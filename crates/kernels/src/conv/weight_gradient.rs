@@ -9,11 +9,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::gemm::{Matrix, MatrixMut, multiply_sum};
+use crate::gemm::{Factor, Matrix, MatrixMut, Term, multiply_sum};
 use crate::tasks;
 
 /// `[kh, kw, c_in, c_out]` from the input `[h, w, n, c_in]` and the output's gradient `[oh, ow, n, c_out]`.
-pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn weight_gradient<T: Factor>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<f32> {
     let weights = g.kh * g.kw * g.c_in * g.c_out;
     if g.oh >= tasks::TASKS / 2 && weights * tasks::TASKS <= (x.len() + dy.len()) * 2 {
         by_rows(g, x, dy)
@@ -22,7 +22,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     }
 }
 
-fn by_rows(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+fn by_rows<T: Factor>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<f32> {
     let sum_of = |rows: Range<usize>| {
         let mut dw = tasks::zeros(g.kh * g.kw * g.c_in * g.c_out);
         for oy in rows {
@@ -60,7 +60,7 @@ pub(super) fn sum_in_order(
     total
 }
 
-fn by_taps(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+fn by_taps<T: Factor>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<f32> {
     let mut dw = tasks::zeros(g.kh * g.kw * g.c_in * g.c_out);
     let live = (0..g.kh * g.kw).filter(|tap| g.is_live(tap / g.kw, tap % g.kw)).count();
     let height = tasks::columns(g.c_in, live);
@@ -87,14 +87,14 @@ fn by_taps(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
 }
 
 /// Adds the terms of one output row for a block of channels, `(input, output)`, of one tap.
-fn add_row<'a>(
+fn add_row<'a, T: Factor>(
     g: &Geometry,
-    x: &'a [f32],
-    dy: &'a [f32],
+    x: &'a [T],
+    dy: &'a [T],
     oy: usize,
     (ky, kx): (usize, usize),
     (inputs, outputs): &(Range<usize>, Range<usize>),
-    terms: &mut Vec<(Matrix<'a>, Matrix<'a>)>,
+    terms: &mut Vec<Term<'a, T>>,
 ) {
     let Some(iy) = g.input_row(oy, ky) else { return };
     terms.extend(g.runs(kx).into_iter().map(|(pixels, ix)| {

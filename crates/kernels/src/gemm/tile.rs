@@ -7,7 +7,7 @@
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-use super::{Matrix, MatrixMut};
+use super::matrix::{Matrix, MatrixMut, Term};
 
 /// A register of a vector unit. Its functions are for [`panels`], in a function that is compiled for that unit.
 ///
@@ -28,7 +28,7 @@ pub(super) trait Vector: Copy {
     unsafe fn store(self, to: *mut f32);
     unsafe fn store_masked(self, mask: Self::Mask, to: *mut f32);
     unsafe fn add(self, other: Self) -> Self;
-    /// `self + a · b`, rounded once.
+    /// `self + a · b`, rounded once; of pairs of bf16, which have the place of a value, both products.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
 }
 
@@ -41,19 +41,19 @@ const AHEAD: usize = 24;
 /// A part of a term along the inner dimension.
 #[derive(Clone, Copy)]
 pub(super) struct Segment {
-    a: *const f32,
+    pub(super) a: *const f32,
     /// From row to row, and from column to column, of the left factor.
-    a_strides: (usize, usize),
-    b: *const f32,
-    b_stride: usize,
-    depth: usize,
+    pub(super) a_strides: (usize, usize),
+    pub(super) b: *const f32,
+    pub(super) b_stride: usize,
+    pub(super) depth: usize,
 }
 
 /// [`panels`], compiled for a vector unit.
 pub(super) type Panels = unsafe fn(&mut MatrixMut<'_>, bool, &[Segment]);
 
 /// Whether [`sum`] takes this right factor: its rows must be contiguous.
-pub(super) fn takes(b: &Matrix<'_>) -> bool {
+pub(super) fn takes<T>(b: &Matrix<'_, T>) -> bool {
     b.col_stride == 1
 }
 
@@ -62,12 +62,7 @@ pub(super) fn takes(b: &Matrix<'_>) -> bool {
 /// # Safety
 /// The processor has the vector unit of `panels`; every term `a · b` has the shape of `out`, and every `b` is one that
 /// [`takes`] accepts.
-pub(super) unsafe fn sum(
-    panels: Panels,
-    out: &mut MatrixMut<'_>,
-    accumulate: bool,
-    terms: &[(Matrix<'_>, Matrix<'_>)],
-) {
+pub(super) unsafe fn sum(panels: Panels, out: &mut MatrixMut<'_>, accumulate: bool, terms: &[Term<'_, f32>]) {
     let mut accumulate = accumulate;
     let mut batch: Vec<Segment> = Vec::with_capacity(terms.len());
     let mut depth = 0;
@@ -190,7 +185,7 @@ unsafe fn tile<V: Vector, const R: usize, const WHOLE: bool, const UNIT: bool>(
                     _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(3 * V::LANES).cast());
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    let left = V::splat(*a.add(r * a_row));
+                    let left = V::splat(a.add(r * a_row).read_unaligned());
                     sums[0] = sums[0].add_product(left, right[0]);
                     sums[1] = sums[1].add_product(left, right[1]);
                 }

@@ -7,13 +7,42 @@
 
 use std::arch::x86_64::*;
 
-use super::MatrixMut;
+use super::half::{Half, Layout};
+use super::matrix::MatrixMut;
 use super::tile::{Panels, Segment, Vector, panels};
 use crate::unit::is_kept_to_avx2;
 
 /// The product for the widest vectors that this processor has and may use; none for those without AVX2.
 pub(super) fn best() -> Option<Panels> {
     all().into_iter().skip(usize::from(is_kept_to_avx2())).flatten().next()
+}
+
+/// The product of bf16 for this processor: by its own instructions where it has them, else of what is widened.
+pub(super) fn best_half() -> Option<Half> {
+    let widened = best().map(|panels| Half { panels, layout: Layout::Widened });
+    if is_kept_to_avx2() { widened } else { of_pairs().or(widened) }
+}
+
+fn of_pairs() -> Option<Half> {
+    let pairs = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
+    pairs.then_some(Half { panels: avx512_bf16, layout: Layout::Pairs })
+}
+
+/// Every product of bf16 that this processor can run, and one that stands in for its own instructions.
+#[cfg(test)]
+pub(super) fn all_half() -> Vec<Option<Half>> {
+    let [avx512, avx2] = all();
+    let widened = |panels: Panels| Half { panels, layout: Layout::Widened };
+    let stand_in = avx2.map(|_| Half { panels: avx2_pairs, layout: Layout::Pairs });
+    vec![avx512.map(widened), avx2.map(widened), of_pairs(), stand_in]
+}
+
+/// As [`avx2`], of pairs.
+#[cfg(test)]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2_pairs(out: &mut MatrixMut<'_>, accumulate: bool, segments: &[Segment]) {
+    // SAFETY: the caller's promises, and this function is compiled for the unit.
+    unsafe { panels::<Avx2Pairs, 6>(out, accumulate, segments) }
 }
 
 /// Every product that this processor can run, the widest first.
@@ -27,6 +56,13 @@ pub(super) fn all() -> [Option<Panels>; 2] {
 unsafe fn avx512(out: &mut MatrixMut<'_>, accumulate: bool, segments: &[Segment]) {
     // SAFETY: the caller's promises, and this function is compiled for the unit.
     unsafe { panels::<Avx512, 8>(out, accumulate, segments) }
+}
+
+/// As [`avx512`], of pairs.
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn avx512_bf16(out: &mut MatrixMut<'_>, accumulate: bool, segments: &[Segment]) {
+    // SAFETY: the caller's promises, and this function is compiled for the unit.
+    unsafe { panels::<Avx512Bf16, 8>(out, accumulate, segments) }
 }
 
 /// 16 registers: 12 of sums, two of the right factor, and one of the left.
@@ -130,5 +166,75 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         Self(_mm256_fmadd_ps(a.0, b.0, self.0))
+    }
+}
+
+/// A register of sums of pairs of bf16, each pair in the place of a value: the numbers of `V`, but for the product.
+macro_rules! of_pairs {
+    ($(#[$doc:meta])* $name:ident($single:ident), |$sum:ident, $a:ident, $b:ident| $product:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        struct $name($single);
+
+        impl Vector for $name {
+            const LANES: usize = $single::LANES;
+            type Mask = <$single as Vector>::Mask;
+
+            #[inline(always)]
+            unsafe fn mask(width: usize) -> Self::Mask {
+                $single::mask(width)
+            }
+
+            #[inline(always)]
+            unsafe fn splat(value: f32) -> Self {
+                Self($single::splat(value))
+            }
+
+            #[inline(always)]
+            unsafe fn load(from: *const f32) -> Self {
+                Self($single::load(from))
+            }
+
+            #[inline(always)]
+            unsafe fn load_masked(mask: Self::Mask, from: *const f32) -> Self {
+                Self($single::load_masked(mask, from))
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, to: *mut f32) {
+                self.0.store(to);
+            }
+
+            #[inline(always)]
+            unsafe fn store_masked(self, mask: Self::Mask, to: *mut f32) {
+                self.0.store_masked(mask, to);
+            }
+
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                Self(self.0.add(other.0))
+            }
+
+            #[inline(always)]
+            unsafe fn add_product(self, $a: Self, $b: Self) -> Self {
+                let ($sum, $a, $b) = (self.0.0, $a.0.0, $b.0.0);
+                Self($single($product))
+            }
+        }
+    };
+}
+
+of_pairs! {
+    /// By the processor's own instruction.
+    Avx512Bf16(Avx512), |sum, a, b| _mm512_dpbf16_ps(sum, std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b))
+}
+
+#[cfg(test)]
+of_pairs! {
+    /// What stands in for that instruction where there is none: the upper numbers' product is added first.
+    Avx2Pairs(Avx2), |sum, a, b| {
+        let upper = |pair: __m256| _mm256_and_ps(pair, _mm256_castsi256_ps(_mm256_set1_epi32(0xffff_0000_u32 as i32)));
+        let lower = |pair: __m256| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(pair)));
+        _mm256_fmadd_ps(lower(a), lower(b), _mm256_fmadd_ps(upper(a), upper(b), sum))
     }
 }

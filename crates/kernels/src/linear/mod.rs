@@ -9,8 +9,9 @@ mod products;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::gemm::{Matrix, MatrixMut, multiply};
-use crate::storage::{self, Values};
+use crate::gemm::{Factor, Matrix, MatrixMut, multiply};
+use crate::precision::Number;
+use crate::storage::{self, Values, by_number};
 use crate::tape::{Backward, note, wanted};
 use crate::{Gradient, activation, composed, gelu, tasks};
 
@@ -52,7 +53,10 @@ pub fn linear_add(x: &Tensor, weights: &Tensor, bias: &Tensor, residual: &Tensor
         bail!("linear: the residual is {:?}, but the output is [{}, {}]", residual.dims(), shape.0, shape.1);
     }
     match storage::runs_here(x) {
-        true => layer(x, weights, Some(bias), Then::Add(residual.contiguous()?)),
+        true => {
+            let residual = storage::keep_as(&residual.contiguous()?, x.dtype())?;
+            layer(x, weights, Some(bias), Then::Add(residual))
+        }
         false => residual + composed::linear(x, weights, Some(bias))?,
     }
 }
@@ -92,36 +96,45 @@ fn layer(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>, then: Then) -> Res
     let inputs: Vec<&Tensor> = [&x, &weights, &bias].into_iter().chain(&residual).collect();
     let keeps_slope = matches!(then, Then::Gelu) && inputs.iter().any(|input| wanted(input));
     let (n, c_out) = (x.dim(0)?, weights.dim(1)?);
-    let mut slope = if keeps_slope { tasks::zeros(n * c_out) } else { Vec::new() };
-    let y = {
-        let residual = residual.as_ref().map(Values::of).transpose()?;
+    let (y, slope) = by_number!(storage::is_half(&x), T => {
+        let mut slope: Vec<T> = if keeps_slope { tasks::zeros(n * c_out) } else { Vec::new() };
+        let residual = residual.as_ref().map(Values::<T>::of).transpose()?;
         let finish = match &then {
             Then::Nothing => Finish::Bias,
             Then::Gelu => Finish::Gelu,
             Then::Add(_) => Finish::Add(residual.as_deref().unwrap_or(&[])),
         };
-        forward(&Values::of(&x)?, &Values::factor(&weights, &x)?, &Values::of(&bias)?, &finish, &mut slope)
-    };
-    let y = storage::tensor_like(y, (n, c_out), &x)?;
-    let slope = keeps_slope.then(|| storage::tensor_like(slope, (n, c_out), &x)).transpose()?;
+        let weights_values = Values::of(&weights)?;
+        let factor = T::of_singles(&weights_values);
+        let y = forward::<T>(&Values::of(&x)?, &factor, &Values::of(&bias)?, &finish, &mut slope);
+        let slope = keeps_slope.then(|| storage::tensor(slope, (n, c_out))).transpose()?;
+        (storage::tensor(y, (n, c_out))?, slope)
+    });
     note(&inputs, &y, Linear { slope });
     Ok(y)
 }
 
 /// What is done to a row of the product.
-enum Finish<'a> {
+enum Finish<'a, T> {
     Bias,
     Gelu,
-    Add(&'a [f32]),
+    Add(&'a [T]),
 }
 
 /// Rows of a product that are finished while they are in the cache.
 const FINISHED: usize = 64;
 
 /// A block of the output: rows, columns, and the slope's part where it is kept.
-type Block<'a> = (std::ops::Range<usize>, std::ops::Range<usize>, MatrixMut<'a>, Option<MatrixMut<'a>>);
+type Block<'a, T> =
+    (std::ops::Range<usize>, std::ops::Range<usize>, MatrixMut<'a, T>, Option<MatrixMut<'a, T>>);
 
-fn forward(x: &[f32], weights: &[f32], bias: &[f32], finish: &Finish<'_>, slope: &mut [f32]) -> Vec<f32> {
+fn forward<T: Factor>(
+    x: &[T],
+    weights: &[T],
+    bias: &[f32],
+    finish: &Finish<'_, T>,
+    slope: &mut [T],
+) -> Vec<T> {
     let c_out = bias.len();
     let c_in = weights.len() / c_out;
     let n = x.len() / c_in;
@@ -131,29 +144,31 @@ fn forward(x: &[f32], weights: &[f32], bias: &[f32], finish: &Finish<'_>, slope:
         true => blocks.iter().map(|_| None).collect::<Vec<_>>(),
         false => products::split(n, c_out, slope).into_iter().map(|(_, _, slope)| Some(slope)).collect(),
     };
-    let blocks: Vec<Block<'_>> = blocks
+    let blocks: Vec<Block<'_, T>> = blocks
         .into_iter()
         .zip(slopes)
         .map(|((rows, columns, out), slope)| (rows, columns, out, slope))
         .collect();
     let (x, weights) = (Matrix::dense(x, n, c_in), Matrix::dense(weights, c_in, c_out));
-    blocks.into_par_iter().for_each(|(rows, columns, mut out, mut slope)| {
+    blocks.into_par_iter().for_each_init(Vec::new, |room, (rows, columns, mut out, mut slope)| {
         let (weights, bias) = (weights.cols(columns.clone()), &bias[columns.clone()]);
         for part in tasks::blocks(rows.len(), FINISHED) {
             let absolute = rows.start + part.start..rows.start + part.end;
-            multiply(&mut out.rows(part.clone()), false, x.rows(absolute), weights);
-            for row in part {
-                let y = out.row(row);
-                match (finish, &mut slope) {
-                    (Finish::Bias, _) => add_in_place(y, bias),
-                    (Finish::Gelu, None) => gelu::with_bias(y, bias),
-                    (Finish::Gelu, Some(slope)) => gelu::with_bias_and_slope(y, bias, slope.row(row)),
-                    (Finish::Add(residual), _) => {
-                        let start = (rows.start + row) * c_out;
-                        add_both(y, bias, &residual[start + columns.start..start + columns.end]);
+            T::write_wide(&mut out.rows(part.clone()), room, |out| {
+                multiply(out, false, x.rows(absolute), weights);
+                for (index, row) in part.enumerate() {
+                    let y = out.row(index);
+                    match (finish, &mut slope) {
+                        (Finish::Bias, _) => add_in_place(y, bias),
+                        (Finish::Gelu, None) => gelu::with_bias(y, bias),
+                        (Finish::Gelu, Some(slope)) => gelu::with_bias_and_slope(y, bias, slope.row(row)),
+                        (Finish::Add(residual), _) => {
+                            let start = (rows.start + row) * c_out;
+                            add_both(y, bias, &residual[start + columns.start..start + columns.end]);
+                        }
                     }
                 }
-            }
+            });
         }
     });
     y
@@ -168,9 +183,9 @@ tasks::vectorised! {
 }
 
 tasks::vectorised! {
-    fn add_both<'a>(y: &'a mut [f32], bias: &'a [f32], residual: &'a [f32]) {
+    fn add_both<'a, T: Number>(y: &'a mut [f32], bias: &'a [f32], residual: &'a [T]) {
         for ((y, bias), residual) in y.iter_mut().zip(bias).zip(residual) {
-            *y = residual + (*y + bias);
+            *y = residual.wide() + (*y + bias);
         }
     }
 }
@@ -185,28 +200,31 @@ impl Backward for Linear {
     fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
         let [x, weights, bias, residual @ ..] = inputs else { bail!("linear: three inputs at least") };
         let mut found: Vec<Option<Gradient>> = vec![None; inputs.len()];
-        let dy = dy.contiguous()?;
-        if let [residual] = residual {
-            found[3] = Some(storage::keep_as(&dy, residual.dtype())?.into());
+        let dy = storage::like(dy, x)?;
+        if let [_] = residual {
+            found[3] = Some(dy.clone().into());
         }
-        let dy = match &self.slope {
-            None => dy,
-            Some(slope) => storage::tensor_like(
-                activation::binary(&Values::of(&dy)?, &Values::of(slope)?, |dy, slope| dy * slope),
-                dy.shape(),
-                &dy,
-            )?,
-        };
-        if wanted(x) {
-            found[0] = Some(products::data_gradient(x, weights, &Values::of(&dy)?)?.into());
-        }
-        if wanted(weights) {
-            found[1] = Some(products::weight_gradient(x, &dy)?);
-        }
-        if wanted(bias) {
-            let db = tasks::column_sums(&Values::of(&dy)?, weights.dim(1)?);
-            found[2] = Some(storage::tensor(db, bias.shape())?.into());
-        }
+        by_number!(storage::is_half(x), T => {
+            let dy = match &self.slope {
+                None => dy,
+                Some(slope) => {
+                    let (values, slope) = (Values::<T>::of(&dy)?, Values::<T>::of(slope)?);
+                    let through: Vec<T> = activation::binary(&values, &slope, |dy, slope| dy * slope);
+                    storage::tensor(through, dy.shape())?
+                }
+            };
+            let values = Values::<T>::of(&dy)?;
+            if wanted(x) {
+                found[0] = Some(products::data_gradient::<T>(x, weights, &values)?.into());
+            }
+            if wanted(weights) {
+                found[1] = Some(products::weight_gradient::<T>(x, &dy)?);
+            }
+            if wanted(bias) {
+                let db = tasks::column_sums(&values, weights.dim(1)?);
+                found[2] = Some(storage::tensor(db, bias.shape())?.into());
+            }
+        });
         Ok(found)
     }
 }

@@ -4,13 +4,14 @@
 use rayon::prelude::*;
 
 use super::passes::{Pass, rows_of_block};
+use crate::precision::Number;
 use crate::tasks;
 
 /// The outputs behind a ReLU, which stops the gradients of those that are not positive; none without one.
-pub(crate) type Mask<'a> = Option<&'a [f32]>;
+pub(crate) type Mask<'a, T> = Option<&'a [T]>;
 
 /// The mask of some values.
-fn part(mask: Mask<'_>, start: usize, length: usize) -> Mask<'_> {
+fn part<T>(mask: Mask<'_, T>, start: usize, length: usize) -> Mask<'_, T> {
     mask.map(|y| &y[start..start + length])
 }
 
@@ -45,7 +46,12 @@ impl GradientSums {
 }
 
 /// The sums that the gradients of gamma, beta and the statistics are made of.
-pub(crate) fn gradient_sums(pass: &Pass<'_>, x: &[f32], dy: &[f32], mask: Mask<'_>) -> GradientSums {
+pub(crate) fn gradient_sums<T: Number>(
+    pass: &Pass<'_>,
+    x: &[T],
+    dy: &[T],
+    mask: Mask<'_, T>,
+) -> GradientSums {
     let c = pass.mean.len();
     let size = rows_of_block(c) * c;
     let blocks: Vec<[Vec<f32>; 2]> = x
@@ -64,7 +70,7 @@ pub(crate) fn gradient_sums(pass: &Pass<'_>, x: &[f32], dy: &[f32], mask: Mask<'
     sums
 }
 
-fn sums_of_block(pass: &Pass<'_>, x: &[f32], dy: &[f32], mask: Mask<'_>) -> [Vec<f32>; 2] {
+fn sums_of_block<T: Number>(pass: &Pass<'_>, x: &[T], dy: &[T], mask: Mask<'_, T>) -> [Vec<f32>; 2] {
     let c = pass.mean.len();
     let mut sums = [vec![0.0f32; c], vec![0.0f32; c]];
     add_rows(*pass, x, dy, mask, &mut sums);
@@ -72,7 +78,13 @@ fn sums_of_block(pass: &Pass<'_>, x: &[f32], dy: &[f32], mask: Mask<'_>) -> [Vec
 }
 
 tasks::vectorised! {
-    fn add_rows<'a>(pass: Pass<'a>, x: &'a [f32], dy: &'a [f32], mask: Mask<'a>, sums: &'a mut [Vec<f32>; 2]) {
+    fn add_rows<'a, T: Number>(
+        pass: Pass<'a>,
+        x: &'a [T],
+        dy: &'a [T],
+        mask: Mask<'a, T>,
+        sums: &'a mut [Vec<f32>; 2],
+    ) {
         let c = pass.mean.len();
         let mean = &pass.mean[..c];
         let [gradients, products] = sums;
@@ -82,17 +94,18 @@ tasks::vectorised! {
             None => {
                 for (x, dy) in rows {
                     for i in 0..c {
-                        gradients[i] += dy[i];
-                        products[i] += dy[i] * (x[i] - mean[i]);
+                        let gradient = dy[i].wide();
+                        gradients[i] += gradient;
+                        products[i] += gradient * (x[i].wide() - mean[i]);
                     }
                 }
             }
             Some(y) => {
                 for ((x, dy), y) in rows.zip(y.chunks_exact(c)) {
                     for i in 0..c {
-                        let gradient = if y[i] <= 0.0 { 0.0 } else { dy[i] };
+                        let gradient = if y[i].wide() <= 0.0 { 0.0 } else { dy[i].wide() };
                         gradients[i] += gradient;
-                        products[i] += gradient * (x[i] - mean[i]);
+                        products[i] += gradient * (x[i].wide() - mean[i]);
                     }
                 }
             }
@@ -102,11 +115,11 @@ tasks::vectorised! {
 
 /// The gradient of `x`, put where `x` was. `through` is what passes through the statistics, where they are the batch's
 /// own.
-pub(crate) fn data_gradient_in_place(
+pub(crate) fn data_gradient_in_place<T: Number>(
     pass: &Pass<'_>,
-    x: &mut [f32],
-    dy: &[f32],
-    mask: Mask<'_>,
+    x: &mut [T],
+    dy: &[T],
+    mask: Mask<'_, T>,
     through: Option<&Through>,
 ) {
     let c = pass.mean.len();
@@ -121,7 +134,13 @@ pub(crate) fn data_gradient_in_place(
 }
 
 tasks::vectorised! {
-    fn replace_rows<'a>(pass: Pass<'a>, through: (&'a [f32], &'a [f32]), x: &'a mut [f32], dy: &'a [f32], mask: Mask<'a>) {
+    fn replace_rows<'a, T: Number>(
+        pass: Pass<'a>,
+        through: (&'a [f32], &'a [f32]),
+        x: &'a mut [T],
+        dy: &'a [T],
+        mask: Mask<'a, T>,
+    ) {
         let c = pass.mean.len();
         let (mean, scale) = (&pass.mean[..c], &pass.scale[..c]);
         let (offset, slope) = (&through.0[..c], &through.1[..c]);
@@ -130,15 +149,17 @@ tasks::vectorised! {
             None => {
                 for (x, dy) in rows {
                     for i in 0..c {
-                        x[i] = scale[i] * (dy[i] - offset[i] - (x[i] - mean[i]) * slope[i]);
+                        let before = x[i].wide() - mean[i];
+                        x[i] = T::nearest(scale[i] * (dy[i].wide() - offset[i] - before * slope[i]));
                     }
                 }
             }
             Some(y) => {
                 for ((x, dy), y) in rows.zip(y.chunks_exact(c)) {
                     for i in 0..c {
-                        let gradient = if y[i] <= 0.0 { 0.0 } else { dy[i] };
-                        x[i] = scale[i] * (gradient - offset[i] - (x[i] - mean[i]) * slope[i]);
+                        let gradient = if y[i].wide() <= 0.0 { 0.0 } else { dy[i].wide() };
+                        let before = x[i].wide() - mean[i];
+                        x[i] = T::nearest(scale[i] * (gradient - offset[i] - before * slope[i]));
                     }
                 }
             }
@@ -147,12 +168,12 @@ tasks::vectorised! {
 }
 
 /// The gradient behind the ReLU, which is the residual's.
-pub(crate) fn masked(dy: &[f32], mask: Mask<'_>) -> Vec<f32> {
+pub(crate) fn masked<T: Number>(dy: &[T], mask: Mask<'_, T>) -> Vec<T> {
     scaled(&[1.0; 16], dy, mask)
 }
 
 /// The gradient of `x` where the statistics are constants.
-pub(crate) fn scaled(scale: &[f32], dy: &[f32], mask: Mask<'_>) -> Vec<f32> {
+pub(crate) fn scaled<T: Number>(scale: &[f32], dy: &[T], mask: Mask<'_, T>) -> Vec<T> {
     let c = scale.len();
     let size = (tasks::VALUES / c).max(1) * c;
     let mut out = tasks::zeros(dy.len());
@@ -163,21 +184,21 @@ pub(crate) fn scaled(scale: &[f32], dy: &[f32], mask: Mask<'_>) -> Vec<f32> {
 }
 
 tasks::vectorised! {
-    fn scale_rows<'a>(scale: &'a [f32], out: &'a mut [f32], dy: &'a [f32], mask: Mask<'a>) {
+    fn scale_rows<'a, T: Number>(scale: &'a [f32], out: &'a mut [T], dy: &'a [T], mask: Mask<'a, T>) {
         let c = scale.len();
         let rows = out.chunks_mut(c).zip(dy.chunks(c));
         match mask {
             Some(y) => {
                 for ((out, dy), y) in rows.zip(y.chunks(c)) {
                     for (((out, dy), y), scale) in out.iter_mut().zip(dy).zip(y).zip(scale) {
-                        *out = if *y <= 0.0 { 0.0 } else { scale * dy };
+                        *out = T::nearest(if y.wide() <= 0.0 { 0.0 } else { scale * dy.wide() });
                     }
                 }
             }
             None => {
                 for (out, dy) in rows {
                     for ((out, dy), scale) in out.iter_mut().zip(dy).zip(scale) {
-                        *out = scale * dy;
+                        *out = T::nearest(scale * dy.wide());
                     }
                 }
             }
@@ -186,6 +207,6 @@ tasks::vectorised! {
 }
 
 /// The sums of the gradients behind the ReLU, by channel.
-pub(crate) fn masked_sums(dy: &[f32], mask: Mask<'_>, c: usize) -> Vec<f32> {
+pub(crate) fn masked_sums<T: Number>(dy: &[T], mask: Mask<'_, T>, c: usize) -> Vec<f32> {
     tasks::column_sums(&masked(dy, mask), c)
 }

@@ -9,7 +9,7 @@ pub(crate) mod passes;
 use candle_core::{Result, Tensor, Var, bail};
 
 use crate::layout::Hwnc;
-use crate::storage::{self, Values};
+use crate::storage;
 
 /// What a batch norm does besides normalising.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,6 +95,5 @@ pub(crate) fn single(values: &[f64]) -> Vec<f32> {
 }
 
 pub(crate) fn double(vector: &Tensor) -> Result<Vec<f64>> {
-    let vector = vector.contiguous()?;
-    Ok(Values::of(&vector)?.iter().map(|&value| f64::from(value)).collect())
+    Ok(storage::singles(vector)?.into_iter().map(f64::from).collect())
 }

@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use crate::precision::Number;
 use crate::tasks;
 
 /// Rows of a block whose sums stay in single precision.
@@ -36,7 +37,7 @@ impl Moments {
 ///
 /// A block sums differences from its own first row. That row is one of the block, so it is at most
 /// `sqrt(rows of the block)` deviations away from the block's mean, and little is lost to cancellation.
-pub(crate) fn moments(x: &[f32], c: usize) -> Moments {
+pub(crate) fn moments<T: Number>(x: &[T], c: usize) -> Moments {
     let size = rows_of_block(c) * c;
     let blocks: Vec<(f64, Vec<f64>, Vec<f64>)> = x
         .par_chunks(size)
@@ -45,7 +46,8 @@ pub(crate) fn moments(x: &[f32], c: usize) -> Moments {
             let (mut sums, mut squares) = (vec![0.0f32; c], vec![0.0f32; c]);
             add_differences(block, first, &mut sums, &mut squares);
             let rows = rows as f64;
-            let means = sums.iter().zip(first).map(|(sum, first)| f64::from(*first) + f64::from(*sum) / rows);
+            let means =
+                sums.iter().zip(first).map(|(sum, first)| f64::from(first.wide()) + f64::from(*sum) / rows);
             let squares = squares
                 .iter()
                 .zip(&sums)
@@ -73,7 +75,7 @@ pub(crate) fn moments(x: &[f32], c: usize) -> Moments {
 }
 
 /// `(x - mean) · scale + beta [+ residual]`, then ReLU if asked for.
-pub(crate) fn normalise(pass: &Pass<'_>, x: &[f32], residual: Option<&[f32]>, relu: bool) -> Vec<f32> {
+pub(crate) fn normalise<T: Number>(pass: &Pass<'_>, x: &[T], residual: Option<&[T]>, relu: bool) -> Vec<T> {
     let size = rows_of_block(pass.mean.len()) * pass.mean.len();
     let mut y = tasks::zeros(x.len());
     let blocks = y.par_chunks_mut(size).zip(x.par_chunks(size)).enumerate();
@@ -85,7 +87,12 @@ pub(crate) fn normalise(pass: &Pass<'_>, x: &[f32], residual: Option<&[f32]>, re
 }
 
 /// [`normalise`] where the values are.
-pub(crate) fn normalise_in_place(pass: &Pass<'_>, x: &mut [f32], residual: Option<&[f32]>, relu: bool) {
+pub(crate) fn normalise_in_place<T: Number>(
+    pass: &Pass<'_>,
+    x: &mut [T],
+    residual: Option<&[T]>,
+    relu: bool,
+) {
     let size = rows_of_block(pass.mean.len()) * pass.mean.len();
     x.par_chunks_mut(size).enumerate().for_each(|(block, x)| {
         let residual = residual.map(|residual| &residual[block * size..][..x.len()]);
@@ -100,10 +107,15 @@ pub(super) fn rows_of_block(c: usize) -> usize {
 
 tasks::vectorised! {
     /// Adds the differences of rows from the first, and their squares.
-    fn add_differences<'a>(x: &'a [f32], first: &'a [f32], sums: &'a mut [f32], squares: &'a mut [f32]) {
+    fn add_differences<'a, T: Number>(
+        x: &'a [T],
+        first: &'a [T],
+        sums: &'a mut [f32],
+        squares: &'a mut [f32],
+    ) {
         for x in x.chunks_exact(first.len()) {
             for (((sum, square), x), first) in sums.iter_mut().zip(&mut *squares).zip(x).zip(first) {
-                let difference = x - first;
+                let difference = x.wide() - first.wide();
                 *sum += difference;
                 *square += difference * difference;
             }
@@ -112,7 +124,7 @@ tasks::vectorised! {
 }
 
 /// `(x - mean) · scale + beta [+ residual]`, then ReLU if asked for, over whole rows.
-fn normalise_block(pass: &Pass<'_>, values: &mut [f32], residual: Option<&[f32]>, relu: bool) {
+fn normalise_block<T: Number>(pass: &Pass<'_>, values: &mut [T], residual: Option<&[T]>, relu: bool) {
     // ReLU keeps NaN; where there is none, nothing is below the floor.
     let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
     match residual {
@@ -122,26 +134,31 @@ fn normalise_block(pass: &Pass<'_>, values: &mut [f32], residual: Option<&[f32]>
 }
 
 tasks::vectorised! {
-    fn normalise_rows<'a>(pass: Pass<'a>, values: &'a mut [f32], floor: f32) {
+    fn normalise_rows<'a, T: Number>(pass: Pass<'a>, values: &'a mut [T], floor: f32) {
         let c = pass.mean.len();
         let (mean, scale, beta) = (&pass.mean[..c], &pass.scale[..c], &pass.beta[..c]);
         for values in values.chunks_exact_mut(c) {
             for i in 0..c {
-                let value = (values[i] - mean[i]) * scale[i] + beta[i];
-                values[i] = if value < floor { floor } else { value };
+                let value = (values[i].wide() - mean[i]) * scale[i] + beta[i];
+                values[i] = T::nearest(if value < floor { floor } else { value });
             }
         }
     }
 }
 
 tasks::vectorised! {
-    fn normalise_and_add_rows<'a>(pass: Pass<'a>, values: &'a mut [f32], residual: &'a [f32], floor: f32) {
+    fn normalise_and_add_rows<'a, T: Number>(
+        pass: Pass<'a>,
+        values: &'a mut [T],
+        residual: &'a [T],
+        floor: f32,
+    ) {
         let c = pass.mean.len();
         let (mean, scale, beta) = (&pass.mean[..c], &pass.scale[..c], &pass.beta[..c]);
         for (values, residual) in values.chunks_exact_mut(c).zip(residual.chunks_exact(c)) {
             for i in 0..c {
-                let value = (values[i] - mean[i]) * scale[i] + beta[i] + residual[i];
-                values[i] = if value < floor { floor } else { value };
+                let value = (values[i].wide() - mean[i]) * scale[i] + beta[i] + residual[i].wide();
+                values[i] = T::nearest(if value < floor { floor } else { value });
             }
         }
     }

@@ -1,61 +1,71 @@
 //! Averages over windows: average, adaptive and global pooling.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::Windows;
 use crate::layout::Hwnc;
-use crate::storage::{self, Values};
-use crate::{tape, tasks};
+use crate::precision::Number;
+use crate::storage::{self, Values, by_number};
+use crate::tape::{Backward, note};
+use crate::{Gradient, tasks};
 
 pub(super) fn mean_pool(x: &Hwnc, windows: Windows) -> Result<Hwnc> {
-    Hwnc::new(tape::apply1(x.tensor(), MeanPool { windows })?)
+    let (_, _, n, c) = x.dims();
+    let shape = (windows.rows.outputs(), windows.cols.outputs(), n, c);
+    let y = by_number!(storage::is_half(x.tensor()), T => {
+        let y = means::<T>(&Values::of(x.tensor())?, &windows, n * c);
+        storage::tensor(y, shape)?
+    });
+    note(&[x.tensor()], &y, MeanPool(windows));
+    Hwnc::new(y)
 }
 
-struct MeanPool {
-    windows: Windows,
-}
-
-impl CustomOp1 for MeanPool {
-    fn name(&self) -> &'static str {
-        "mean-pool-hwnc"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (like, x) = (x, storage::slice(x, layout)?);
-        let (_, _, n, c) = layout.shape().dims4()?;
-        let (oh, ow) = (self.windows.rows.outputs(), self.windows.cols.outputs());
-        let pixel = n * c;
-        let mut y = tasks::zeros(oh * ow * pixel);
-        tasks::pixel_blocks(&mut y, pixel).into_par_iter().for_each(|y| {
-            for input in self.windows.covered(y.pixel) {
-                let x = &x[input * pixel + y.offset..][..y.values.len()];
-                for (sum, value) in y.values.iter_mut().zip(x) {
-                    *sum += value;
-                }
+/// The means over windows of pixels of `size` values.
+fn means<T: Number>(x: &[T], windows: &Windows, size: usize) -> Vec<T> {
+    let mut y: Vec<T> = tasks::zeros(windows.rows.outputs() * windows.cols.outputs() * size);
+    tasks::pixel_blocks(&mut y, size).into_par_iter().for_each_init(Vec::new, |room, y| {
+        T::written(y.values, room, |values| {
+            for input in windows.covered(y.pixel) {
+                add_times(values, &x[input * size + y.offset..][..values.len()], 1.0);
             }
-            let weight = self.windows.weight(y.pixel);
-            y.values.iter_mut().for_each(|value| *value *= weight);
+            let weight = windows.weight(y.pixel);
+            values.iter_mut().for_each(|value| *value *= weight);
         });
-        Ok((storage::stored(y, like), Shape::from((oh, ow, n, c))))
-    }
+    });
+    y
+}
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+tasks::vectorised! {
+    fn add_times<'a, T: Number>(sums: &'a mut [f32], values: &'a [T], weight: f32) {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += weight * value.wide();
+        }
+    }
+}
+
+/// The operation on the tape.
+struct MeanPool(Windows);
+
+impl Backward for MeanPool {
+    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Gradient>>> {
+        let [x] = inputs else { bail!("mean pooling: one input") };
         let (h, w, n, c) = x.dims4()?;
-        let pixel = n * c;
-        let dy = dy.contiguous()?;
-        let dy = Values::of(&dy)?;
-        let dy = &*dy;
-        let mut dx = tasks::zeros(h * w * pixel);
-        tasks::pixel_blocks(&mut dx, pixel).into_par_iter().for_each(|dx| {
-            for output in self.windows.covering(dx.pixel) {
-                let weight = self.windows.weight(output);
-                let dy = &dy[output * pixel + dx.offset..][..dx.values.len()];
-                for (sum, value) in dx.values.iter_mut().zip(dy) {
-                    *sum += weight * value;
-                }
-            }
-        });
-        Ok(Some(storage::tensor_like(dx, x.shape(), x)?))
+        let size = n * c;
+        let dy = storage::like(dy, x)?;
+        by_number!(storage::is_half(x), T => {
+            let dy = Values::<T>::of(&dy)?;
+            let dy: &[T] = &dy;
+            let mut dx: Vec<T> = tasks::zeros(h * w * size);
+            tasks::pixel_blocks(&mut dx, size).into_par_iter().for_each_init(Vec::new, |room, dx| {
+                T::written(dx.values, room, |values| {
+                    for output in self.0.covering(dx.pixel) {
+                        let dy = &dy[output * size + dx.offset..][..values.len()];
+                        add_times(values, dy, self.0.weight(output));
+                    }
+                });
+            });
+            Ok(vec![Some(storage::tensor(dx, x.shape())?.into())])
+        })
     }
 }
