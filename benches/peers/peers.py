@@ -48,7 +48,7 @@ HALF = {f"{name}, bf16": [*flags, "--bf16"] for name, flags in VARIANTS.items() 
 
 # Frostline otherwise than by default.
 OURS = {
-    "bf16": "what Frostline takes in bf16, which it computes by widening",
+    "bf16": "what Frostline takes in bf16, which it widens where the processor does not multiply it itself",
     "avx2": "what it takes with AVX-512 left alone",
 }
 

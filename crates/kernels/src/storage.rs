@@ -8,7 +8,6 @@ use std::ops::{Deref, Range};
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
-
 use half::bf16;
 
 use crate::precision::{Number, converted};

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static AVX2: AtomicBool = AtomicBool::new(false);
 
-/// Keeps this crate's operations to AVX2 in this process, as on a processor without AVX-512. For measurements: results have the same
-/// bits, and nothing changes where there is no AVX-512.
+/// Keeps this crate's operations to AVX2 in this process, as on a processor without AVX-512. For measurements: results in
+/// f32 have the same bits, those in bf16 are rounded otherwise where the processor has AVX512-BF16, and nothing changes where there is
+/// no AVX-512.
 pub fn keep_to_avx2() {
     AVX2.store(true, Ordering::Relaxed);
 }

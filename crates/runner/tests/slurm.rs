@@ -181,6 +181,8 @@ fn scripts_are_shown_and_nothing_is_made() {
         (["--sbatch", "--mem=4G"], "a flag of frostline's own"),
         (["--sbatch", "-pshort"], "a flag of frostline's own"),
         (["--sbatch", "account"], "is no flag"),
+        (["--sbatch", "-dafterok:1"], "is what frostline sets itself"),
+        (["--sbatch", "--output=here"], "is what frostline sets itself"),
         (["--set", "halving.first=1"], "halving"),
     ] {
         let message = refused(&cluster.run(&[&["sweep", "x.toml", "--slurm"], &arguments[..]].concat()));

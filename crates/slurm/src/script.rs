@@ -155,7 +155,8 @@ fn run(setting: &Setting, request: &Request, words: &[String], more: &[&str]) ->
     )
 }
 
-/// Has the job (by its place in its array, as the array's own number is also that of one of its jobs) queued again where it was stopped while Slurm has it running, as before its time limit; otherwise notes how it ended.
+/// Has the job queued again where it was stopped while Slurm has it running, as before its time limit; otherwise notes how it ended. It is
+/// named by its place in its array, as the array's own number is also that of one of its jobs.
 fn end(more: &str) -> String {
     format!(
         "\nif [ \"$code\" -eq 143 ]; then\n\

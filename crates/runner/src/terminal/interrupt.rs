@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
-
 use std::time::{Duration, Instant};
 
 use super::tell;

@@ -144,29 +144,34 @@ fn check_flags(args: &SweepArgs) -> Result<(), Error> {
         }
         let name = flag.split(['=', ' ']).next().unwrap_or(flag);
         let ours = [
-            "--array",
-            "--dependency",
-            "--output",
-            "--chdir",
-            "--signal",
-            "--open-mode",
-            "--wrap",
-            "--parsable",
+            ("--array", "-a"),
+            ("--dependency", "-d"),
+            ("--output", "-o"),
+            ("--chdir", "-D"),
+            ("--signal", ""),
+            ("--open-mode", ""),
+            ("--wrap", ""),
+            ("--parsable", ""),
         ];
-        if ours.contains(&name) {
+        if ours.iter().any(|(long, short)| is_flag(name, long, short)) {
             let help = "leave it out; the jobs would not find each other, or what they wrote, without ours";
             return Err(Error::usage(format!("--sbatch {name} is what frostline sets itself"), help));
         }
         for (other, short) in
             [("--partition", "-p"), ("--time", "-t"), ("--mem", ""), ("--cpus-per-task", "-c")]
         {
-            if name == other || !short.is_empty() && name.starts_with(short) && !name.starts_with("--") {
+            if is_flag(name, other, short) {
                 let help = format!("write it without --sbatch: frostline sweep --slurm {other} …");
                 return Err(Error::usage(format!("{flag} is a flag of frostline's own"), help));
             }
         }
     }
     Ok(())
+}
+
+/// Whether a word is a flag, by its long name or its short one, which a value may follow at once.
+fn is_flag(word: &str, long: &str, short: &str) -> bool {
+    word == long || !short.is_empty() && word.starts_with(short)
 }
 
 /// The jobs in the order in which they are submitted.
