@@ -216,3 +216,17 @@ pub(crate) fn pixel_blocks<T>(values: &mut [T], size: usize) -> Vec<PixelBlock<'
     });
     parts.collect()
 }
+
+/// `[pixels, size]`, of which `add` adds up parts of single pixels: it gets the pixel, where in it the part starts, and zeros in single
+/// precision.
+pub(crate) fn summed_pixels<T: Number>(
+    pixels: usize,
+    size: usize,
+    add: impl Fn(usize, usize, &mut [f32]) + Sync,
+) -> Vec<T> {
+    let mut sums: Vec<T> = zeros(pixels * size);
+    pixel_blocks(&mut sums, size).into_par_iter().for_each_init(Vec::new, |room, block| {
+        T::written(block.values, room, |values| add(block.pixel, block.offset, values));
+    });
+    sums
+}

@@ -55,15 +55,12 @@ impl Backward for MaxPool {
         by_number!(storage::is_half(x), T => {
             let dy = Values::<T>::of(&dy)?;
             let dy: &[T] = &dy;
-            let mut dx: Vec<T> = tasks::zeros(h * w * size);
-            tasks::pixel_blocks(&mut dx, size).into_par_iter().for_each_init(Vec::new, |room, dx| {
-                T::written(dx.values, room, |values| {
-                    for output in self.windows.covering(dx.pixel) {
-                        let place = self.windows.place(dx.pixel, output) as u16;
-                        let at = output * size + dx.offset..output * size + dx.offset + values.len();
-                        add_where(&dy[at.clone()], &self.places[at], place, values);
-                    }
-                });
+            let dx: Vec<T> = tasks::summed_pixels(h * w, size, |pixel, offset, values| {
+                for output in self.windows.covering(pixel) {
+                    let place = self.windows.place(pixel, output) as u16;
+                    let at = output * size + offset..output * size + offset + values.len();
+                    add_where(&dy[at.clone()], &self.places[at], place, values);
+                }
             });
             Ok(vec![Some(storage::tensor(dx, x.shape())?.into())])
         })

@@ -1,7 +1,6 @@
 //! Averages over windows: average, adaptive and global pooling.
 
 use candle_core::{Result, Tensor, bail};
-use rayon::prelude::*;
 
 use super::Windows;
 use crate::layout::Hwnc;
@@ -23,17 +22,14 @@ pub(super) fn mean_pool(x: &Hwnc, windows: Windows) -> Result<Hwnc> {
 
 /// The means over windows of pixels of `size` values.
 fn means<T: Number>(x: &[T], windows: &Windows, size: usize) -> Vec<T> {
-    let mut y: Vec<T> = tasks::zeros(windows.rows.outputs() * windows.cols.outputs() * size);
-    tasks::pixel_blocks(&mut y, size).into_par_iter().for_each_init(Vec::new, |room, y| {
-        T::written(y.values, room, |values| {
-            for input in windows.covered(y.pixel) {
-                add_times(values, &x[input * size + y.offset..][..values.len()], 1.0);
-            }
-            let weight = windows.weight(y.pixel);
-            values.iter_mut().for_each(|value| *value *= weight);
-        });
-    });
-    y
+    let outputs = windows.rows.outputs() * windows.cols.outputs();
+    tasks::summed_pixels(outputs, size, |pixel, offset, values| {
+        for input in windows.covered(pixel) {
+            add_times(values, &x[input * size + offset..][..values.len()], 1.0);
+        }
+        let weight = windows.weight(pixel);
+        values.iter_mut().for_each(|value| *value *= weight);
+    })
 }
 
 tasks::vectorised! {
@@ -56,14 +52,11 @@ impl Backward for MeanPool {
         by_number!(storage::is_half(x), T => {
             let dy = Values::<T>::of(&dy)?;
             let dy: &[T] = &dy;
-            let mut dx: Vec<T> = tasks::zeros(h * w * size);
-            tasks::pixel_blocks(&mut dx, size).into_par_iter().for_each_init(Vec::new, |room, dx| {
-                T::written(dx.values, room, |values| {
-                    for output in self.0.covering(dx.pixel) {
-                        let dy = &dy[output * size + dx.offset..][..values.len()];
-                        add_times(values, dy, self.0.weight(output));
-                    }
-                });
+            let dx: Vec<T> = tasks::summed_pixels(h * w, size, |pixel, offset, values| {
+                for output in self.0.covering(pixel) {
+                    let dy = &dy[output * size + offset..][..values.len()];
+                    add_times(values, dy, self.0.weight(output));
+                }
             });
             Ok(vec![Some(storage::tensor(dx, x.shape())?.into())])
         })
