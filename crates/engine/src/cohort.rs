@@ -4,7 +4,7 @@
 //! A run's numbers do not depend on the others: what is shared is the same function of the same images, bit by bit.
 
 use std::ops::Range;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use frostline_data::{Batch, Loader};
 use frostline_kernels::{Hwnc, Tape};
@@ -13,6 +13,7 @@ use frostline_streams::Streams;
 
 use crate::audit::Hashes;
 use crate::evaluate::{Sums, batch_size, review};
+use crate::fit::{Part, Table, gather};
 use crate::member::{options, position, sees_the_same};
 use crate::objective::Lesson;
 use crate::prefix::{Prefix, Tree};
@@ -118,7 +119,11 @@ impl<'a, 's> Cohort<'a, 's> {
                 self.tree = Tree::of(&prefixes, &mut hashes)?;
                 grown = true;
             }
-            self.epoch(bookmark)?;
+            if self.runs.iter().flatten().any(|run| run.phase().fit.is_some()) {
+                self.fit()?;
+            } else {
+                self.epoch(bookmark)?;
+            }
             let validated = if self.is_stopped() { None } else { self.validate()? };
             let Some(validated) = validated else { return self.stop(bookmark) };
             hashes = Hashes::default();
@@ -127,6 +132,27 @@ impl<'a, 's> Cohort<'a, 's> {
             self.finish();
             self.wait(bookmark)?;
         }
+        Ok(())
+    }
+
+    /// An epoch without steps: the runs fit their classifiers.
+    fn fit(&mut self) -> Result<(), EngineError> {
+        let Some(task) = self.runs.iter().flatten().next().map(|run| run.task) else { return Ok(()) };
+        if self.runs.iter().flatten().any(|run| run.phase().fit.is_none()) {
+            return Err(EngineError::Unfit("a cohort takes steps or fits classifiers, not both".to_owned()));
+        }
+        let Self { runs, paid, tree, shelf, .. } = self;
+        let mut seats = seats(runs, paid);
+        let Some(train) = gather(&mut seats, tree, shelf, &task, Part::Train)? else { return Ok(()) };
+        let validation = match task.splits.validation.is_empty() {
+            true => Some(train.iter().map(|_| None).collect()),
+            false => gather(&mut seats, tree, shelf, &task, Part::Validation)?,
+        };
+        let Some(validation): Option<Vec<Option<Arc<Table>>>> = validation else { return Ok(()) };
+        self.each(|run, index| match &train[index] {
+            Some(train) => run.fit(train, validation[index].as_deref()),
+            None => Err(EngineError::Unfit("a run has no features".to_owned())),
+        });
         Ok(())
     }
 

@@ -58,6 +58,9 @@ pub enum EngineError {
     /// The strategy does not fit the model.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
+    /// The features of the frozen trunk admit no classifier.
+    #[error(transparent)]
+    Probe(#[from] frostline_probes::ProbeError),
     /// The loader failed.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -71,7 +71,7 @@ impl Answers {
             let label = labels[example as usize];
             self.broken += usize::from(!finite(logits));
             let (predicted, log_probability) = most_likely(logits);
-            self.loss -= log_softmax(logits, label as usize);
+            self.loss += log_loss(logits, label);
             let probability = log_probability.exp() as f32;
             self.predictions.push(Prediction { example, label, predicted, probability });
         }
@@ -216,6 +216,11 @@ fn likeliest(logits: &[f32], most: usize) -> Ranking {
     classes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     classes.truncate(most);
     classes.into_iter().map(|class| (class as u32, log_softmax(logits, class).exp() as f32)).collect()
+}
+
+/// The cross-entropy of an image's logits.
+pub(crate) fn log_loss(logits: &[f32], label: u32) -> f64 {
+    -log_softmax(logits, label as usize)
 }
 
 fn log_softmax(logits: &[f32], class: usize) -> f64 {

@@ -9,6 +9,7 @@ mod audit;
 mod cohort;
 mod error;
 mod evaluate;
+mod fit;
 mod fold;
 mod freeze;
 mod member;
@@ -32,8 +33,8 @@ pub use evaluate::{Evaluation, Prediction, Ranking, classify, evaluate};
 pub use fold::fold;
 pub use freeze::{Movable, freeze, parts_of};
 pub use frostline_recipe::{
-    BatchNormPolicy, Keep, Length, OptimizerKind, Part, Parts, Phase, PhaseSpec, Ragged, Recipe, RecipeError,
-    Rule, Schedule, ScheduleOver, StateOnStart, Strategy, StrategyError, Timetable,
+    BatchNormPolicy, Keep, Length, OptimizerKind, Part, Parts, Phase, PhaseSpec, Probe, Ragged, Recipe,
+    RecipeError, Rule, Schedule, ScheduleOver, StateOnStart, Strategy, StrategyError, Timetable,
 };
 pub use member::{Bookmark, Member, NoBookmark};
 pub use objective::{Objective, ROTATIONS};

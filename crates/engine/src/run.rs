@@ -35,6 +35,8 @@ pub(crate) struct Run<'a> {
     pub(crate) epochs: Vec<EpochReport>,
     pub(crate) best: Option<Best>,
     pub(crate) trainable: usize,
+    /// What was chosen in fitting the classifier of the epoch under way.
+    pub(crate) fitted: Option<String>,
 }
 
 /// The best epoch so far, by validation accuracy.
@@ -81,6 +83,7 @@ impl<'a> Run<'a> {
             epochs: Vec::new(),
             best: None,
             trainable: 0,
+            fitted: None,
         })
     }
 
@@ -202,16 +205,19 @@ impl<'a> Run<'a> {
     ) -> Result<(), EngineError> {
         let (index, before) = self.at();
         let epoch = self.epochs.len() + 1;
-        let learning_rate = self.learning_rate(epoch * self.steps - 1);
+        let fitted = self.fitted.take();
+        let learning_rate = if fitted.is_some() { 0.0 } else { self.learning_rate(epoch * self.steps - 1) };
         let phase = &self.phases[index];
         let ends = epoch == before + phase.epochs;
         let rate =
             |rule: &Rule| PartRate { part: rule.part.to_string(), learning_rate: learning_rate * rule.rate };
         let report = EpochReport {
             epoch,
-            phase: phase.name.clone(),
+            phase: fitted
+                .as_ref()
+                .map_or_else(|| phase.name.clone(), |told| format!("{}, {told}", phase.name)),
             learning_rate,
-            rates: phase.rules.iter().map(rate).collect(),
+            rates: phase.rules.iter().filter(|_| fitted.is_none()).map(rate).collect(),
             train_loss: self.sums.mean_loss(),
             train_accuracy: self.sums.accuracy(),
             validation_loss: validation.map(Sums::mean_loss),
@@ -256,7 +262,9 @@ impl<'a> Run<'a> {
             let model = self.task.model;
             self.timed(Section::Checkpoint, |_| best.snapshot.restore(model))?;
         }
-        let still = self.movable.leading_still(self.task.model);
+        let model = self.task.model;
+        let answers = if model.has_classifier() { model.head() } else { model.stages().len() };
+        let still = self.movable.leading_still(model).min(answers);
         let epochs = std::mem::take(&mut self.epochs);
         Ok(Trained { epochs, chosen_epoch, trainable_parameters: self.trainable, still })
     }

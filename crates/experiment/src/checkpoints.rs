@@ -63,7 +63,7 @@ impl Footprint {
     /// A checkpoint for each trial with its number of classes: parameters, and means and variances of norms, four bytes each.
     /// Weights that are drawn come with auxiliary heads.
     pub fn of<'a>(trials: impl Iterator<Item = (&'a Trial, usize)>) -> Self {
-        trials.fold(Self::default(), |sum, (trial, classes)| {
+        trials.filter(|(trial, _)| trial.has_weights()).fold(Self::default(), |sum, (trial, classes)| {
             let drawn = trial.weights == "none";
             let parameters = |card: &ModelCard| match drawn {
                 true => card.parameters_with_auxiliary(classes),

@@ -7,6 +7,7 @@
 
 mod autoencoder;
 mod build;
+mod classifier;
 mod copies;
 mod error;
 mod forward;
@@ -22,6 +23,7 @@ mod weights;
 
 pub use autoencoder::build_autoencoder;
 pub use build::{build, build_on, build_unshrunk, build_with_auxiliary};
+pub use classifier::Classifier;
 pub use copies::Copies;
 pub use error::ModelError;
 pub use forward::{Activation, AuxiliaryLogits, Pass};

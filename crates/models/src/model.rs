@@ -2,8 +2,8 @@
 //! `forward.rs`, loading in `load.rs`. It trains nothing itself.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{DType, Device, Tensor};
 use frostline_kernels::Hwnc;
@@ -11,6 +11,7 @@ use frostline_streams::Streams;
 use frostline_zoo::description::{Architecture, Fold, ModelCard};
 use frostline_zoo::{StageSummary, Traced, summarise};
 
+use crate::classifier::Classifier;
 use crate::error::ModelError;
 use crate::forward::{Activation, AuxiliaryLogits, Pass};
 use crate::norm::BatchNorm;
@@ -54,6 +55,8 @@ pub struct Model {
     stochastic_depth: AtomicU32,
     /// Whether activations are bf16.
     half: AtomicBool,
+    /// What answers in place of the head's last linear layer.
+    pub(crate) classifier: OnceLock<Arc<dyn Classifier>>,
 }
 
 /// Gives an architecture its numbers.
@@ -88,6 +91,7 @@ pub(crate) fn assemble(
         dropout: AtomicU32::new(f32::NAN.to_bits()),
         stochastic_depth: AtomicU32::new(0.0f32.to_bits()),
         half: AtomicBool::new(false),
+        classifier: OnceLock::new(),
     })
 }
 
@@ -140,6 +144,7 @@ impl Model {
             dropout: AtomicU32::new(f32::NAN.to_bits()),
             stochastic_depth: AtomicU32::new(0.0f32.to_bits()),
             half: AtomicBool::new(false),
+            classifier: OnceLock::new(),
         })
     }
 
@@ -301,7 +306,7 @@ impl Model {
         Ok((x, auxiliary))
     }
 
-    fn run(
+    pub(crate) fn run(
         &self,
         range: Range<usize>,
         mut x: Activation,
@@ -316,7 +321,12 @@ impl Model {
             self.check_images(&x)?;
         }
         let failed = |stage: &str, cause| ModelError::Stage { stage: stage.to_owned(), cause };
-        for stage in stages {
+        for (index, stage) in range.clone().zip(stages) {
+            if let Some(classifier) = self.classifier.get().filter(|_| index == self.head()) {
+                let features = self.features(index, x)?;
+                let logits = classifier.logits(&features).map_err(|cause| failed(stage.name, cause))?;
+                return Ok(Activation::Rows(logits));
+            }
             x = x
                 .kept_as(self.precision())
                 .and_then(|x| self.run_layers(&stage.layers, x, pass, auxiliary.as_deref_mut()))

@@ -9,4 +9,6 @@ mod strategy;
 pub use optimizer::OptimizerKind;
 pub use recipe::{BatchNormPolicy, Keep, Ragged, Recipe, RecipeError, ScheduleOver};
 pub use schedule::{Schedule, Timetable};
-pub use strategy::{Length, Part, Parts, Phase, PhaseSpec, Rule, StateOnStart, Strategy, StrategyError};
+pub use strategy::{
+    Length, Part, Parts, Phase, PhaseSpec, Probe, Rule, StateOnStart, Strategy, StrategyError,
+};

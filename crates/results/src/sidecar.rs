@@ -107,7 +107,7 @@ impl Sidecar {
             return Err((format!("trial {} failed: {reason}", trial.id), help.to_owned()));
         }
         let (Some(weights), Some(data)) = (&outcome.checkpoint, &outcome.data) else {
-            return Err(none_kept(&trial.id, asked));
+            return Err(none_kept(trial, asked));
         };
         Ok(Self {
             architecture: trial.model.clone(),
@@ -166,7 +166,15 @@ impl Sidecar {
 }
 
 /// That a trial has no weights, and how it gets some.
-pub fn none_kept(id: &str, asked: &Invocation) -> (String, String) {
+pub fn none_kept(trial: &Trial, asked: &Invocation) -> (String, String) {
+    let id = &trial.id;
+    if !trial.has_weights() {
+        let message = format!(
+            "trial {id} ({}) is a vote of training images, which no file of weights holds",
+            trial.strategy
+        );
+        return (message, "`probe:logistic` and `probe:ridge` make a head of the same features".to_owned());
+    }
     (format!("trial {id} has kept no weights"), train_again(id, asked))
 }
 

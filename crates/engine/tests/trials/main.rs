@@ -5,6 +5,7 @@ mod folding;
 mod harness;
 mod phases;
 mod pretraining;
+mod probes;
 mod together;
 mod training;
 

@@ -21,6 +21,7 @@ fn phase(epochs: usize, train: &[(&str, f64)], state: StateOnStart) -> PhaseSpec
         batch_norm: None,
         state,
         l2_sp: None,
+        fit: None,
     }
 }
 

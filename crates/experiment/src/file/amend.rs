@@ -1,10 +1,10 @@
-//! What speaks of some of the trials: [`Reader`]'s functions for `[[override]]` and `[[claim]]`.
+//! What speaks of some of the trials: [`Reader`]'s functions for `[[except]]`, `[[override]]` and `[[claim]]`.
 
 use super::conditions::When;
 use super::problem::Problem;
 use super::read::{Entries, Reader, entries_of, number};
 use super::tree::{Name, Node, Place, Value};
-use super::{ClaimEntry, Override};
+use super::{Assignment, ClaimEntry, Override};
 use crate::trial::keys::{key, keys};
 
 const CLAIM: [&str; 4] = ["when", "test-accuracy", "minutes", "source"];
@@ -26,6 +26,27 @@ impl Reader {
             self.report(problem.help("add the keys to change, for example resolution = 64"));
         }
         (!when.idle).then_some(Override { when: when.conditions, set })
+    }
+
+    /// What an `[[except]]` leaves out. A key with several values stands for each of them.
+    pub(crate) fn one_except(&mut self, (place, mut table): (Place, Entries)) -> Vec<Vec<Assignment>> {
+        let mut alternatives: Vec<Node> = Vec::new();
+        if let Some((_, node)) = table.iter_mut().find(|(name, _)| name.text == "when") {
+            alternatives = one_by_one(node);
+            node.clone_from(&alternatives.remove(0));
+        }
+        let Some((first, rest)) = self.when(&place, table, "except") else { return Vec::new() };
+        for (name, _) in rest {
+            self.unknown(&name, "[[except]]", vec!["when"], None);
+        }
+        let mut all = vec![first];
+        for node in &alternatives {
+            match self.known.read(node) {
+                Ok(when) => all.push(when),
+                Err(problems) => self.problems.extend(problems),
+            }
+        }
+        all.into_iter().filter(|when| !when.idle).map(|when| when.conditions).collect()
     }
 
     pub(crate) fn one_claim(&mut self, (place, table): (Place, Entries)) -> Option<ClaimEntry> {
@@ -85,7 +106,7 @@ impl Reader {
         }
     }
 
-    /// The tables of `[[override]]` or `[[claim]]`.
+    /// The tables of `[[except]]`, `[[override]]` or `[[claim]]`.
     pub(crate) fn tables(&mut self, header: &Name, node: Node) -> Vec<(Place, Entries)> {
         let name = &header.text;
         let Value::List(items) = node.value else {
@@ -121,4 +142,20 @@ fn bad_claim(name: &str, node: &Node) -> Problem {
         }
         _ => problem,
     }
+}
+
+/// A table with lists for some values, as tables with one of each.
+fn one_by_one(node: &Node) -> Vec<Node> {
+    let Value::Table(entries) = &node.value else { return vec![node.clone()] };
+    let listed =
+        entries.iter().position(|(_, node)| matches!(&node.value, Value::List(items) if !items.is_empty()));
+    let Some((index, Value::List(items))) = listed.map(|index| (index, &entries[index].1.value)) else {
+        return vec![node.clone()];
+    };
+    let with = |item: &Node| {
+        let mut entries = entries.clone();
+        entries[index].1 = item.clone();
+        one_by_one(&Node { value: Value::Table(entries), place: node.place.clone() })
+    };
+    items.iter().flat_map(with).collect()
 }

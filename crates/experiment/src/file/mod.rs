@@ -57,6 +57,8 @@ pub struct Experiment {
     /// The pretrainings of `[pretrain.NAME]`.
     pub(crate) pretrainings: Vec<PretrainingEntry>,
     pub(crate) overrides: Vec<Override>,
+    /// What `[[except]]` leaves out of the grid: the cells that have all of one list.
+    pub(crate) excepted: Vec<Vec<Assignment>>,
     pub(crate) claims: Vec<ClaimEntry>,
 }
 

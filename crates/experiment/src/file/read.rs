@@ -16,7 +16,7 @@ use crate::trial::keys::{Key, Section, key, keys};
 
 pub(crate) type Entries = Vec<(Name, Node)>;
 
-const ROOT: [&str; 12] = [
+const ROOT: [&str; 13] = [
     "question",
     "checkpoints",
     "baseline",
@@ -27,6 +27,7 @@ const ROOT: [&str; 12] = [
     "grid",
     "strategy",
     "pretrain",
+    "except",
     "override",
     "claim",
 ];
@@ -83,9 +84,11 @@ impl Reader {
             strategies: Vec::new(),
             pretrainings: Vec::new(),
             overrides: Vec::new(),
+            excepted: Vec::new(),
             claims: Vec::new(),
         };
-        let (mut overrides, mut claims, mut baseline) = (Vec::new(), Vec::new(), None);
+        let (mut overrides, mut claims, mut excepted, mut baseline) =
+            (Vec::new(), Vec::new(), Vec::new(), None);
         for (name, node) in self.table(node_entries(root)) {
             match name.text.as_str() {
                 "question" => experiment.question = self.question(&node).unwrap_or_default(),
@@ -98,6 +101,7 @@ impl Reader {
                 "grid" => experiment.axes = self.grid(&name, node),
                 "strategy" => experiment.strategies = self.strategies(&name, node),
                 "pretrain" => experiment.pretrainings = self.pretrainings(&name, node),
+                "except" => excepted = self.tables(&name, node),
                 "override" => overrides = self.tables(&name, node),
                 "claim" => claims = self.tables(&name, node),
                 _ => self.unknown_root(&name),
@@ -110,6 +114,7 @@ impl Reader {
         }
         experiment.fixed.iter().for_each(|fixed| self.known.add(fixed.key, &fixed.value));
         self.note_replaced(replaced);
+        experiment.excepted = excepted.into_iter().flat_map(|table| self.one_except(table)).collect();
         experiment.overrides = overrides.into_iter().filter_map(|table| self.one_override(table)).collect();
         for set in experiment.overrides.iter().flat_map(|overriding| &overriding.set) {
             self.known.add(set.key, &set.value);

@@ -7,7 +7,7 @@ use std::path::Path;
 use frostline_streams::{Purpose, Streams};
 
 use super::{Axis, Claim, Plan};
-use crate::file::{Experiment, Place, Problem, Problems};
+use crate::file::{Assignment, Experiment, Place, Problem, Problems};
 use crate::refusal;
 use crate::trial::keys::{Key, keys};
 use crate::trial::{Trial, pretraining_name};
@@ -31,6 +31,10 @@ pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
     })?;
     let mut problems = Vec::new();
     let trials = trials(experiment, cells, &mut problems);
+    if trials.is_empty() && problems.is_empty() {
+        let problem = Problem::new("the grid has no trial that [[except]] does not leave out");
+        problems.push((String::new(), problem.help("remove an [[except]], or a key of its `when` less")));
+    }
     let claims = claims(experiment, &trials, &mut problems);
     if !problems.is_empty() {
         return Err(fail(problems.into_iter().map(|(_, problem)| problem).collect()));
@@ -64,6 +68,9 @@ fn trials(experiment: &Experiment, cells: usize, problems: &mut Found) -> Vec<Tr
     let mut known = refusal::Found::default();
     for index in 0..cells {
         let cell = Cell::new(experiment, index);
+        if cell.excepted {
+            continue;
+        }
         cell.check(problems, &mut known);
         let trial = cell.trial.sealed();
         if ids.insert(trial.id.clone()) {
@@ -80,12 +87,14 @@ type Found = Vec<(String, Problem)>;
 struct Cell {
     trial: Trial,
     places: Vec<(&'static Key, Place)>,
+    /// Whether the experiment leaves it out.
+    excepted: bool,
 }
 
 impl Cell {
     /// The cell of this index, the last axis running fastest.
     fn new(experiment: &Experiment, mut index: usize) -> Self {
-        let mut cell = Self { trial: Trial::default(), places: Vec::new() };
+        let mut cell = Self { trial: Trial::default(), places: Vec::new(), excepted: false };
         for fixed in &experiment.fixed {
             cell.set(fixed.key, &fixed.value, &fixed.place);
         }
@@ -96,8 +105,12 @@ impl Cell {
         }
         // Overrides speak of the grid's cells, so none depends on what another has changed.
         let written = cell.trial.clone();
+        let is = |conditions: &[Assignment]| {
+            conditions.iter().all(|condition| condition.key.show(&written) == condition.value)
+        };
+        cell.excepted = experiment.excepted.iter().any(|conditions| is(conditions));
         for overriding in &experiment.overrides {
-            if overriding.when.iter().all(|condition| condition.key.show(&written) == condition.value) {
+            if is(&overriding.when) {
                 overriding.set.iter().for_each(|set| cell.set(set.key, &set.value, &set.place));
             }
         }

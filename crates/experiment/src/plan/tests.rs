@@ -49,6 +49,32 @@ fn seeds_are_outermost_and_arms_are_shuffled_differently_within_each() {
 }
 
 #[test]
+fn what_is_excepted_is_no_trial_and_the_others_are_what_they_were() {
+    let except = "[[except]]\nwhen = { strategy = \"full\", seed = [3, 1], learning-rate = 0.01 }\n\
+                  [[except]]\nwhen = { model = \"resnet34\", strategy = [\"head\"] }\n\
+                  [[override]]\nwhen = { strategy = \"full\" }\nlearning-rate = 0.01\n";
+    let some = plan(&file(GRID, except)).unwrap();
+    let all = plan(&file(GRID, "")).unwrap();
+    // An exception speaks of the grid, and not of what an override makes of it.
+    let told = |plan: &Plan| -> Vec<String> {
+        plan.trials
+            .iter()
+            .map(|t| format!("{} {} {} {}", t.model, t.strategy, t.seed, t.train.learning_rate))
+            .collect()
+    };
+    let (some, all) = (told(&some), told(&all));
+    assert_eq!(some.len(), 8, "{some:?}");
+    assert!(some.iter().all(|trial| all.contains(trial)));
+    assert!(some.iter().all(|trial| !trial.contains("resnet34 head")));
+    let nothing = "[[except]]\nwhen = { model = [\"resnet18\", \"resnet34\"] }\n";
+    assert!(plan(&file(GRID, nothing)).unwrap_err()[0].contains("no trial that [[except]]"));
+    let unknown = "[[except]]\nwhen = { model = [\"resnet18\", \"resnet50\"] }\n";
+    assert!(plan(&file(GRID, unknown)).unwrap_err()[0].contains("no trial has model `resnet50`"));
+    let more = "[[except]]\nwhen = { model = \"resnet18\" }\nepochs = 3\n";
+    assert!(plan(&file(GRID, more)).unwrap_err()[0].contains("unknown key `epochs` in [[except]]"));
+}
+
+#[test]
 fn ids_and_order_do_not_depend_on_how_the_file_is_written() {
     let shuffled = "seed = [3, 1]\nlearning-rate = [1e-3, 1e-2]\nstrategy = [\"head\", \"full\"]\n\
                     model = [\"resnet34\", \"resnet18\"]";

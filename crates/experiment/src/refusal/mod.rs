@@ -113,6 +113,7 @@ pub(crate) fn cell(trial: &Trial, found: &mut Found) -> Vec<Refusal> {
         pretraining::pretraining(trial),
         recipe(trial),
         keep(trial),
+        probe(trial),
     ];
     checks.into_iter().flatten().collect()
 }
@@ -201,11 +202,23 @@ fn recipe(trial: &Trial) -> Option<Refusal> {
     Some(Refusal::new(&keys, &error))
 }
 
+/// A probe without images to choose its penalty on.
+fn probe(trial: &Trial) -> Option<Refusal> {
+    let chooses = trial.strategy.starts_with("probe:") && trial.data.validation == 0.0;
+    let message = format!(
+        "{} chooses the strength of its penalty on validation, and there is no validation split; set validation above 0, or use \
+         knn:K, which chooses nothing",
+        trial.strategy
+    );
+    chooses.then(|| Refusal::new(&["validation", "strategy"], &message))
+}
+
 fn keep(trial: &Trial) -> Option<Refusal> {
     let best = trial.train.keep.parse() == Ok(Keep::Best);
     let message = "keep = \"best\" chooses on validation, and there is no validation split; set validation above 0, \
                    or keep = \"last\"";
-    (best && trial.data.validation == 0.0).then(|| Refusal::new(&["validation", "keep"], &message))
+    (best && trial.data.validation == 0.0 && !trial.fits())
+        .then(|| Refusal::new(&["validation", "keep"], &message))
 }
 
 #[cfg(test)]

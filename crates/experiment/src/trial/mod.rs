@@ -10,6 +10,7 @@ pub use phases::PhaseWords;
 pub use pretraining::{HeldOut, Pretraining, Trunk, pretraining_name};
 pub use specs::{DataSpec, TrainSpec};
 
+use frostline_recipe::Strategy;
 use frostline_text::id;
 use frostline_zoo::{ModelCard, card};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,11 @@ pub struct Trial {
 impl Trial {
     /// Clears what has no effect on the numbers, and gives the trial its id.
     pub fn sealed(mut self) -> Self {
+        if self.fits() {
+            let (epochs, precision) = (1, self.train.precision.clone());
+            self.train = TrainSpec { epochs, precision, ..TrainSpec::default() };
+            self.data.augment.clear();
+        }
         if !self.uses("momentum") {
             (self.train.momentum, self.train.nesterov) = (0.0, false);
         }
@@ -88,14 +94,26 @@ impl Trial {
         if key == "trial" { Some(self.id.clone()) } else { keys::key(key).map(|key| key.show(self)) }
     }
 
+    /// Whether it fits a classifier on frozen features, and takes no step.
+    pub fn fits(&self) -> bool {
+        self.phases.is_none()
+            && self.strategy.parse::<Strategy>().is_ok_and(|strategy| strategy.probe().is_some())
+    }
+
+    /// Whether what it learns is in its weights, so that they can be kept; a vote of neighbours is not.
+    pub fn has_weights(&self) -> bool {
+        !self.fits() || !self.strategy.starts_with("knn:")
+    }
+
     /// Whether a key has an effect, given the others.
     pub fn uses(&self, key: &str) -> bool {
         match key {
+            key if self.fits() && IN_STEPS.contains(&key) => false,
             "momentum" | "nesterov" => self.train.optimizer == "sgd",
             "step-every" | "step-factor" => self.train.schedule == "step",
             "schedule-over" => self.train.schedule != "constant" || self.train.warmup > 0.0,
             "views" => !self.data.augment.is_empty(),
-            "head" => self.weights != "none" && pretraining_name(&self.weights).is_none(),
+            "head" => !self.fits() && self.weights != "none" && pretraining_name(&self.weights).is_none(),
             "recalibrate" => {
                 self.train.batch_norm != "eval" && card(&self.model).is_ok_and(ModelCard::has_batch_norm)
             }
@@ -143,6 +161,32 @@ impl Trial {
         serde_json::to_string(&settings).expect("a trial holds nothing that JSON cannot")
     }
 }
+
+/// Keys that say how steps are taken, which a strategy that takes none leaves out of account.
+const IN_STEPS: [&str; 22] = [
+    "augment",
+    "views",
+    "epochs",
+    "batch",
+    "ragged",
+    "optimizer",
+    "learning-rate",
+    "momentum",
+    "nesterov",
+    "weight-decay",
+    "schedule",
+    "schedule-over",
+    "warmup",
+    "step-every",
+    "step-factor",
+    "label-smoothing",
+    "clip-norm",
+    "dropout",
+    "stochastic-depth",
+    "batch-norm",
+    "recalibrate",
+    "keep",
+];
 
 impl Default for Trial {
     /// What holds where an experiment file says nothing. Model and source have no default.
@@ -209,6 +253,32 @@ mod tests {
             key.set(&mut other, value).unwrap();
             assert_eq!(other.sealed().id == id, idle.contains(&key.name), "{}", key.name);
         }
+    }
+
+    #[test]
+    fn what_says_how_steps_are_taken_is_no_part_of_a_trial_that_takes_none() {
+        let probe = Trial { strategy: "probe:ridge".to_owned(), ..trial() };
+        let id = probe.clone().sealed().id;
+        for key in keys::keys() {
+            let mut other = probe.clone();
+            let value = match key.name {
+                "augment" => "flip",
+                "model" => "resnet34",
+                "strategy" => "knn:5",
+                _ => match key.form() {
+                    keys::Form::TextOr(_) => "other",
+                    keys::Form::Text => key.choices().last().copied().unwrap_or("other"),
+                    keys::Form::Texts => "other",
+                    keys::Form::Flag => "true",
+                    keys::Form::Integer | keys::Form::IntegerOr(_) => "7",
+                    keys::Form::Number | keys::Form::NumberOr(_) => "0.7",
+                },
+            };
+            key.set(&mut other, value).unwrap();
+            let counts = other.sealed().id != id;
+            assert_eq!(counts, probe.uses(key.name) && key.name != "head", "{}", key.name);
+        }
+        assert!(trial().uses("epochs") && !probe.uses("epochs"));
     }
 
     #[test]

@@ -5,11 +5,13 @@
 mod named;
 mod parts;
 mod phase;
+mod probe;
 #[cfg(test)]
 mod tests;
 
 pub use parts::{Part, Parts};
 pub use phase::{Length, Phase, PhaseSpec, Rule, StateOnStart};
+pub use probe::Probe;
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,6 +46,8 @@ pub enum Strategy {
     /// Everything, the trunk with weight decay of this strength towards the weights it started with instead of towards zero
     /// (Li et al. 2018, arXiv:1802.01483).
     L2Sp(f64),
+    /// Nothing by gradients: a classifier on the features of the frozen trunk.
+    Probe(Probe),
     /// Phases that an experiment spells out.
     Own {
         /// What the experiment calls it.
@@ -107,7 +111,7 @@ pub enum StrategyError {
 
 impl Strategy {
     /// The names that an experiment file may use, with K, E, D and A for numbers.
-    pub const NAMES: [&'static str; 12] = [
+    pub const NAMES: [&'static str; 15] = [
         "full",
         "head",
         "last-K",
@@ -120,7 +124,15 @@ impl Strategy {
         "bn-only",
         "bias-only",
         "l2-sp:A",
+        "probe:ridge",
+        "probe:logistic",
+        "knn:K",
     ];
+
+    /// The classifier that it fits; none where it trains by gradients.
+    pub fn probe(&self) -> Option<Probe> {
+        if let Self::Probe(probe) = self { Some(*probe) } else { None }
+    }
 
     /// The phases of this strategy for a model, laid over `epochs`, which they fill exactly.
     ///
@@ -147,6 +159,8 @@ impl FromStr for Strategy {
             "three-phase" => Some(Self::ThreePhase),
             "bn-only" => Some(Self::BnOnly),
             "bias-only" => Some(Self::BiasOnly),
+            "probe:ridge" => Some(Self::Probe(Probe::Ridge)),
+            "probe:logistic" => Some(Self::Probe(Probe::Logistic)),
             _ => None,
         };
         if let Some(strategy) = plain {
@@ -174,6 +188,10 @@ impl FromStr for Strategy {
                 Ok(decay) if decay > 0.0 && decay <= 1.0 => Ok(Self::LayerDecay(decay)),
                 _ => Err(number("D must be above 0 and at most 1")),
             },
+            "knn" => match argument.parse() {
+                Ok(count) if count >= 1 => Ok(Self::Probe(Probe::Neighbours(count))),
+                _ => Err(number("K must be a whole number of neighbours, at least 1")),
+            },
             "l2-sp" => match value {
                 Ok(strength) if strength > 0.0 && strength.is_finite() => Ok(Self::L2Sp(strength)),
                 _ => Err(number("A must be a number above 0")),
@@ -198,6 +216,7 @@ impl fmt::Display for Strategy {
             Self::BnOnly => f.write_str("bn-only"),
             Self::BiasOnly => f.write_str("bias-only"),
             Self::L2Sp(strength) => write!(f, "l2-sp:{strength}"),
+            Self::Probe(probe) => probe.fmt(f),
             Self::Own { name, .. } => f.write_str(name),
         }
     }

@@ -29,6 +29,7 @@ impl Strategy {
             Self::L2Sp(strength) => {
                 Ok(vec![PhaseSpec { l2_sp: Some(*strength), ..PhaseSpec::training(&name, &[Part::All]) }])
             }
+            Self::Probe(probe) => Ok(vec![PhaseSpec::fitting(*probe)]),
             Self::Own { phases, .. } => Ok(phases.clone()),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Part, Parts, Strategy, StrategyError};
+use super::{Part, Parts, Probe, Strategy, StrategyError};
 use crate::BatchNormPolicy;
 
 /// How long a phase lasts.
@@ -48,6 +48,8 @@ pub struct PhaseSpec {
     pub state: StateOnStart,
     /// The strength of weight decay towards the trial's first weights, which replaces the recipe's in the trunk.
     pub l2_sp: Option<f64>,
+    /// The classifier that is fitted instead of steps; none where the phase trains by gradients.
+    pub fit: Option<Probe>,
 }
 
 /// A stretch of a trial in which the same parameters train.
@@ -69,6 +71,8 @@ pub struct Phase {
     pub state: StateOnStart,
     /// As in [`PhaseSpec`].
     pub l2_sp: Option<f64>,
+    /// As in [`PhaseSpec`].
+    pub fit: Option<Probe>,
 }
 
 impl PhaseSpec {
@@ -82,7 +86,15 @@ impl PhaseSpec {
             batch_norm: None,
             state: StateOnStart::Reset,
             l2_sp: None,
+            fit: None,
         }
+    }
+
+    /// A phase that fits a classifier on the trunk's features; a vote of neighbours leaves the head as it is.
+    pub(super) fn fitting(probe: Probe) -> Self {
+        let parts: &[Part] = if matches!(probe, Probe::Neighbours(_)) { &[] } else { &[Part::Head] };
+        let fit = Some(probe);
+        Self { batch_norm: Some(BatchNormPolicy::Eval), fit, ..Self::training(&probe.to_string(), parts) }
     }
 
     pub(super) fn lasting(self, epochs: usize) -> Self {
@@ -122,9 +134,11 @@ impl Phase {
         };
         let rates: Vec<Option<f64>> = parts.parameters.iter().map(rate).collect();
         let trained = parts.parameters.iter().zip(&rates).filter(|(_, rate)| rate.is_some());
-        let frozen_prefix = trained.map(|(parameter, _)| parameter.stage).min().unwrap_or(parts.stages.len());
-        let PhaseSpec { name, rules, batch_norm, state, l2_sp, .. } = spec.clone();
-        Ok(Self { name, epochs, rates, rules, frozen_prefix, batch_norm, state, l2_sp })
+        // A classifier takes the head's place.
+        let stages = if spec.fit.is_some() { parts.head() } else { parts.stages.len() };
+        let frozen_prefix = trained.map(|(parameter, _)| parameter.stage).min().unwrap_or(stages);
+        let PhaseSpec { name, rules, batch_norm, state, l2_sp, fit, .. } = spec.clone();
+        Ok(Self { name, epochs, rates, rules, frozen_prefix, batch_norm, state, l2_sp, fit })
     }
 
     /// How many numbers it trains.

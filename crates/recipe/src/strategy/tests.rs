@@ -120,6 +120,7 @@ fn spec(length: Length, train: &[&str]) -> PhaseSpec {
         batch_norm: Some(BatchNormPolicy::Eval),
         state: StateOnStart::Keep,
         l2_sp: None,
+        fit: None,
     }
 }
 

@@ -123,7 +123,8 @@ pub(super) fn keys_help() -> String {
     let mut help = String::from(
         "Keys of an experiment file. Any of them may be an axis of [grid], with a list of values; the first four are\n\
          written there only. [[override]] (when = { AXIS = VALUE }, then keys) changes them for some trials, the last\n\
-         that applies wins. [[claim]] (when, test-accuracy, minutes, source) is held against the results. [strategy.NAME]\n\
+         that applies wins; [[except]] (when = { AXIS = [VALUE, VALUE] }) leaves some out. [[claim]] (when,\n\
+         test-accuracy, minutes, source) is held against the results. [strategy.NAME]\n\
          (phases: a list of tables) spells out a strategy; `frostline plan --explain` shows what each one does.\n\
          [pretrain.NAME] (method: supervised, autoencoder or rotation; denoise; seed; keys of [data] and [train]) makes\n\
          what `pretrain:NAME` names. checkpoints = \"best\" (or \"last\"; before the first table) keeps each trial's weights.\n\

@@ -48,7 +48,7 @@ pub fn export(args: &ExportArgs) -> Result<String, Error> {
 pub(super) fn whole(found: &Found) -> Result<(Sidecar, PathBuf), Error> {
     let usage = |(message, help)| Error::usage(message, help);
     let sidecar = Sidecar::of(&found.stored, found.environment.as_ref(), &found.asked).map_err(usage)?;
-    let weights = found.weights().ok_or_else(|| usage(none_kept(&found.stored.trial.id, &found.asked)))?;
+    let weights = found.weights().ok_or_else(|| usage(none_kept(&found.stored.trial, &found.asked)))?;
     Ok((sidecar, weights))
 }
 

@@ -47,7 +47,12 @@ fn together(a: &Train, b: &Train) -> bool {
             && (a.train.batch, &a.train.ragged) == (b.train.batch, &b.train.ragged)
             && (&a.model, &a.weights, &a.train.head) == (&b.model, &b.weights, &b.train.head)
     };
-    begins_frozen(a) && begins_frozen(b) && a.data == b.data && a.start == b.start && same(&a.trial, &b.trial)
+    let fits = a.trial.fits() == b.trial.fits(); // A cohort takes steps, or it takes none.
+    fits && begins_frozen(a)
+        && begins_frozen(b)
+        && a.data == b.data
+        && a.start == b.start
+        && same(&a.trial, &b.trial)
 }
 
 /// A group in parts of which each takes no more than `free` bytes, as far as that can be reckoned; a trial that takes more alone is a

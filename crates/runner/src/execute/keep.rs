@@ -58,6 +58,7 @@ pub(super) fn checkpoint(
 ) -> Result<Option<Checkpoint>, ModelError> {
     let (epoch, weights) = match (policy, last) {
         (Checkpoints::None, _) => return Ok(None),
+        _ if model.has_classifier() => return Ok(None),
         (Checkpoints::Last, Some(last)) => (epochs, last?),
         (Checkpoints::Best | Checkpoints::Last, _) => (chosen_epoch, model.state_dict()?),
     };

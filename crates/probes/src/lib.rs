@@ -1,0 +1,112 @@
+//! Classifiers on the features of images that need no training loop: [`ridge`] regression in closed form, [`logistic`] regression to
+//! convergence, and a vote of [`Neighbours`]. Pure functions of [`Features`]: no file, no draw, the same numbers for any number of threads.
+//!
+//! The strength of a penalty is chosen on validation features by accuracy, the stronger of equals. Features are scaled by one number, their
+//! root mean square about the mean, so that a strength means the same for every trunk.
+
+mod cholesky;
+mod lbfgs;
+mod logistic;
+mod neighbours;
+mod product;
+mod ridge;
+mod scale;
+#[cfg(test)]
+mod tests;
+
+pub use logistic::logistic;
+pub use neighbours::Neighbours;
+pub use ridge::ridge;
+
+/// Features of images and the classes that they belong to.
+#[derive(Clone, Copy, Debug)]
+pub struct Features<'a> {
+    values: &'a [f32],
+    width: usize,
+    labels: &'a [u32],
+}
+
+/// A linear classifier: logits are features times weights plus biases.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    /// `[features, classes]`.
+    pub weight: Vec<f32>,
+    /// `[classes]`.
+    pub bias: Vec<f32>,
+    /// The strength of the penalty that was chosen.
+    pub strength: f64,
+    /// Every strength that was tried, the strongest first, with its accuracy on the validation features.
+    pub tried: Vec<(f64, f64)>,
+}
+
+/// Why there is no classifier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    /// Features that are no table of numbers.
+    #[error("{0}")]
+    Unfit(String),
+    /// A feature that is infinite or not a number.
+    #[error("the features of image {0} are not all finite")]
+    NotFinite(usize),
+}
+
+impl<'a> Features<'a> {
+    /// `values` are `[images, width]`, with a label below `classes` for each image.
+    ///
+    /// # Errors
+    /// Where there is no image, or the sizes do not go together, a label is no class, or a value is not finite.
+    pub fn new(
+        values: &'a [f32],
+        width: usize,
+        labels: &'a [u32],
+        classes: usize,
+    ) -> Result<Self, ProbeError> {
+        let unfit = |problem: String| Err(ProbeError::Unfit(problem));
+        if width == 0 || labels.is_empty() || values.len() != width * labels.len() {
+            return unfit(format!(
+                "{} numbers are no {} features of {} images",
+                values.len(),
+                width,
+                labels.len()
+            ));
+        }
+        if let Some(label) = labels.iter().find(|label| **label as usize >= classes) {
+            return unfit(format!("label {label} is not one of {classes} classes"));
+        }
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(place) => Err(ProbeError::NotFinite(place / width)),
+            None => Ok(Self { values, width, labels }),
+        }
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none, which [`Features::new`] refuses.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+impl Linear {
+    /// The logits `[images, classes]` of rows `[images, features]`.
+    pub fn logits(&self, values: &[f32], width: usize) -> Vec<f32> {
+        let double = |values: &[f32]| -> Vec<f64> { values.iter().copied().map(f64::from).collect() };
+        let weight = product::transposed(&double(&self.weight), self.bias.len());
+        let scale = scale::Scale::none(width);
+        let logits = product::scores(values, width, (&weight, &double(&self.bias)), &scale);
+        logits.into_iter().map(|logit| logit as f32).collect()
+    }
+}
+
+/// The share of images whose highest score, the first of equals, is that of their class.
+fn accuracy(scores: &[f64], labels: &[u32]) -> f64 {
+    let classes = scores.len() / labels.len().max(1);
+    let right = scores.chunks_exact(classes.max(1)).zip(labels).filter(|(row, label)| {
+        let best = (0..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best });
+        best as u32 == **label
+    });
+    right.count() as f64 / labels.len() as f64
+}

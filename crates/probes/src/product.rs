@@ -1,0 +1,110 @@
+//! Products of matrices in f64, whose sums have one order whatever the processor and the number of threads.
+
+use rayon::prelude::*;
+
+use crate::Features;
+use crate::scale::Scale;
+
+/// The images of a block.
+pub(crate) const BLOCK: usize = 256;
+
+/// Rows of a matrix: numbers, and how far a row is from the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) values: &'a [f64],
+    pub(crate) step: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn new(values: &'a [f64], step: usize) -> Self {
+        Self { values, step }
+    }
+}
+
+/// Adds `factor · a · b` to the rows of `c`, which are `c_step` apart and `n` long; `a` is `[m, k]`, `b` `[k, n]`.
+pub(crate) fn add(
+    (m, k, n): (usize, usize, usize),
+    (c, c_step): (&mut [f64], usize),
+    (a, b): (Rows<'_>, Rows<'_>),
+    factor: f64,
+) {
+    // As many as lie in the first cache.
+    const COLUMNS: usize = 256;
+    pulp::Arch::new().dispatch(|| {
+        for start in (0..n).step_by(COLUMNS) {
+            let end = n.min(start + COLUMNS);
+            for row in 0..m {
+                let sums = &mut c[row * c_step + start..row * c_step + end];
+                let factors = &a.values[row * a.step..][..k];
+                let line = |inner: usize| &b.values[inner * b.step + start..inner * b.step + end];
+                let mut inner = 0;
+                while inner + 4 <= k {
+                    let [f0, f1, f2, f3] = [0, 1, 2, 3].map(|i| factor * factors[inner + i]);
+                    let lines = line(inner).iter().zip(line(inner + 1));
+                    let lines = lines.zip(line(inner + 2).iter().zip(line(inner + 3)));
+                    for (sum, ((b0, b1), (b2, b3))) in sums.iter_mut().zip(lines) {
+                        *sum += (f0 * b0 + f1 * b1) + (f2 * b2 + f3 * b3);
+                    }
+                    inner += 4;
+                }
+                for inner in inner..k {
+                    let f = factor * factors[inner];
+                    sums.iter_mut().zip(line(inner)).for_each(|(sum, b)| *sum += f * b);
+                }
+            }
+        }
+    });
+}
+
+/// Some images' features, centred and scaled, `[images, width]`.
+pub(crate) fn block(features: &Features<'_>, scale: &Scale, start: usize) -> Vec<f64> {
+    let end = features.len().min(start + BLOCK);
+    scaled(&features.values[start * features.width..end * features.width], features.width, scale)
+}
+
+fn scaled(values: &[f32], width: usize, scale: &Scale) -> Vec<f64> {
+    let rows = values.chunks_exact(width);
+    let centred = |row: &[f32]| -> Vec<f64> {
+        row.iter().zip(&scale.mean).map(|(value, mean)| (f64::from(*value) - mean) / scale.spread).collect()
+    };
+    rows.flat_map(centred).collect()
+}
+
+/// The columns of a matrix `[rows, columns]` as rows.
+pub(crate) fn transposed(values: &[f64], columns: usize) -> Vec<f64> {
+    let rows = values.len() / columns.max(1);
+    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
+}
+
+/// The scores `[images, classes]` of rows `[images, width]`, centred and scaled, for weights `[classes, width]`.
+pub(crate) fn scores(
+    values: &[f32],
+    width: usize,
+    (weight, bias): (&[f64], &[f64]),
+    scale: &Scale,
+) -> Vec<f64> {
+    let blocks = values.par_chunks(BLOCK * width);
+    let of_block = |rows: &[f32]| {
+        let rows = transposed(&scaled(rows, width, scale), width);
+        of_columns(&rows, width, (weight, bias))
+    };
+    let all: Vec<Vec<f64>> = blocks.map(of_block).collect();
+    all.concat()
+}
+
+/// The scores `[images, classes]` of a block whose images are columns, `[width, images]`.
+pub(crate) fn of_columns(rows: &[f64], width: usize, (weight, bias): (&[f64], &[f64])) -> Vec<f64> {
+    let (images, classes) = (rows.len() / width, bias.len());
+    let mut scores = vec![0.0; classes * images];
+    add(
+        (classes, width, images),
+        (&mut scores, images),
+        (Rows::new(weight, width), Rows::new(rows, images)),
+        1.0,
+    );
+    scores
+        .chunks_exact_mut(images)
+        .zip(bias)
+        .for_each(|(row, bias)| row.iter_mut().for_each(|score| *score += bias));
+    transposed(&scores, images)
+}
