@@ -1,4 +1,4 @@
-//! Single image files, without labels: [`image_files`] lists those of a folder, [`decode_files`] brings them to one
+//! Single image files, without labels: [`image_files`] lists those of a folder, [`image_sizes`] tells how large some are, [`decode_files`] brings them to one
 //! resolution as the images of a data set are. A file that is broken is told, and the others go on.
 
 use crate::decode::decode;
@@ -57,6 +57,23 @@ pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
+/// Height and width of as many image files of a folder as `most`, evenly chosen, as their first bytes say; those that say nothing are left
+/// out.
+///
+/// # Errors
+/// As [`image_files`].
+pub fn image_sizes(folder: &Path, most: usize) -> Result<Vec<(usize, usize)>, DataError> {
+    let files = image_files(folder)?;
+    let step = files.len().div_ceil(most.max(1)).max(1);
+    let some: Vec<&PathBuf> = files.iter().step_by(step).collect();
+    let size = |path: &&PathBuf| {
+        let reader = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?;
+        let (width, height) = reader.into_dimensions().ok()?;
+        Some((height as usize, width as usize))
+    };
+    Ok(some.par_iter().filter_map(size).collect())
+}
+
 fn walk(folder: &Path, seen: &mut BTreeSet<PathBuf>, files: &mut Vec<PathBuf>) -> Result<(), DataError> {
     let real = folder.canonicalize().map_err(|error| DataError::io(folder, error))?;
     if !seen.insert(real) {
@@ -94,6 +111,8 @@ mod tests {
         #[cfg(unix)]
         std::os::unix::fs::symlink(folder.path(), folder.path().join("a/deep/round")).unwrap();
         assert_eq!(names(folder.path()), ["a/1.jpeg", "a/2.JPG", "a/deep/x.png", "b.png"]);
+        RgbImage::new(30, 20).save(folder.path().join("z.png")).unwrap();
+        assert_eq!(image_sizes(folder.path(), 100).unwrap(), [(20, 30)], "the others are no images");
         assert!(image_files(&folder.path().join("none")).unwrap_err().to_string().contains("none: "));
     }
 

@@ -95,6 +95,18 @@ impl Memory {
         Self { fixed: self.fixed + 2 * self.weights, ..self }
     }
 
+    /// The same with the features of so many images, which a trial that fits a classifier gathers.
+    pub fn with_features(self, trial: &Trial, images: usize) -> Self {
+        let card = card(&trial.model).ok().filter(|_| trial.fits());
+        let width = card.and_then(|card| {
+            let head =
+                card.without_auxiliary(2).parameters.into_iter().rfind(|spec| spec.shape.len() == 2)?;
+            head.shape.get(1).copied()
+        });
+        // Once as they come, once on the shelf, and scaled, in twice as many bytes.
+        Self { fixed: self.fixed + 4 * NUMBER * (images * width.unwrap_or(0)) as u64, ..self }
+    }
+
     /// Of trials that advance together: what they freeze is there once, and one trains at a time.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
@@ -157,6 +169,16 @@ fn evaluation_batch(side: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn features_count_where_a_classifier_is_fitted_on_them() {
+        let mut trial = Trial { model: "resnet50".to_owned(), ..Trial::default() };
+        let plain = Memory::of(&trial, 10).unwrap();
+        assert_eq!(plain.with_features(&trial, 1000), plain);
+        trial.strategy = "probe:ridge".to_owned();
+        let plain = Memory::of(&trial, 10).unwrap();
+        assert_eq!(plain.with_features(&trial, 1000).bytes() - plain.bytes(), 4 * 4 * 1000 * 2048);
+    }
 
     #[test]
     fn weights_that_are_written_are_there_three_times() {

@@ -44,23 +44,29 @@ pub(crate) fn factor(matrix: &mut [f64], n: usize) -> bool {
 
 /// Solves UᵀU x = b in place for right sides that are the columns of `b`, `[n, columns]`.
 pub(crate) fn solve(factor: &[f64], n: usize, b: &mut [f64], columns: usize) {
-    let subtract = |(target, source): (&mut [f64], &[f64]), factor: f64| {
-        target.iter_mut().zip(source).for_each(|(target, source)| *target -= factor * source);
-    };
     for k in 0..n {
         let (done, rest) = b.split_at_mut((k + 1) * columns);
         let row = &mut done[k * columns..];
         row.iter_mut().for_each(|value| *value /= factor[k * n + k]);
         for (i, other) in (k + 1..n).zip(rest.chunks_exact_mut(columns)) {
-            subtract((other, row), factor[k * n + i]);
+            subtract(other, row, factor[k * n + i]);
         }
     }
+    solve_upper(factor, n, b, columns);
+}
+
+/// Solves U x = b in place, likewise.
+pub(crate) fn solve_upper(factor: &[f64], n: usize, b: &mut [f64], columns: usize) {
     for k in (0..n).rev() {
         let (rest, done) = b.split_at_mut((k + 1) * columns);
         let row = &mut rest[k * columns..];
         for (i, other) in (k + 1..n).zip(done.chunks_exact(columns)) {
-            subtract((row, other), factor[k * n + i]);
+            subtract(row, other, factor[k * n + i]);
         }
         row.iter_mut().for_each(|value| *value /= factor[k * n + k]);
     }
+}
+
+fn subtract(target: &mut [f64], source: &[f64], factor: f64) {
+    target.iter_mut().zip(source).for_each(|(target, source)| *target -= factor * source);
 }

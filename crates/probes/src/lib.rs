@@ -94,9 +94,8 @@ impl Linear {
     /// The logits `[images, classes]` of rows `[images, features]`.
     pub fn logits(&self, values: &[f32], width: usize) -> Vec<f32> {
         let double = |values: &[f32]| -> Vec<f64> { values.iter().copied().map(f64::from).collect() };
-        let weight = product::transposed(&double(&self.weight), self.bias.len());
-        let scale = scale::Scale::none(width);
-        let logits = product::scores(values, width, (&weight, &double(&self.bias)), &scale);
+        let logits =
+            scale::Scale::none(width).apply(values).scores(&double(&self.weight), &double(&self.bias));
         logits.into_iter().map(|logit| logit as f32).collect()
     }
 }

@@ -1,10 +1,5 @@
 //! Products of matrices in f64, whose sums have one order whatever the processor and the number of threads.
 
-use rayon::prelude::*;
-
-use crate::Features;
-use crate::scale::Scale;
-
 /// The images of a block.
 pub(crate) const BLOCK: usize = 256;
 
@@ -56,55 +51,12 @@ pub(crate) fn add(
     });
 }
 
-/// Some images' features, centred and scaled, `[images, width]`.
-pub(crate) fn block(features: &Features<'_>, scale: &Scale, start: usize) -> Vec<f64> {
-    let end = features.len().min(start + BLOCK);
-    scaled(&features.values[start * features.width..end * features.width], features.width, scale)
-}
-
-fn scaled(values: &[f32], width: usize, scale: &Scale) -> Vec<f64> {
-    let rows = values.chunks_exact(width);
-    let centred = |row: &[f32]| -> Vec<f64> {
-        row.iter().zip(&scale.mean).map(|(value, mean)| (f64::from(*value) - mean) / scale.spread).collect()
-    };
-    rows.flat_map(centred).collect()
-}
-
 /// The columns of a matrix `[rows, columns]` as rows.
 pub(crate) fn transposed(values: &[f64], columns: usize) -> Vec<f64> {
     let rows = values.len() / columns.max(1);
-    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
-}
-
-/// The scores `[images, classes]` of rows `[images, width]`, centred and scaled, for weights `[classes, width]`.
-pub(crate) fn scores(
-    values: &[f32],
-    width: usize,
-    (weight, bias): (&[f64], &[f64]),
-    scale: &Scale,
-) -> Vec<f64> {
-    let blocks = values.par_chunks(BLOCK * width);
-    let of_block = |rows: &[f32]| {
-        let rows = transposed(&scaled(rows, width, scale), width);
-        of_columns(&rows, width, (weight, bias))
-    };
-    let all: Vec<Vec<f64>> = blocks.map(of_block).collect();
-    all.concat()
-}
-
-/// The scores `[images, classes]` of a block whose images are columns, `[width, images]`.
-pub(crate) fn of_columns(rows: &[f64], width: usize, (weight, bias): (&[f64], &[f64])) -> Vec<f64> {
-    let (images, classes) = (rows.len() / width, bias.len());
-    let mut scores = vec![0.0; classes * images];
-    add(
-        (classes, width, images),
-        (&mut scores, images),
-        (Rows::new(weight, width), Rows::new(rows, images)),
-        1.0,
-    );
-    scores
-        .chunks_exact_mut(images)
-        .zip(bias)
-        .for_each(|(row, bias)| row.iter_mut().for_each(|score| *score += bias));
-    transposed(&scores, images)
+    let mut turned = vec![0.0; values.len()];
+    for (row, line) in values.chunks_exact(columns.max(1)).enumerate() {
+        line.iter().enumerate().for_each(|(column, value)| turned[column * rows + row] = *value);
+    }
+    turned
 }

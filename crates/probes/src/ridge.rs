@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use crate::cholesky::{factor, solve};
-use crate::product::{BLOCK, Rows, add, block, scores, transposed};
-use crate::scale::Scale;
+use crate::product::{BLOCK, Rows, add, transposed};
+use crate::scale::{Scale, Scaled};
 use crate::{Features, Linear, ProbeError, accuracy};
 
 /// Strengths that are tried, per image.
@@ -17,19 +17,19 @@ const STRENGTHS: [f64; 8] = [1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5];
 /// # Errors
 /// Where no strength gives a solution.
 pub fn ridge(train: &Features<'_>, validation: &Features<'_>, classes: usize) -> Result<Linear, ProbeError> {
-    let (scale, n, width) = (Scale::of(train), train.len(), train.width);
+    let (scale, n) = (Scale::of(train), train.len());
+    let (rows, choosing) = (scale.apply(train.values), scale.apply(validation.values));
     let mean: Vec<f64> = (0..classes).map(|class| target_mean(train.labels, class)).collect();
-    let primal = width <= n;
-    let side = if primal { width } else { n };
-    let gram = if primal { of_features(train, &scale) } else { of_images(train, &scale) };
-    // `[side, classes]`: features by targets, or the targets themselves.
-    let right = if primal {
-        features_by(train, &scale, &|image, class| target(train.labels[image], class) - mean[class], classes)
-    } else {
-        let target = |image: usize| (0..classes).map(move |class| (image, class));
-        let target = (0..n).flat_map(target);
-        target.map(|(image, class)| target_of(train, image, class, &mean)).collect()
+    let target = |image: usize| {
+        let (label, mean) = (train.labels[image], &mean);
+        (0..classes).map(move |class| target(label, class) - mean[class])
     };
+    let targets: Vec<f64> = (0..n).flat_map(target).collect();
+    let primal = rows.width <= n;
+    let side = if primal { rows.width } else { n };
+    let gram = if primal { of_features(&rows) } else { of_images(&rows) };
+    // `[side, classes]`: features by targets, or the targets themselves.
+    let right = if primal { features_by(&rows, &targets, classes) } else { targets };
     let (mut best, mut tried): (Option<Fitted>, _) = (None, Vec::new());
     for strength in STRENGTHS {
         let mut matrix = gram.clone();
@@ -39,15 +39,8 @@ pub fn ridge(train: &Features<'_>, validation: &Features<'_>, classes: usize) ->
         }
         let mut solution = right.clone();
         solve(&matrix, side, &mut solution, classes);
-        let weight = if primal {
-            transposed(&solution, classes)
-        } else {
-            transposed(
-                &features_by(train, &scale, &|i, class| solution[i * classes + class], classes),
-                classes,
-            )
-        };
-        let found = scores(validation.values, width, (&weight, &mean), &scale);
+        let weight = if primal { solution } else { features_by(&rows, &solution, classes) };
+        let found = choosing.scores(&weight, &mean);
         let accuracy = accuracy(&found, validation.labels);
         tried.push((strength, accuracy));
         if best.as_ref().is_none_or(|best| accuracy > best.accuracy) {
@@ -66,7 +59,7 @@ pub fn ridge(train: &Features<'_>, validation: &Features<'_>, classes: usize) ->
 struct Fitted {
     strength: f64,
     accuracy: f64,
-    /// `[classes, width]`.
+    /// `[width, classes]`.
     weight: Vec<f64>,
     /// Of the validation images.
     scores: Vec<f64>,
@@ -76,73 +69,64 @@ fn target(label: u32, class: usize) -> f64 {
     if label as usize == class { 1.0 } else { -1.0 }
 }
 
-fn target_of(train: &Features<'_>, image: usize, class: usize, mean: &[f64]) -> f64 {
-    target(train.labels[image], class) - mean[class]
-}
-
 fn target_mean(labels: &[u32], class: usize) -> f64 {
     labels.iter().map(|label| target(*label, class)).sum::<f64>() / labels.len() as f64
 }
 
-/// XᵀX of centred, scaled features, the upper triangle.
-fn of_features(train: &Features<'_>, scale: &Scale) -> Vec<f64> {
+/// XᵀX, the upper triangle.
+fn of_features(rows: &Scaled) -> Vec<f64> {
     const PART: usize = 64;
-    let width = train.width;
+    let width = rows.width;
     let mut gram = vec![0.0; width * width];
-    for start in (0..train.len()).step_by(BLOCK) {
-        let rows = block(train, scale, start);
-        let images = rows.len() / width;
-        let columns = transposed(&rows, width);
+    for block in rows.blocks() {
+        let images = block.len() / width;
+        let columns = transposed(block, width);
         gram.par_chunks_mut(PART * width).enumerate().for_each(|(part, sums)| {
             let (first, count) = (part * PART, sums.len() / width);
             let a = Rows::new(&columns[first * images..], images);
-            let b = Rows::new(&rows[first..], width);
+            let b = Rows::new(&block[first..], width);
             add((count, images, width - first), (&mut sums[first..], width), (a, b), 1.0);
         });
     }
     gram
 }
 
-/// XXᵀ of centred, scaled features.
-fn of_images(train: &Features<'_>, scale: &Scale) -> Vec<f64> {
-    let (n, width) = (train.len(), train.width);
-    let starts: Vec<usize> = (0..n).step_by(BLOCK).collect();
-    let blocks: Vec<Vec<f64>> = starts.par_iter().map(|start| block(train, scale, *start)).collect();
+/// XXᵀ.
+pub(crate) fn of_images(rows: &Scaled) -> Vec<f64> {
+    let (n, width) = (rows.len(), rows.width);
     let mut gram = vec![0.0; n * n];
-    gram.par_chunks_mut(BLOCK * n).zip(&blocks).for_each(|(sums, rows)| {
-        for (start, others) in starts.iter().zip(&blocks) {
-            let columns = transposed(others, width);
-            let images = others.len() / width;
-            let (a, b) = (Rows::new(rows, width), Rows::new(&columns, images));
-            add((rows.len() / width, width, images), (&mut sums[*start..], n), (a, b), 1.0);
-        }
-    });
+    for (index, others) in rows.blocks().enumerate() {
+        let (start, images) = (index * BLOCK, others.len() / width);
+        let columns = transposed(others, width);
+        gram.par_chunks_mut(BLOCK * n).zip(rows.values.par_chunks(BLOCK * width)).for_each(
+            |(sums, block)| {
+                let factors = (Rows::new(block, width), Rows::new(&columns, images));
+                add((block.len() / width, width, images), (&mut sums[start..], n), factors, 1.0);
+            },
+        );
+    }
     gram
 }
 
 /// Xᵀ times a matrix `[images, classes]`: `[width, classes]`.
-fn features_by(
-    train: &Features<'_>,
-    scale: &Scale,
-    value: &(dyn Fn(usize, usize) -> f64 + Sync),
-    classes: usize,
-) -> Vec<f64> {
-    let width = train.width;
-    let mut sums = vec![0.0; classes * width];
-    for start in (0..train.len()).step_by(BLOCK) {
-        let rows = block(train, scale, start);
-        let images = rows.len() / width;
-        sums.par_chunks_mut(width).enumerate().for_each(|(class, sums)| {
-            let factors: Vec<f64> = (0..images).map(|image| value(start + image, class)).collect();
+pub(crate) fn features_by(rows: &Scaled, values: &[f64], classes: usize) -> Vec<f64> {
+    const PART: usize = 64;
+    let width = rows.width;
+    let mut sums = vec![0.0; width * classes];
+    for (index, block) in rows.blocks().enumerate() {
+        let images = block.len() / width;
+        let (columns, values) = (transposed(block, width), &values[index * BLOCK * classes..]);
+        sums.par_chunks_mut(PART * classes).enumerate().for_each(|(part, sums)| {
+            let a = Rows::new(&columns[part * PART * images..], images);
             add(
-                (1, images, width),
-                (sums, width),
-                (Rows::new(&factors, images), Rows::new(&rows, width)),
+                (sums.len() / classes, images, classes),
+                (sums, classes),
+                (a, Rows::new(values, classes)),
                 1.0,
             );
         });
     }
-    transposed(&sums, width)
+    sums
 }
 
 /// The factor by which scores are the best log-probabilities of the labels, between 1/16 and 1024: the loss is convex in it.

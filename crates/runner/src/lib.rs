@@ -40,6 +40,11 @@ pub fn main() -> ExitCode {
 pub fn run(command: &Command) -> Result<(String, Ending), Error> {
     let done = |text| (text, Ending::Done);
     match command {
+        Command::Try(args) => commands::trying::try_them(args, hub_options(args.run.offline)?),
+        Command::Init(args) => {
+            let progress = Progress::new(Form::of_terminal());
+            commands::trying::init(args, hub_options(args.offline)?, &progress).map(done)
+        }
         Command::Sweep(args) if args.slurm.slurm => commands::slurm::submit(args).map(done),
         Command::Sweep(args) => commands::sweep::sweep(args, hub_options(args.run.offline)?),
         Command::Run(args) => commands::run::run(args, hub_options(args.run.offline)?),

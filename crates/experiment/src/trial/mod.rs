@@ -57,7 +57,7 @@ impl Trial {
     pub fn sealed(mut self) -> Self {
         if self.fits() {
             let (epochs, precision) = (1, self.train.precision.clone());
-            self.train = TrainSpec { epochs, precision, ..TrainSpec::default() };
+            self.train = TrainSpec { epochs, precision, keep: "last".to_owned(), ..TrainSpec::default() };
             self.data.augment.clear();
         }
         if !self.uses("momentum") {

@@ -75,6 +75,7 @@ impl PhaseWords {
                 .map_err(|e| ("batch-norm", e))?,
             state: self.optimizer_state.parse().map_err(|problem| ("optimizer", problem))?,
             l2_sp: self.l2_sp.map(|strength| positive("l2-sp", strength)).transpose()?,
+            fit: None,
         })
     }
 }

@@ -11,6 +11,21 @@ Exit codes: 0 done, 1 the work failed, 2 the command line or the experiment file
 Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE act as in other Hugging Face tools;
 NO_COLOR turns colours off.";
 
+pub(super) const TRY_EXAMPLES: &str = "\
+Examples:
+  frostline try photos
+  frostline try photos --minutes 30 --models resnet18,vit_small_patch16
+  frostline try --hub uoft-cs/cifar10 --minutes 20 --resolution 64
+  frostline try photos --models resnet18 --weights resnet18=file:mine.safetensors --offline
+
+Candidates are ranked by probes on their frozen features; the best train deeper and deeper, fewer at each depth, and what time
+is left goes to more seeds. The folder it leaves in results/ has the report, winner.safetensors, try.md and experiment.toml.";
+
+pub(super) const INIT_EXAMPLES: &str = "\
+Examples:
+  frostline init photos
+  frostline init photos --models resnet18,resnet50 --output birds.toml";
+
 pub(super) const SWEEP_EXAMPLES: &str = "\
 Examples:
   frostline sweep

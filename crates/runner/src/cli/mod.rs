@@ -2,6 +2,7 @@
 
 mod cluster;
 mod help;
+mod trying;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,9 +13,10 @@ use crate::predict::Format;
 pub use cluster::{CancelArgs, ShareArgs, SlurmArgs, StatusArgs};
 use help::{
     CANCEL_EXAMPLES, COMPLETIONS_EXAMPLES, DATA_EXAMPLES, DIFF_EXAMPLES, EXIT_CODES, EXPORT_EXAMPLES,
-    MERGE_EXAMPLES, PLAN_EXAMPLES, PREDICT_EXAMPLES, PRETRAIN_EXAMPLES, REPORT_EXAMPLES, RUN_EXAMPLES,
-    STATUS_EXAMPLES, SWEEP_EXAMPLES, long_help, short_help,
+    INIT_EXAMPLES, MERGE_EXAMPLES, PLAN_EXAMPLES, PREDICT_EXAMPLES, PRETRAIN_EXAMPLES, REPORT_EXAMPLES,
+    RUN_EXAMPLES, STATUS_EXAMPLES, SWEEP_EXAMPLES, TRY_EXAMPLES, long_help, short_help,
 };
+pub use trying::{InitArgs, SubjectArgs, TryArgs};
 
 /// Compares image models and freeze strategies, and reports what each point of accuracy costs in time.
 #[derive(Clone, Debug, Parser)]
@@ -29,6 +31,12 @@ pub struct Cli {
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Answers by a deadline which pretrained model suits a folder of images, and how deep it should train
+    #[command(after_help = TRY_EXAMPLES)]
+    Try(TryArgs),
+    /// Writes a commented experiment file for a folder of images
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(InitArgs),
     /// Trains the trials of an experiment that have no result yet, and writes the report
     #[command(after_help = short_help(SWEEP_EXAMPLES), after_long_help = long_help(SWEEP_EXAMPLES))]
     Sweep(SweepArgs),

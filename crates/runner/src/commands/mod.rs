@@ -16,6 +16,7 @@ pub mod shell;
 pub mod slurm;
 pub mod status;
 pub mod sweep;
+pub mod trying;
 
 use std::path::Path;
 

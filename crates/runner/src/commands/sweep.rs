@@ -17,7 +17,7 @@ use super::report::{track, trackers};
 use crate::cli::{PlanArgs, RunArgs, SweepArgs};
 use crate::error::{Ending, Error};
 use crate::execute::{Settings, Sweep, Tally};
-use crate::machine::{environment, holder};
+use crate::machine::{environment, holder, seconds};
 use crate::terminal::{Form, Interrupt, Progress};
 
 /// How often it is kept where trainings stand, where the user does not say.
@@ -62,7 +62,7 @@ pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Erro
 }
 
 /// How progress is told.
-fn form(args: &RunArgs) -> Form {
+pub(super) fn form(args: &RunArgs) -> Form {
     match args {
         RunArgs { json: true, .. } => Form::Events,
         RunArgs { quiet: true, .. } => Form::Quiet,
@@ -102,7 +102,7 @@ fn with_checkpoints(lacking: &[String], policy: Checkpoints, again: &str) -> Str
 pub(super) struct Run {
     pub(super) store: Store,
     pub(super) progress: Progress,
-    interrupt: Interrupt,
+    pub(super) interrupt: Interrupt,
     pub(super) settings: Settings,
 }
 
@@ -151,6 +151,11 @@ impl Run {
         Sweep::new(whole, plan, &mut self.store, &self.progress, self.interrupt.flag(), self.settings.clone())
     }
 
+    /// Ends what runs at that moment of the process's clock, as a signal would.
+    pub(super) fn end_at(&self, moment: f64) {
+        self.interrupt.raise_after(Duration::from_secs_f64((moment - seconds()).max(0.0)));
+    }
+
     /// How the command ends.
     pub(super) fn ending(&self, tally: &Tally) -> Ending {
         ending(tally, self.interrupt.exit_code())
@@ -160,13 +165,16 @@ impl Run {
 /// Gives rayon its threads; the number that compute.
 pub(super) fn install_threads(wanted: Option<usize>) -> Result<usize, Error> {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(wanted.unwrap_or(0));
-    builder
-        .build_global()
-        .map_err(|error| Error::usage(format!("threads cannot be started: {error}"), ""))?;
-    Ok(rayon::current_num_threads())
+    match builder.build_global() {
+        // They may have been installed before.
+        Err(error) if wanted.is_some_and(|wanted| wanted != rayon::current_num_threads()) => {
+            Err(Error::usage(format!("threads cannot be started: {error}"), ""))
+        }
+        _ => Ok(rayon::current_num_threads()),
+    }
 }
 
-fn ending(tally: &Tally, interrupted: u8) -> Ending {
+pub(super) fn ending(tally: &Tally, interrupted: u8) -> Ending {
     match tally {
         Tally { left: 1.., .. } => Ending::Interrupted(interrupted),
         Tally { failed: 1.., .. } => Ending::SomeFailed,

@@ -119,8 +119,9 @@ impl Worker<'_> {
         if self.too_large.contains_key(id) {
             return;
         }
-        let classes = self.made.data[data].dataset.classes.len();
-        if let Some(problem) = memory::shortage(trial, classes, writes, free) {
+        let dataset = &self.made.data[data].dataset;
+        let sizes = (dataset.classes.len(), dataset.train.len());
+        if let Some(problem) = memory::shortage(trial, sizes, writes, free) {
             self.progress.say(&format!("{id} ({label}) is not run: {problem}"));
             self.too_large.insert(id.to_owned(), problem);
         }

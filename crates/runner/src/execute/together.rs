@@ -87,7 +87,8 @@ impl Worker<'_> {
         let writes = !self.checkpoints.is_none();
         let memory = |id: Id<Train>| {
             let Train { trial, data, .. } = &self.graph.trials[id];
-            let memory = Memory::of(trial, self.made.data[*data].dataset.classes.len())?;
+            let dataset = &self.made.data[*data].dataset;
+            let memory = Memory::of(trial, dataset.classes.len())?.with_features(trial, dataset.train.len());
             Some(if writes { memory.with_written_weights() } else { memory })
         };
         let parts = parts(cohort, memory, free);

@@ -40,6 +40,20 @@ impl Interrupt {
         &self.flag
     }
 
+    /// Raises the flag after so long, without a signal.
+    pub fn raise_after(&self, time: Duration) {
+        let flag = Arc::clone(&self.flag);
+        std::thread::spawn(move || {
+            std::thread::sleep(time);
+            flag.store(true, Ordering::Relaxed);
+        });
+    }
+
+    /// Whether a signal raised it.
+    pub fn by_user(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) != 0
+    }
+
     /// How the process ends: 130 after Ctrl-C, 143 after `kill`, 129 where the terminal went away.
     pub fn exit_code(&self) -> u8 {
         let signal = self.signal.load(Ordering::Relaxed);
