@@ -2,11 +2,13 @@
 //! (frozen prefixes, the shelf, the best epoch, places) goes through the same tensors as on a GPU. A test binary of its own, since all
 //! operations of the process are composed.
 
+use std::ops::ControlFlow;
+
 use candle_core::DType;
 use frostline_data::{Augment, Dataset, Reading, Source, Splits};
 use frostline_engine::{
-    Bookmark, Candidate, EpochReport, Evaluation, Member, NoBookmark, Objective, Recipe, Shelf, Silent,
-    State, Strategy, Task, fold, test_together, train_together,
+    Bookmark, Candidate, EpochReport, Evaluation, Event, Member, NoBookmark, Objective, Observer,
+    OptimizerKind, Recipe, Shelf, Silent, State, Strategy, Task, fold, test_together, train_together,
 };
 use frostline_hub::{Hub, HubOptions};
 use frostline_kernels::compose_all;
@@ -47,12 +49,12 @@ impl Setting {
         (precision, until): (DType, Option<usize>),
         from: Option<State>,
         bookmark: &mut dyn Bookmark,
-    ) -> Vec<(Vec<EpochReport>, Evaluation)> {
+    ) -> Vec<Came> {
         let strategies: Vec<Strategy> = strategies.iter().map(|name| name.parse().unwrap()).collect();
         let models: Vec<Model> = strategies.iter().map(|s| self.model(name, s, precision)).collect();
-        let mut silent = vec![Silent; strategies.len()];
+        let mut heard = vec![Losses::default(); strategies.len()];
         let members =
-            models.iter().zip(&strategies).zip(&mut silent).map(|((model, strategy), observer)| Member {
+            models.iter().zip(&strategies).zip(&mut heard).map(|((model, strategy), observer)| Member {
                 task: Task {
                     model,
                     dataset: &self.dataset,
@@ -71,13 +73,31 @@ impl Setting {
             });
         let mut shelf = Shelf::new(64 << 20, || 0.0);
         let trained = train_together(members.collect(), Objective::Labels, &mut shelf, bookmark);
-        let tested = models.iter().zip(trained).filter_map(|(model, trained)| {
-            let trained = trained.ok()?;
-            let candidate = Candidate { model, still: trained.still, observer: &mut Silent };
-            let mut found = test_together(vec![candidate], &self.dataset, NORMALISATION, &mut shelf).unwrap();
-            Some((trained.epochs, found.pop().unwrap().unwrap()))
-        });
+        let tested =
+            models.iter().zip(trained).zip(heard).filter_map(|((model, trained), Losses(losses))| {
+                let trained = trained.ok()?;
+                let candidate = Candidate { model, still: trained.still, observer: &mut Silent };
+                let mut found =
+                    test_together(vec![candidate], &self.dataset, NORMALISATION, &mut shelf).unwrap();
+                Some((losses, trained.epochs, found.pop().unwrap().unwrap()))
+            });
         tested.collect()
+    }
+}
+
+/// The loss of each step, the epochs, and what is said of the test split.
+type Came = (Vec<f64>, Vec<EpochReport>, Evaluation);
+
+/// Hears the loss of each step.
+#[derive(Clone, Default)]
+struct Losses(Vec<f64>);
+
+impl Observer for Losses {
+    fn on(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        if let Event::Step { loss, .. } = event {
+            self.0.push(loss);
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -95,17 +115,19 @@ impl Bookmark for Kept {
 
 #[test]
 fn trainings_on_composed_operations_are_those_of_the_kernels() {
-    let recipe = Recipe { epochs: 2, batch: 16, ..Recipe::default() };
+    // Adam makes whole steps of what rounding alone has moved; its updates have gates of their own.
+    let optimizer = OptimizerKind::Sgd { momentum: 0.9, nesterov: true };
+    let recipe = Recipe { epochs: 2, batch: 16, optimizer, learning_rate: 0.002, ..Recipe::default() };
     let single = (DType::F32, None);
     let digits = Setting::new(16, 12, recipe.clone());
     // Every kind of layer between them: pools that copy pixels before a folded layer, transformers with a class token.
-    let tokens = Setting::new(32, 4, Recipe { epochs: 1, weight_decay: 0.05, ..recipe });
+    let tokens = Setting::new(32, 4, Recipe { epochs: 1, weight_decay: 1e-3, ..recipe });
     let works = [
-        (&digits, "resnet18", &["last-1", "full", "bn-only"][..], DType::F32, 0.02),
-        (&digits, "resnet18", &["full", "l2-sp:0.1"], DType::BF16, 0.1),
-        (&tokens, "vgg11_bn", &["head"], DType::F32, 0.02),
-        (&tokens, "vit_tiny_patch4", &["full"], DType::F32, 0.02),
-        (&tokens, "vit_tiny_patch4", &["full"], DType::BF16, 0.1),
+        (&digits, "resnet18", &["last-1", "full", "bn-only"][..], DType::F32, 1e-3),
+        (&digits, "resnet18", &["full", "l2-sp:0.1"], DType::BF16, 0.05),
+        (&tokens, "vgg11_bn", &["head"], DType::F32, 1e-3),
+        (&tokens, "vit_tiny_patch4", &["full"], DType::F32, 1e-3),
+        (&tokens, "vit_tiny_patch4", &["full"], DType::BF16, 0.05),
     ];
     for (setting, model, strategies, precision, tolerance) in works {
         let run = || setting.run(model, strategies, (precision, None), None, &mut NoBookmark);
@@ -115,10 +137,15 @@ fn trainings_on_composed_operations_are_those_of_the_kernels() {
         compose_all(false);
         assert_eq!((here.len(), composed.len()), (strategies.len(), strategies.len()), "{model}");
         for ((here, composed), strategy) in here.iter().zip(&composed).zip(strategies) {
-            let (a, b) = (here.0[0].train_loss, composed.0[0].train_loss);
-            assert!(((a - b) / a).abs() < tolerance, "{model} {strategy} {precision:?}: {a} and {b}");
-            let (a, b) = (here.1.loss, composed.1.loss);
-            assert!(((a - b) / a).abs() < 10.0 * tolerance, "{model} {strategy} {precision:?}: {a} and {b}");
+            // Rounding makes trainings part from step to step.
+            for (step, (a, b)) in here.0.iter().zip(&composed.0).take(3).enumerate() {
+                assert!(
+                    ((a - b) / a).abs() < tolerance,
+                    "{model} {strategy} {precision:?} step {step}: {a} and {b}"
+                );
+            }
+            let apart = (here.2.accuracy - composed.2.accuracy).abs();
+            assert!(apart < 0.2, "{model} {strategy} {precision:?}: {apart}");
         }
     }
     compose_all(true);
@@ -128,5 +155,7 @@ fn trainings_on_composed_operations_are_those_of_the_kernels() {
     let state = State::from_bytes(&kept.0.unwrap().to_bytes().unwrap()).unwrap();
     let parts = digits.run("resnet18", &["full"], single, Some(state), &mut NoBookmark);
     compose_all(false);
-    assert_eq!(whole, parts, "a training goes on to the same bits");
+    let (whole, parts) = (&whole[0], &parts[0]);
+    assert_eq!((&whole.1, &whole.2), (&parts.1, &parts.2), "a training goes on to the same bits");
+    assert!(whole.0.ends_with(&parts.0));
 }

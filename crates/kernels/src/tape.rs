@@ -110,7 +110,7 @@ impl Tape {
     pub fn backward_from(mut self, output: &Tensor, weights: &Tensor) -> Result<Gradients> {
         if !self.outputs.contains(&output.id()) {
             let mut gradients = HashMap::new();
-            go_back(&(output * weights)?.sum_all()?, &mut gradients)?;
+            go_back(&(output * weights.detach())?.sum_all()?, &mut gradients)?;
             return Ok(Gradients(gradients));
         }
         let mut gradients = HashMap::from([(output.id(), Gradient::from(weights.contiguous()?))]);

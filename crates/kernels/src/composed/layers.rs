@@ -50,6 +50,11 @@ pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     y.to_dtype(x.dtype())
 }
 
+/// As [`crate::linear_add`].
+pub fn linear_add(x: &Tensor, weights: &Tensor, bias: &Tensor, residual: &Tensor) -> Result<Tensor> {
+    residual.to_dtype(x.dtype())? + linear(x, weights, Some(bias))?
+}
+
 /// As [`crate::sum_copies`].
 pub fn sum_copies(weights: &Tensor, (h, w): (usize, usize), (rows, cols): (usize, usize)) -> Result<Tensor> {
     let (inputs, c_out) = weights.dims2()?;
@@ -154,13 +159,15 @@ pub fn dropout(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
 
 /// As [`crate::concat_channels`].
 pub fn concat_channels(maps: &[Hwnc]) -> Result<Hwnc> {
-    let maps: Vec<&Tensor> = maps.iter().map(Hwnc::tensor).collect();
+    let kept = maps.first().map(|first| first.tensor().dtype());
+    let alike = |map: &Hwnc| map.tensor().to_dtype(kept.unwrap_or(map.tensor().dtype()));
+    let maps: Vec<Tensor> = maps.iter().map(alike).collect::<Result<_>>()?;
     Hwnc::new(Tensor::cat(&maps, 3)?)
 }
 
 /// As [`crate::add_losses`].
 pub fn add_losses(loss: &Tensor, others: &[(f64, Tensor)]) -> Result<Tensor> {
-    others.iter().try_fold(loss.clone(), |sum, (weight, other)| sum + other.affine(*weight, 0.0)?)
+    others.iter().try_fold(wide(loss)?, |sum, (weight, other)| sum + wide(other)?.affine(*weight, 0.0)?)
 }
 
 /// As [`crate::cross_entropy`].

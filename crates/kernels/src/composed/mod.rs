@@ -14,8 +14,8 @@ mod updates;
 use candle_core::{DType, Result, Tensor};
 
 pub use layers::{
-    add_losses, concat_channels, conv_norm, conv2d, cross_entropy, dropout, linear, mean_squared_error, relu,
-    sum_copies,
+    add_losses, concat_channels, conv_norm, conv2d, cross_entropy, dropout, linear, linear_add,
+    mean_squared_error, relu, sum_copies,
 };
 pub use pooling::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use transformers::{add_images, attention, embed_tokens, gelu, layer_norm};

@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use super::harness::{Array, Case, hold, numbers, properties};
 
 /// For those who run them elsewhere than as tests.
-#[cfg(not(test))]
 pub(crate) const GATES: &[super::session::Gate] = &[
     ("named maps", named_maps),
     ("a frozen branch gets no gradient", a_frozen_branch_gets_no_gradient),

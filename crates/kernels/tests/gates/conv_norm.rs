@@ -9,7 +9,6 @@ use super::harness::{Array, Case, hold, numbers};
 use super::oracle;
 
 /// For those who run them elsewhere than as tests.
-#[cfg(not(test))]
 pub(crate) const GATES: &[super::session::Gate] = &[
     ("it equals the two apart", it_equals_the_two_apart),
     ("a bias cancels in the batchs statistics", a_bias_cancels_in_the_batchs_statistics),

@@ -8,7 +8,6 @@ use super::harness::{Array, Case, hold, numbers, pools, properties};
 use super::oracle;
 
 /// For those who run them elsewhere than as tests.
-#[cfg(not(test))]
 pub(crate) const GATES: &[super::session::Gate] = &[
     ("named shapes", named_shapes),
     ("several tasks in each direction", several_tasks_in_each_direction),

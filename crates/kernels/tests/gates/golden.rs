@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::harness::{batch_norm, device, numbers, within};
 
 /// For those who run them elsewhere than as tests.
-#[cfg(not(test))]
 pub(crate) const GATES: &[super::session::Gate] = &[
     ("convolution", || convolution().unwrap()),
     ("batch normalisation", || batch_normalisation().unwrap()),

@@ -107,12 +107,15 @@ pub(crate) fn rounded(case: &Case<'_>) -> Vec<Array> {
     case.inputs.iter().map(rounded).collect()
 }
 
+/// A conversion, on one tape or the other.
+pub(crate) type Conversion = fn(&Tensor, DType) -> Result<Tensor>;
+
 /// Runs an operation on inputs of which the first is kept in bf16.
-pub(crate) fn run_half(operation: Operation<'_>, inputs: &[Array]) -> Outcome {
+pub(crate) fn run_half(operation: Operation<'_>, inputs: &[Array], convert: Conversion) -> Outcome {
     let half: Operation<'_> = &|t| {
         let mut t = t.to_vec();
-        t[0] = keep_as(&t[0], DType::BF16)?;
-        keep_as(&operation(&t)?, DType::F32)
+        t[0] = convert(&t[0], DType::BF16)?;
+        convert(&operation(&t)?, DType::F32)
     };
     run(half, inputs)
 }
@@ -121,10 +124,10 @@ pub(crate) fn run_half(operation: Operation<'_>, inputs: &[Array]) -> Outcome {
 fn hold_half(case: &Case<'_>) {
     let inputs = rounded(case);
     let runs: Vec<Outcome> =
-        pools().iter().map(|pool| pool.install(|| run_half(case.here, &inputs))).collect();
+        pools().iter().map(|pool| pool.install(|| run_half(case.here, &inputs, keep_as))).collect();
     assert!(runs[1..].iter().all(|other| same_bits(&runs[0], other)), "{}: threads change bf16", case.name);
     let single = run(case.here, &inputs);
-    for half in [&runs[0], &run_half(case.composed, &inputs)] {
+    for half in [&runs[0], &run_half(case.composed, &inputs, Tensor::to_dtype)] {
         // A value near zero may fall on the other side of a ReLU: single ones may differ, all together must not.
         let part = apart(half, &single);
         assert!(part < 0.1, "{}: in bf16 it is off by {part:.3}", case.name);

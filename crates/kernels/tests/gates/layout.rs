@@ -6,7 +6,6 @@ use frostline_kernels::{Hwnc, oihw_to_tap_major, tap_major_to_oihw};
 use super::harness::{Array, device, numbers};
 
 /// For those who run them elsewhere than as tests.
-#[cfg(not(test))]
 pub(crate) const GATES: &[super::session::Gate] = &[
     ("conversions move each value to its place", conversions_move_each_value_to_its_place),
     ("conversions are differentiable", conversions_are_differentiable),

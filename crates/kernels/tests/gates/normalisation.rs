@@ -8,7 +8,6 @@ use super::harness::{Array, Case, batch_norm, close, device, hold, numbers, prop
 use super::oracle;
 
 /// For those who run them elsewhere than as tests.
-#[cfg(not(test))]
 pub(crate) const GATES: &[super::session::Gate] = &[
     ("named shapes", named_shapes),
     ("random shapes", random_shapes),

@@ -10,7 +10,6 @@ use frostline_kernels::{Gradient, Tape, composed, linear};
 use super::harness::{Array, close, device, noise, numbers, pools};
 
 /// For those who run them elsewhere than as tests.
-#[cfg(not(test))]
 pub(crate) const GATES: &[super::session::Gate] = &[
     ("sgd follows its definition", sgd_follows_its_definition),
     ("adam and adamw follow their definitions", adam_and_adamw_follow_their_definitions),

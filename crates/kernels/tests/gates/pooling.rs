@@ -10,7 +10,6 @@ use super::harness::{Array, Case, hold, properties};
 use super::oracle;
 
 /// For those who run them elsewhere than as tests.
-#[cfg(not(test))]
 pub(crate) const GATES: &[super::session::Gate] = &[
     ("named windows", named_windows),
     ("adaptive windows", adaptive_windows),

@@ -11,7 +11,6 @@ use frostline_kernels::{
 };
 
 /// For those who run them elsewhere than as tests.
-#[cfg(not(test))]
 pub(crate) const GATES: &[super::session::Gate] = &[
     ("convolution names the sizes that do not fit", convolution_names_the_sizes_that_do_not_fit),
     ("pooling names the sizes that do not fit", pooling_names_the_sizes_that_do_not_fit),

@@ -1,11 +1,12 @@
 //! Gates that run elsewhere than as tests, such as on a GPU: within a session they have another device, and what their cases give is
 //! noted instead of held to an oracle, so that it can be compared with what another session has noted.
 
-#![cfg_attr(test, expect(dead_code, reason = "tests have no session"))]
+#![allow(dead_code, reason = "tests have no session")]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::Device;
+use frostline_kernels::keep_as;
 
 use super::harness::{Case, Outcome, rounded, run, run_half};
 
@@ -46,7 +47,7 @@ pub(crate) fn takes(case: &Case<'_>) -> bool {
     }
     // Without the lock, as tensors of the case ask for the device.
     let single = run(case.here, &case.inputs);
-    let half = run_half(case.here, &rounded(case));
+    let half = run_half(case.here, &rounded(case), keep_as);
     if let Some(session) = &mut *session() {
         session.noted.push(Noted { name: case.name.clone(), single, half });
     }
