@@ -19,14 +19,14 @@ use crate::panics;
 use crate::table::Row;
 
 const SIDE: usize = 16;
-const PER_CLASS: usize = 60;
+const PER_CLASS: usize = 30;
 const EPOCHS: usize = 2;
 /// Steps whose losses are compared: rounding makes trainings part from step to step.
-const STEPS: usize = 5;
-/// How far these losses may be apart, as a part of each, in f32 and in bf16, which rounds otherwise on each device.
-const LOSS: (f64, f64) = (1e-3, 0.05);
+const STEPS: usize = 3;
+/// How far these losses may be apart, as a part of each: in f32 as far as from PyTorch's (`crates/engine/tests/golden.rs`), and in bf16, which rounds otherwise on each device.
+const LOSS: (f64, f64) = (0.01, 0.1);
 /// The same of the test accuracies, as shares.
-const ACCURACY: f64 = 0.15;
+const ACCURACY: f64 = 0.2;
 
 /// Runs all of it, and prints a row for each.
 pub(crate) fn run(device: &Device) -> Vec<Row> {
@@ -167,7 +167,7 @@ impl Setting {
         let splits = frostline_data::split(&dataset, 0.1, Some(PER_CLASS), 3)?;
         // Adam makes whole steps of what rounding alone has moved; its updates have gates of their own.
         let optimizer = OptimizerKind::Sgd { momentum: 0.9, nesterov: true };
-        let recipe = Recipe { epochs: EPOCHS, optimizer, learning_rate: 0.005, ..Recipe::default() };
+        let recipe = Recipe { epochs: EPOCHS, optimizer, learning_rate: 0.001, ..Recipe::default() };
         Ok(Self { dataset, splits, recipe })
     }
 
@@ -219,7 +219,7 @@ impl Setting {
             (self.model(device, DType::F32)?, strategy.parse()?, Losses::default());
         let member = Member {
             task: self.task(&model, &strategy),
-            observer: &mut Silent,
+            observer: &mut heard,
             from: Some(from),
             until: None,
         };

@@ -40,9 +40,14 @@ pub(crate) fn device() -> Device {
     session().as_ref().map_or(Device::Cpu, |session| session.device.clone())
 }
 
+/// Whether there is a session.
+pub(crate) fn is_on() -> bool {
+    session().is_some()
+}
+
 /// Notes what a case gives, if there is a session.
 pub(crate) fn takes(case: &Case<'_>) -> bool {
-    if session().is_none() {
+    if !is_on() {
         return false;
     }
     // Without the lock, as tensors of the case ask for the device.
