@@ -50,6 +50,15 @@ strategies *ARGS:
     cargo build --release --package frostline-benches --example worker
     python3 benches/peers/strategies.py --worker target/release/examples/worker {{ARGS}}
 
+# Build for NVIDIA GPUs, on any Linux on x86-64 with python3: nvcc is fetched (COMMAND: run that with the same toolkit instead)
+cuda *COMMAND:
+    bash scripts/cuda.sh {{COMMAND}}
+
+# Hold a device to the CPU: every gate of the kernels, and a short training (--device cuda; --speed: images a second)
+device-check *ARGS:
+    {{ if ARGS =~ "cuda" { "bash scripts/cuda.sh" } else { "" } }} cargo build --release --package frostline-benches --example device_check {{ if ARGS =~ "cuda" { "--features cuda" } else if ARGS =~ "metal" { "--features metal" } else { "" } }}
+    target/release/examples/device_check {{ARGS}}
+
 # Pack the binary with completions and manual pages (TARGET: with cargo-zigbuild, e.g. x86_64-unknown-linux-gnu.2.28)
 dist TARGET="":
     bash scripts/dist.sh {{TARGET}}

@@ -7,7 +7,7 @@
 use candle_core::{DType, Device};
 use frostline_engine::{Optimizer, Recipe, Strategy, fold, freeze, parts_of};
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
-use frostline_models::{Activation, BuildSpec, Model, Pass, build};
+use frostline_models::{Activation, BuildSpec, Model, Pass, build_on};
 use frostline_streams::Streams;
 pub use protocol::{Failure, serve};
 
@@ -37,10 +37,19 @@ impl Work {
     /// # Errors
     /// An unknown model or strategy, or a resolution that is too small.
     pub fn new(model: &str, side: usize, what: &str) -> Result<Self, Failure> {
-        let mut model = build(model, &BuildSpec { classes: 10, height: side, width: side, seed: 0 })?;
+        Self::on(model, side, what, &Device::Cpu)
+    }
+
+    /// As [`Work::new`], on another device.
+    ///
+    /// # Errors
+    /// As [`Work::new`], and where the device fails.
+    pub fn on(model: &str, side: usize, what: &str, device: &Device) -> Result<Self, Failure> {
+        let spec = BuildSpec { classes: 10, height: side, width: side, seed: 0 };
+        let mut model = build_on(model, &spec, device)?;
         let count = side * side * BATCH * 3;
         let pixels = (0..count).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
-        let images = Hwnc::from_vec(pixels, (side, side, BATCH, 3), &Device::Cpu)?;
+        let images = Hwnc::from_vec(pixels, (side, side, BATCH, 3), device)?;
         let training = match what {
             "inference" => None,
             strategy => {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::{Arc, mpsc};
 
-use frostline_data::{Batch, Loader};
+use frostline_data::Loader;
 use frostline_kernels::{Hwnc, Tape};
 use frostline_models::Activation;
 use frostline_streams::Streams;
@@ -166,11 +166,19 @@ impl<'a, 's> Cohort<'a, 's> {
         charge(&mut seats(runs, paid), &keys, shelf, &all, Section::Train);
         let kept = |key: &Option<Key>| key.as_ref().is_some_and(|key| self.shelf.has(key, &all));
         let known = self.runs.iter().zip(&keys).all(|(run, key)| run.is_none() || kept(key));
-        let loader = self.loader.clone();
+        let Some(device) = self.runs.iter().flatten().next().map(|run| run.task.model.device().clone())
+        else {
+            return Ok(());
+        };
+        let (loader, streams, objective) = (self.loader.clone(), self.streams, self.objective);
         let groups: Vec<&[Vec<u32>]> = order[skipped..].chunks(self.ahead()).collect();
+        // On the thread that calls it: there a batch is also copied to the device, while the batch before trains.
+        let prepare = |group: &[Vec<u32>]| {
+            objective.lesson(loader.batch(epoch, &group.concat()), &streams, epoch, &device)
+        };
         if known {
             for group in groups {
-                if !self.steps(&mut || Ok(loader.batch(epoch, &group.concat())), group, &keys, bookmark)? {
+                if !self.steps(&mut || prepare(group), group, &keys, bookmark)? {
                     break;
                 }
             }
@@ -178,10 +186,8 @@ impl<'a, 's> Cohort<'a, 's> {
         }
         std::thread::scope(|scope| {
             let (sender, batches) = mpsc::sync_channel(2);
-            let (sending, all) = (loader.clone(), groups.clone());
-            scope.spawn(move || {
-                all.into_iter().try_for_each(|group| sender.send(sending.batch(epoch, &group.concat())))
-            });
+            let (prepare, all) = (&prepare, groups.clone());
+            scope.spawn(move || all.into_iter().try_for_each(|group| sender.send(prepare(group))));
             for group in groups {
                 let Self { runs, paid, .. } = self;
                 let mut seats = seats(runs, paid);
@@ -190,7 +196,7 @@ impl<'a, 's> Cohort<'a, 's> {
                     batches.recv().map_err(|_| EngineError::Unfit("the loader stopped early".to_owned()))
                 })?;
                 let mut batch = Some(batch);
-                let mut make = || Ok(batch.take().unwrap_or_else(|| loader.batch(epoch, &group.concat())));
+                let mut make = || batch.take().unwrap_or_else(|| prepare(group));
                 if !self.steps(&mut make, group, &keys, bookmark)? {
                     break;
                 }
@@ -214,19 +220,16 @@ impl<'a, 's> Cohort<'a, 's> {
     /// A step of every run on each batch of a group, whose images `make` makes together where they are needed. Whether to go on.
     fn steps(
         &mut self,
-        make: &mut dyn FnMut() -> Result<Batch, EngineError>,
+        make: &mut dyn FnMut() -> Result<(Hwnc, Lesson), EngineError>,
         group: &[Vec<u32>],
         keys: &[Option<Key>],
         bookmark: &mut dyn Bookmark,
     ) -> Result<bool, EngineError> {
         let epoch = self.at.epochs + 1;
-        let Self { runs, paid, tree, shelf, objective, loader, streams, .. } = self;
-        let Some(device) = runs.iter().flatten().next().map(|run| run.task.model.device().clone()) else {
-            return Ok(false);
-        };
+        let Self { runs, paid, tree, shelf, loader, .. } = self;
         let mut made = None;
         let mut input = || -> Result<Hwnc, EngineError> {
-            let (input, lesson) = objective.lesson(make()?, streams, epoch as u64, &device)?;
+            let (input, lesson) = make()?;
             made = Some(lesson);
             Ok(input)
         };

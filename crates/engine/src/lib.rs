@@ -7,6 +7,7 @@
 
 mod audit;
 mod cohort;
+pub mod device;
 mod error;
 mod evaluate;
 mod fit;

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use candle_core::Device;
 use frostline_data::{Dataset, Images};
 use frostline_kernels::{Hwnc, Tape};
 use frostline_models::{Activation, Model, Pass};
@@ -76,6 +77,11 @@ pub(crate) fn present(seats: &Seats<'_, '_, '_>) -> Vec<usize> {
     (0..seats.len()).filter(|index| seats[*index].is_some()).collect()
 }
 
+/// Where all models are; none where all have ended.
+fn device_of(seats: &Seats<'_, '_, '_>) -> Option<Device> {
+    seats.iter().flatten().next().map(|seat| seat.prefix.model.device().clone())
+}
+
 /// Where the features of each seat's frozen stages are kept, of images that look the same whenever they are asked for.
 pub(crate) fn keys(
     seats: &Seats<'_, '_, '_>,
@@ -118,8 +124,9 @@ pub(crate) fn features(
 ) -> Result<Vec<Slot>, EngineError> {
     let mut slots: Vec<Slot> =
         seats.iter().map(|seat| if seat.is_some() { Slot::Wanted } else { Slot::Unwanted }).collect();
+    let Some(device) = device_of(seats) else { return Ok(slots) };
     for (key, users) in by_key(keys) {
-        if let Some(found) = shared(seats, &users, section, || shelf.gather(key, examples))? {
+        if let Some(found) = shared(seats, &users, section, || shelf.gather(key, examples, &device))? {
             users.iter().for_each(|user| slots[*user] = Slot::Have(found.clone()));
         }
     }
@@ -185,10 +192,7 @@ pub(crate) fn evaluate_together(
     charge(seats, &keys, shelf, indices, section);
     let mut answers: Vec<Answers> = seats.iter().map(|_| Answers::default()).collect();
     for examples in loader.order(0) {
-        let Some(device) = seats.iter().flatten().next().map(|seat| seat.prefix.model.device().clone())
-        else {
-            break;
-        };
+        let Some(device) = device_of(seats) else { break };
         let mut input = || {
             let batch = loader.batch(0, &examples);
             let dims = (batch.height, batch.width, batch.labels.len(), 3);

@@ -1,5 +1,5 @@
-//! What frozen prefixes gave for images, kept for those who ask again: [`Shelf`], within a budget of memory. Rows are kept image
-//! by image, since what a prefix gives for one does not depend on the batch that it is in.
+//! What frozen prefixes gave for images, kept for those who ask again: [`Shelf`], within a budget of memory, which is the host's
+//! whatever the device is. Rows are kept image by image, since what a prefix gives for one does not depend on the batch that it is in.
 
 use std::collections::BTreeSet;
 
@@ -91,8 +91,13 @@ impl Shelf {
         self.present(key, examples).0 == examples.len()
     }
 
-    /// The features of these images as a batch; none where one of them has none.
-    pub(crate) fn gather(&mut self, key: &Key, examples: &[u32]) -> Result<Option<Activation>, EngineError> {
+    /// The features of these images as a batch on a device; none where one of them has none.
+    pub(crate) fn gather(
+        &mut self,
+        key: &Key,
+        examples: &[u32],
+        device: &Device,
+    ) -> Result<Option<Activation>, EngineError> {
         self.asked += 1;
         let asked = self.asked;
         let Some(kept) = self.kept.iter_mut().find(|kept| kept.key == *key) else { return Ok(None) };
@@ -106,8 +111,8 @@ impl Shelf {
             rows.iter().for_each(|row| values.extend_from_slice(&row[place * channels..][..channels]));
         }
         Ok(Some(match kept.map {
-            Some(_) => Hwnc::from_vec(values, (height, width, n, channels), &Device::Cpu)?.into(),
-            None => Activation::Rows(Tensor::from_vec(values, (n, channels), &Device::Cpu)?),
+            Some(_) => Hwnc::from_vec(values, (height, width, n, channels), device)?.into(),
+            None => Activation::Rows(Tensor::from_vec(values, (n, channels), device)?),
         }))
     }
 
@@ -230,14 +235,14 @@ mod tests {
         let key = key(&images, 1);
         shelf.put(&key, &[3, 1], &maps(&[3, 1]), 2.0).unwrap();
         shelf.put(&key, &[7], &maps(&[7]), 1.0).unwrap();
-        let found = shelf.gather(&key, &[7, 1, 3]).unwrap().unwrap();
+        let found = shelf.gather(&key, &[7, 1, 3], &Device::Cpu).unwrap().unwrap();
         assert_eq!(values(&found), values(&maps(&[7, 1, 3])));
-        assert!(shelf.gather(&key, &[7, 2]).unwrap().is_none());
+        assert!(shelf.gather(&key, &[7, 2], &Device::Cpu).unwrap().is_none());
         assert_eq!(shelf.present(&key, &[7, 2]), (1, 1.0));
         let other = Key { images: Images::new(1, 1, vec![0; 27], vec![0; 9]).unwrap(), ..key.clone() };
-        assert!(shelf.gather(&other, &[7]).unwrap().is_none(), "other images that look alike");
+        assert!(shelf.gather(&other, &[7], &Device::Cpu).unwrap().is_none(), "other images that look alike");
         let view = Key { view: Some((0, 1)), ..key };
-        assert!(shelf.gather(&view, &[7]).unwrap().is_none());
+        assert!(shelf.gather(&view, &[7], &Device::Cpu).unwrap().is_none());
     }
 
     #[test]
@@ -246,12 +251,15 @@ mod tests {
         let (a, b) = (key(&images, 1), key(&images, 2));
         shelf.put(&a, &[0, 1], &maps(&[0, 1]), 1.0).unwrap();
         shelf.put(&b, &[0, 1], &maps(&[0, 1]), 1.0).unwrap();
-        assert!(shelf.gather(&b, &[0]).unwrap().is_none(), "the first is in use");
+        assert!(shelf.gather(&b, &[0], &Device::Cpu).unwrap().is_none(), "the first is in use");
         for _ in 0..=IDLE {
-            shelf.gather(&b, &[0]).unwrap();
+            shelf.gather(&b, &[0], &Device::Cpu).unwrap();
         }
         shelf.put(&b, &[0, 1], &maps(&[0, 1]), 1.0).unwrap();
-        assert!(shelf.gather(&b, &[0, 1]).unwrap().is_some() && shelf.gather(&a, &[0]).unwrap().is_none());
+        assert!(
+            shelf.gather(&b, &[0, 1], &Device::Cpu).unwrap().is_some()
+                && shelf.gather(&a, &[0], &Device::Cpu).unwrap().is_none()
+        );
         assert_eq!(shelf.held(), 2 * 16);
         shelf.set_budget(0);
         assert_eq!(shelf.held(), 0);

@@ -1,13 +1,19 @@
 //! Copies of what any phase of a trial can move, since the rest is where it was: [`Snapshot`], of the best epoch so far or of a
-//! training under way.
+//! training under way. They are in the host's memory, whatever the device is.
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use frostline_models::Model;
 
 use crate::EngineError;
 use crate::freeze::Movable;
+
+/// A copy in the host's memory.
+pub(crate) fn kept(tensor: &Tensor) -> candle_core::Result<Tensor> {
+    // From another device this is a copy, on the host it is the same memory.
+    if tensor.device().is_cpu() { tensor.copy() } else { tensor.to_device(&Device::Cpu) }
+}
 
 /// A copy of every tensor of a model that a trial can change.
 pub(crate) struct Snapshot {
@@ -23,31 +29,32 @@ impl Snapshot {
         let (mut parameters, mut factors) = (Vec::new(), Vec::new());
         for index in indices(&movable.parameters) {
             let parameter = &model.parameters()[index];
-            parameters.push((index, parameter.detached().copy()?));
+            parameters.push((index, kept(&parameter.detached())?));
             if let Some(copies) = parameter.copies() {
-                factors.push((index, copies.factor().as_detached_tensor().copy()?));
+                factors.push((index, kept(&copies.factor().as_detached_tensor())?));
             }
         }
         let mut statistics = Vec::new();
         for index in indices(&movable.statistics) {
             let norm = &model.norms()[index];
-            statistics.push((index, norm.running_mean().copy()?, norm.running_variance().copy()?));
+            statistics.push((index, kept(&norm.running_mean())?, kept(&norm.running_variance())?));
         }
         Ok(Self { parameters, factors, statistics })
     }
 
     /// Brings the copy back into `model`.
     pub(crate) fn restore(&self, model: &Model) -> Result<(), EngineError> {
+        let there = |tensor: &Tensor| tensor.to_device(model.device());
         for (index, values) in &self.parameters {
-            model.parameters()[*index].set(values)?;
+            model.parameters()[*index].set(&there(values)?)?;
         }
         for (index, factor) in &self.factors {
             if let Some(copies) = model.parameters()[*index].copies() {
-                copies.factor().set(factor)?;
+                copies.factor().set(&there(factor)?)?;
             }
         }
         for (index, mean, variance) in &self.statistics {
-            model.norms()[*index].set_statistics(mean, variance)?;
+            model.norms()[*index].set_statistics(&there(mean)?, &there(variance)?)?;
         }
         Ok(())
     }
@@ -78,9 +85,8 @@ impl Snapshot {
         all: &BTreeMap<&str, &Tensor>,
     ) -> Result<Self, EngineError> {
         let get = |name: String| {
-            let found = all.get(name.as_str());
-            let found = found.ok_or_else(|| EngineError::Unfit(format!("the state has no {name}")))?;
-            Ok::<_, EngineError>(found.to_device(model.device())?)
+            let found = all.get(name.as_str()).map(|&found| found.clone());
+            found.ok_or_else(|| EngineError::Unfit(format!("the state has no {name}")))
         };
         let (mut parameters, mut factors) = (Vec::new(), Vec::new());
         for index in indices(&movable.parameters) {

@@ -118,7 +118,9 @@ impl Run<'_> {
             tensors.extend(best.snapshot.named(model, "best"));
         }
         let (updates, states) = self.optimizer.state()?;
-        tensors.extend(states);
+        for (name, tensor) in states {
+            tensors.push((name, tensor.to_device(&Device::Cpu)?));
+        }
         let numbers = Numbers {
             format: FORMAT,
             at: Position { epochs: self.epochs.len(), steps },

@@ -48,9 +48,10 @@ fn are_alike(a: &Trial, b: &Trial) -> bool {
         train,
         phases,
         pretraining: _,
+        device,
     } = a;
-    (model, weights, strategy, resolution, phases)
-        == (&b.model, &b.weights, &b.strategy, &b.resolution, &b.phases)
+    (model, weights, strategy, resolution, phases, device)
+        == (&b.model, &b.weights, &b.strategy, &b.resolution, &b.phases, &b.device)
         && recipes_are_alike(train, &b.train)
 }
 

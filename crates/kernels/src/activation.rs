@@ -35,7 +35,7 @@ pub fn dropout(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
     }
     let mask = mask.detach().contiguous()?;
     if !storage::runs_here(x) {
-        return x * &mask;
+        return composed::dropout(x, &mask);
     }
     let (x, dropout) = (x.contiguous()?, Dropout(mask));
     let y = dropout.masked(&x)?;

@@ -48,23 +48,28 @@ pub fn conv_norm(
     norm: Normalisation<'_>,
     residual: Option<&Hwnc>,
 ) -> Result<(Hwnc, Option<BatchStatistics>)> {
+    let geometry = Geometry::new(x, weights, spec)?;
+    let dims = (geometry.oh, geometry.ow, geometry.n, geometry.c_out);
+    norm::check(dims, &norm.named(bias), residual)?;
+    if norm.running.is_none() {
+        norm::check_count(dims)?;
+    }
     if !storage::runs_here(x.tensor()) {
         return composed::conv_norm(x, weights, bias, spec, norm, residual);
     }
-    by_number!(storage::is_half(x.tensor()), T => run::<T>(x, weights, bias, spec, norm, residual))
+    by_number!(storage::is_half(x.tensor()), T => run::<T>(x, weights, bias, geometry, norm, residual))
 }
 
+/// `[relu](norm(conv(x)) [+ residual])` of arguments whose shapes agree.
 fn run<T: Factor>(
     x: &Hwnc,
     weights: &Tensor,
     bias: Option<&Tensor>,
-    spec: ConvSpec,
+    geometry: Geometry,
     norm: Normalisation<'_>,
     residual: Option<&Hwnc>,
 ) -> Result<(Hwnc, Option<BatchStatistics>)> {
-    let geometry = Geometry::new(x, weights, spec)?;
     let dims = (geometry.oh, geometry.ow, geometry.n, geometry.c_out);
-    norm::check(dims, &norm.named(bias), residual)?;
     let residual =
         residual.map(|residual| storage::keep_as(residual.tensor(), x.tensor().dtype())).transpose()?;
     let weights = weights.contiguous()?;
@@ -84,7 +89,6 @@ fn run<T: Factor>(
             (Moments { mean, variance: norm::double(variance)? }, None)
         }
         None => {
-            norm::check_count(dims)?;
             let moments = passes::moments(&z, geometry.c_out);
             let mean = moved(&moments.mean, bias, 1.0)?;
             let statistics = BatchStatistics::of(&mean, &moments.variance, rows)?;

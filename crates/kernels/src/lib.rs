@@ -48,4 +48,4 @@ pub use pool::{PoolSpec, adaptive_avg_pool2d, avg_pool2d, global_avg_pool, max_p
 pub use storage::keep_as;
 pub use tape::{Gradients, Tape};
 pub use tokens::{add_images, embed_tokens, first_rows, rows_as, rows_of};
-pub use unit::keep_to_avx2;
+pub use unit::{compose_all, keep_to_avx2};

@@ -129,8 +129,12 @@ impl State {
         }
     }
 
-    fn on_device(&mut self) -> Result<&mut Tensor> {
+    fn on_device(&mut self, parameter: &Tensor) -> Result<&mut Tensor> {
         match &mut self.0 {
+            Kept::Device(tensor) if tensor.dims() != parameter.dims() => {
+                let state = tensor.dims();
+                bail!("optimizer: the state is {state:?}, but its parameter is {:?}", parameter.dims())
+            }
             Kept::Device(tensor) => Ok(tensor),
             Kept::Here { .. } => bail!("optimizer: the parameter lives on a device, but its state does not"),
         }
@@ -156,7 +160,12 @@ pub fn sgd(var: &Var, grad: &Gradient, velocity: &mut Option<State>, step: &SgdS
         (true, none) => Some(none.insert(State::zeros_like(var)?)),
     };
     if !storage::runs_here(var) {
-        return composed::sgd(var, &grad.tensor()?, state.map(State::on_device).transpose()?, step);
+        return composed::sgd(
+            var,
+            &grad.tensor()?,
+            state.map(|state| state.on_device(var)).transpose()?,
+            step,
+        );
     }
     let velocity = RefCell::new(state.map(|state| state.here(var)).transpose()?);
     var.inplace_op1(&Sgd { step, grad, velocity })
@@ -173,7 +182,7 @@ pub fn adam(var: &Var, grad: &Gradient, moments: &mut Moments, step: &AdamStep) 
     }
     let Moments { first, second } = moments;
     if !storage::runs_here(var) {
-        return composed::adam(var, &grad.tensor()?, first.on_device()?, second.on_device()?, step);
+        return composed::adam(var, &grad.tensor()?, first.on_device(var)?, second.on_device(var)?, step);
     }
     let moments = RefCell::new((first.here(var)?, second.here(var)?));
     var.inplace_op1(&Adam { step, grad, moments })

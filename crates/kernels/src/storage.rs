@@ -11,7 +11,7 @@ use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Sto
 use half::bf16;
 
 use crate::precision::{Number, converted};
-use crate::tape;
+use crate::{tape, unit};
 
 /// Runs code with a type `$number` that is `bf16` where `$half` holds, and `f32` elsewhere.
 macro_rules! by_number {
@@ -103,7 +103,7 @@ pub(crate) fn is_half(tensor: &Tensor) -> bool {
 
 /// Whether an operation runs in this crate's own code; otherwise it is composed from candle's.
 pub(crate) fn runs_here(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu() && matches!(tensor.dtype(), DType::F32 | DType::BF16)
+    tensor.device().is_cpu() && matches!(tensor.dtype(), DType::F32 | DType::BF16) && !unit::composes_all()
 }
 
 /// The same numbers as bf16, or as f32. Differentiable; a tensor that is so already is given back.

@@ -110,7 +110,7 @@ impl Tape {
     pub fn backward_from(mut self, output: &Tensor, weights: &Tensor) -> Result<Gradients> {
         if !self.outputs.contains(&output.id()) {
             let mut gradients = HashMap::new();
-            go_back(&(output * weights)?.sum_all()?, &mut gradients)?;
+            go_back(&(output * weights.detach())?.sum_all()?, &mut gradients)?;
             return Ok(Gradients(gradients));
         }
         let mut gradients = HashMap::from([(output.id(), Gradient::from(weights.contiguous()?))]);
@@ -224,6 +224,9 @@ impl<O: CustomOp1> Backward for One<O> {
 
 fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let a = a.contiguous()?;
+    if !storage::runs_here(&a) {
+        return &a + b.to_dtype(a.dtype())?;
+    }
     let b = storage::like(b, &a)?;
     by_number!(storage::is_half(&a), T => {
         let (a_values, b_values) = (Values::<T>::of(&a)?, Values::<T>::of(&b)?);

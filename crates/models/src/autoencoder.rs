@@ -13,7 +13,15 @@ use crate::model::{BuildSpec, Model};
 /// # Errors
 /// As [`crate::build`].
 pub fn build_autoencoder(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
+    build_autoencoder_on(name, spec, &Device::Cpu)
+}
+
+/// [`build_autoencoder`] on another device.
+///
+/// # Errors
+/// As [`crate::build_on`].
+pub fn build_autoencoder_on(name: &str, spec: &BuildSpec, device: &Device) -> Result<Model, ModelError> {
     let card = card(name)?;
     let (architecture, traced) = with_decoder(card, spec.height, spec.width)?;
-    assemble_shrunk(card, architecture, traced, spec, &Device::Cpu)
+    assemble_shrunk(card, architecture, traced, spec, device)
 }

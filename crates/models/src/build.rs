@@ -48,11 +48,19 @@ pub(crate) fn assemble_shrunk(
 /// # Errors
 /// As [`build`].
 pub fn build_with_auxiliary(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
+    build_with_auxiliary_on(name, spec, &Device::Cpu)
+}
+
+/// [`build_with_auxiliary`] on another device.
+///
+/// # Errors
+/// As [`build_on`].
+pub fn build_with_auxiliary_on(name: &str, spec: &BuildSpec, device: &Device) -> Result<Model, ModelError> {
     let card = card(name)?;
     let mut architecture = (card.architecture)(spec.classes);
     match traced(card, &mut architecture, spec.height, spec.width) {
-        Ok(traced) if spec.classes > 0 => assemble_shrunk(card, architecture, traced, spec, &Device::Cpu),
-        _ => build(name, spec),
+        Ok(traced) if spec.classes > 0 => assemble_shrunk(card, architecture, traced, spec, device),
+        _ => build_on(name, spec, device),
     }
 }
 

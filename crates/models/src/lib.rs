@@ -21,8 +21,8 @@ mod positions;
 mod state_dict;
 mod weights;
 
-pub use autoencoder::build_autoencoder;
-pub use build::{build, build_on, build_unshrunk, build_with_auxiliary};
+pub use autoencoder::{build_autoencoder, build_autoencoder_on};
+pub use build::{build, build_on, build_unshrunk, build_with_auxiliary, build_with_auxiliary_on};
 pub use classifier::Classifier;
 pub use copies::Copies;
 pub use error::ModelError;

@@ -18,7 +18,7 @@ pub struct Environment {
     pub logical_cores: usize,
     /// Threads that compute.
     pub threads: usize,
-    /// Where tensors live: `cpu`, `cuda`, `metal`.
+    /// Where tensors live: `cpu`, `metal`, `cuda (NVIDIA A100)`; several where the trials ask for several.
     pub device: String,
     /// Vector instructions that this processor has.
     pub features: Vec<String>,

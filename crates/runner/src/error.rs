@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use frostline_data::DataError;
 use frostline_engine::EngineError;
+use frostline_engine::device::DeviceError;
 use frostline_experiment::{Problems, SelectError};
 use frostline_hub::HubError;
 use frostline_models::{ModelError, ZooError};
@@ -41,6 +42,15 @@ pub enum Error {
         /// What to do.
         #[help]
         help: Option<String>,
+    },
+    /// A device cannot be used.
+    #[error("{cause}")]
+    Device {
+        /// Why.
+        cause: DeviceError,
+        /// What to do.
+        #[help]
+        help: String,
     },
     /// A data source is missing or broken.
     #[error(transparent)]
@@ -110,13 +120,15 @@ impl Error {
             Self::Experiment(_)
             | Self::Usage { .. }
             | Self::File { .. }
+            | Self::Device { cause: DeviceError::NotBuilt { .. } | DeviceError::TooFew { .. }, .. }
             | Self::Data(DataError::Source(_) | DataError::Augmentation(_))
             | Self::Model(ModelError::Zoo(_))
             | Self::Sweep(
                 SweepError::Setting { .. }
                 | SweepError::Data(DataError::Classes { .. } | DataError::Duplicates { .. }),
             ) => 2,
-            Self::Data(_)
+            Self::Device { .. }
+            | Self::Data(_)
             | Self::Model(_)
             | Self::Hub(_)
             | Self::Store(_)
@@ -125,6 +137,12 @@ impl Error {
             | Self::Engine(_)
             | Self::Report(_) => 1,
         }
+    }
+}
+
+impl From<DeviceError> for Error {
+    fn from(cause: DeviceError) -> Self {
+        Self::Device { help: cause.help(), cause }
     }
 }
 

@@ -56,6 +56,7 @@ fn misfit(name: &str) -> Option<String> {
         file: root().join(&file),
         set: results.asked.set.clone(),
         only: Vec::new(),
+        device: None,
     };
     let (_, plan) = match planned(&args) {
         Ok(planned) => planned,

@@ -14,7 +14,7 @@ use super::tree::{Name, Node, Place, Text, Value, read_value, text};
 use crate::trial::keys::{key, keys};
 
 /// The sections whose keys a flag may set.
-const SECTIONS: [&str; 3] = ["data", "train", "grid"];
+const SECTIONS: [&str; 4] = ["data", "train", "run", "grid"];
 
 /// The keys outside of the sections, likewise.
 const ROOT: [&str; 2] = ["question", "checkpoints"];
@@ -35,7 +35,7 @@ pub(crate) fn apply(root: &mut Node, flag: &str, replaced: &mut Replaced) -> Res
         None => (None, key.clone()),
     };
     if let Some(section) = section.as_deref().filter(|section| !SECTIONS.contains(section)) {
-        let help = did_you_mean(section, SECTIONS, "sections are data, train, grid");
+        let help = did_you_mean(section, SECTIONS, "sections are data, train, run, grid");
         return Err(Problem::new(format!("unknown section `{section}`")).at(&key.place, "here").help(help));
     }
     if let Some(conditions) = conditions {
@@ -292,7 +292,7 @@ minutes = 15
             ("train.epocs=3", "--set:1:7: unknown key `epocs` in [train] (did you mean `epochs`?)"),
             (
                 "trian.epochs=3",
-                "--set:1:1: unknown section `trian` (did you mean `train`? sections are data, train, grid)",
+                "--set:1:1: unknown section `trian` (did you mean `train`? sections are data, train, run, grid)",
             ),
             (
                 "epocs=3",

@@ -48,7 +48,7 @@ pub struct Experiment {
     pub(crate) margin: f64,
     /// How arms are stopped, and where that stands.
     pub(crate) halving: Option<(Halving, Place)>,
-    /// The values of `[data]` and `[train]`.
+    /// The values of `[data]`, `[train]` and `[run]`.
     pub(crate) fixed: Vec<Assignment>,
     /// The axes of `[grid]` in the order of the file.
     pub(crate) axes: Vec<GridAxis>,

@@ -5,7 +5,7 @@ use super::read::{Reader, entries_of, number};
 use super::tree::{Name, Node, Place, Value};
 use super::{Assignment, did_you_mean};
 use crate::refusal::{METHODS, plain_name};
-use crate::trial::keys::{Section, key, keys};
+use crate::trial::keys::{Key, Section, key, keys};
 use crate::trial::{DataSpec, Pretraining, TrainSpec, Trial};
 
 /// The keys that a pretraining has of its own.
@@ -78,12 +78,14 @@ impl Reader {
                     seed = self.assignment(key, node).and_then(|seed| seed.value.parse().ok());
                 }
                 other => {
-                    match key(other).filter(|key| key.section != Section::Grid && key.name != "resolution") {
+                    // Its resolution and its device are those of the trials.
+                    let may_have = |key: &&'static Key| {
+                        matches!(key.section, Section::Data | Section::Train) && key.name != "resolution"
+                    };
+                    match key(other).filter(may_have) {
                         Some(key) => settings.extend(self.assignment(key, node)),
                         None => {
-                            let known = keys()
-                                .iter()
-                                .filter(|key| key.section != Section::Grid && key.name != "resolution");
+                            let known = keys().iter().filter(may_have);
                             let own = OWN.into_iter().chain(known.map(|key| key.name)).collect();
                             self.unknown(&entry, &format!("[pretrain.{}]", name.text), own, None);
                         }

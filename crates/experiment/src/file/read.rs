@@ -16,7 +16,7 @@ use crate::trial::keys::{Key, Section, key, keys};
 
 pub(crate) type Entries = Vec<(Name, Node)>;
 
-const ROOT: [&str; 13] = [
+const ROOT: [&str; 14] = [
     "question",
     "checkpoints",
     "baseline",
@@ -24,6 +24,7 @@ const ROOT: [&str; 13] = [
     "halving",
     "data",
     "train",
+    "run",
     "grid",
     "strategy",
     "pretrain",
@@ -98,6 +99,7 @@ impl Reader {
                 "halving" => experiment.halving = self.halving(&name, node),
                 "data" => experiment.fixed.extend(self.section(&name, node, Section::Data)),
                 "train" => experiment.fixed.extend(self.section(&name, node, Section::Train)),
+                "run" => experiment.fixed.extend(self.section(&name, node, Section::Run)),
                 "grid" => experiment.axes = self.grid(&name, node),
                 "strategy" => experiment.strategies = self.strategies(&name, node),
                 "pretrain" => experiment.pretrainings = self.pretrainings(&name, node),

@@ -114,6 +114,7 @@ pub(crate) fn cell(trial: &Trial, found: &mut Found) -> Vec<Refusal> {
         recipe(trial),
         keep(trial),
         probe(trial),
+        precision(trial),
     ];
     checks.into_iter().flatten().collect()
 }
@@ -221,6 +222,17 @@ fn keep(trial: &Trial) -> Option<Refusal> {
         .then(|| Refusal::new(&["validation", "keep"], &message))
 }
 
+/// bf16 where it was never tried.
+fn precision(trial: &Trial) -> Option<Refusal> {
+    let untried = trial.device == "metal" && trial.train.precision == "bf16";
+    untried.then(|| {
+        Refusal::new(
+            &["precision", "device"],
+            &"bf16 is for cpu and cuda, not for metal; set precision = \"f32\"",
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,6 +304,11 @@ mod tests {
                 "momentum",
             ),
             (vec![("model", "resnet18"), ("validation", "0")], vec!["validation", "keep"], "last"),
+            (
+                vec![("model", "resnet18"), ("precision", "bf16"), ("device", "metal")],
+                vec!["precision", "device"],
+                "f32",
+            ),
         ] {
             let refusals = refused(&settings);
             assert_eq!(refusals.len(), 1, "{refusals:?}");

@@ -17,6 +17,8 @@ pub enum Section {
     Data,
     /// `[train]`.
     Train,
+    /// `[run]`.
+    Run,
 }
 
 impl fmt::Display for Section {
@@ -25,6 +27,7 @@ impl fmt::Display for Section {
             Self::Grid => "grid",
             Self::Data => "data",
             Self::Train => "train",
+            Self::Run => "run",
         })
     }
 }
@@ -154,7 +157,7 @@ pub fn key(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-use Section::{Data, Grid, Train};
+use Section::{Data, Grid, Run, Train};
 
 #[rustfmt::skip]
 static KEYS: &[Key] = &[
@@ -195,6 +198,7 @@ static KEYS: &[Key] = &[
     Key { name: "recalibrate", section: Train, kind: Kind::Flag(field!(train.recalibrate)), meaning: "BatchNorm's statistics anew over the training images before each evaluation" },
     Key { name: "precision", section: Train, kind: Kind::Choice(field!(train.precision), &["f32", "bf16"]), meaning: "of activations and factors: f32, bf16 (rounded as by autocast; weights and sums stay f32)" },
     Key { name: "keep", section: Train, kind: Kind::Choice(field!(train.keep), &["best", "last"]), meaning: "the epoch that counts: best (on validation) or last" },
+    Key { name: "device", section: Run, kind: Kind::Choice(field!(device), &["cpu", "cuda", "metal"]), meaning: "what computes: cpu, cuda, metal; which of several is the command line's to say (--device)" },
 ];
 
 impl Key {

@@ -15,7 +15,7 @@ use frostline_text::id;
 use frostline_zoo::{ModelCard, card};
 use serde::{Deserialize, Serialize};
 
-use specs::{drawn, is_kept, is_single, over_trial};
+use specs::{cpu, drawn, is_cpu, is_kept, is_single, over_trial};
 
 /// Part of every id. Raised when a change of the code changes what the same settings compute on processors with AVX-512;
 /// others may differ from those in the last bits.
@@ -50,6 +50,9 @@ pub struct Trial {
     /// What `pretrain:NAME` means for it; none with other weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretraining: Option<Pretraining>,
+    /// What computes: `cpu`, `cuda`, `metal`. Each rounds otherwise.
+    #[serde(default = "cpu", skip_serializing_if = "is_cpu")]
+    pub device: String,
 }
 
 impl Trial {
@@ -135,6 +138,7 @@ impl Trial {
             "ragged" => is_kept(&self.train.ragged),
             "recalibrate" => !self.train.recalibrate,
             "precision" => is_single(&self.train.precision),
+            "device" => is_cpu(&self.device),
             _ => false,
         };
         self.uses(key) && !plain
@@ -202,6 +206,7 @@ impl Default for Trial {
             train: TrainSpec::default(),
             phases: None,
             pretraining: None,
+            device: cpu(),
         }
     }
 }
@@ -220,6 +225,17 @@ mod tests {
     fn ids_stay_what_they_are() {
         // Finished trials are found by their id: where this changes, raise NUMERICS or leave a new field out.
         assert_eq!(trial().sealed().id, "798203c1c531");
+    }
+
+    #[test]
+    fn each_kind_of_device_has_ids_of_its_own_and_the_cpu_those_that_it_had() {
+        let on = |device: &str| Trial { device: device.to_owned(), ..trial() }.sealed();
+        assert_eq!(on("cpu").id, trial().sealed().id);
+        let ids = ["cpu", "cuda", "metal"].map(|device| on(device).id);
+        assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
+        assert!(!serde_json::to_string(&on("cpu")).unwrap().contains("device"));
+        assert!(on("cuda").shows("device") && !on("cpu").shows("device"));
+        assert_eq!(on("cuda").value_of("device").as_deref(), Some("cuda"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use frostline_text::id;
 use serde::{Deserialize, Serialize};
 
-use super::specs::is_zero;
+use super::specs::{cpu, is_cpu, is_zero};
 use super::{DataSpec, NUMERICS, TrainSpec, Trial};
 
 /// How the weights of a trial are made before it.
@@ -44,6 +44,9 @@ pub struct Trunk {
     /// Where it learns from the images of the trials themselves: the split whose validation images are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
+    /// What computes: that of the trials.
+    #[serde(default = "cpu", skip_serializing_if = "is_cpu")]
+    pub device: String,
 }
 
 /// The split of the trials that share a trunk's images.
@@ -89,6 +92,7 @@ impl Trial {
             seed: pretraining.seed.unwrap_or(self.seed),
             pretraining: Pretraining { seed: None, ..pretraining.clone() },
             held_out: pretraining.shares_images(&self.data).then_some(HeldOut { validation, per_class }),
+            device: self.device.clone(),
         };
         let settings = serde_json::to_string(&trunk).expect("a trunk holds nothing that JSON cannot");
         trunk.id = id(&format!("trunk, numerics {NUMERICS}\n{settings}"));

@@ -113,6 +113,14 @@ pub struct TrainSpec {
     pub schedule_over: String,
 }
 
+pub(super) fn cpu() -> String {
+    "cpu".to_owned()
+}
+
+pub(super) fn is_cpu(device: &str) -> bool {
+    device == "cpu"
+}
+
 pub(super) fn drawn() -> String {
     "new".to_owned()
 }

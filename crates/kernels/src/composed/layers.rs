@@ -2,12 +2,13 @@
 
 use candle_core::{D, Result, Tensor};
 
+use super::{product, wide};
 use crate::conv::{ConvSpec, Geometry};
 use crate::conv_norm::Normalisation;
 use crate::layout::Hwnc;
 use crate::norm::{BatchStatistics, NormSpec};
 
-/// As [`crate::conv2d`]: the sum over taps of a shifted slice times the tap's weights.
+/// As [`crate::conv2d`]: what each tap sees, side by side, times the taps' weights, which lie in that order.
 pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> Result<Hwnc> {
     let g = Geometry::new(x, weights, spec)?;
     // Padded so that every tap finds all of its rows and pixels, in whole strides.
@@ -15,27 +16,16 @@ pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec)
     let bottom = reach(g.oh, g.kh, g.stride.0).saturating_sub(g.h + g.padding.0);
     let right = reach(g.ow, g.kw, g.stride.1).saturating_sub(g.w + g.padding.1);
     let padded = x.tensor().pad_with_zeros(0, g.padding.0, bottom)?.pad_with_zeros(1, g.padding.1, right)?;
-    let mut sum: Option<Tensor> = None;
+    let mut taps = Vec::with_capacity(g.kh * g.kw);
     for ky in 0..g.kh {
         for kx in 0..g.kw {
             let seen = every(&every(&padded, 0, ky, g.stride.0, g.oh)?, 1, kx, g.stride.1, g.ow)?;
-            let rows = seen.reshape((g.oh * g.ow * g.n, g.c_in))?;
-            let tap = weights.narrow(0, ky, 1)?.narrow(1, kx, 1)?.reshape((g.c_in, g.c_out))?;
-            let product = rows.matmul(&tap.contiguous()?)?;
-            sum = Some(match sum {
-                None => product,
-                Some(sum) => (sum + product)?,
-            });
+            taps.push(seen.reshape((g.oh * g.ow * g.n, g.c_in))?);
         }
     }
-    let Some(sum) = sum else {
-        candle_core::bail!("convolution: the kernel {:?} has no tap", weights.dims())
-    };
-    let sum = match bias {
-        Some(bias) => sum.broadcast_add(bias)?,
-        None => sum,
-    };
-    Hwnc::new(sum.reshape((g.oh, g.ow, g.n, g.c_out))?)
+    let patches = if let [only] = taps.as_slice() { only.clone() } else { Tensor::cat(&taps, 1)? };
+    let y = linear(&patches, &weights.reshape((taps.len() * g.c_in, g.c_out))?, bias)?;
+    Hwnc::new(y.reshape((g.oh, g.ow, g.n, g.c_out))?)
 }
 
 /// `count` slices along a dimension, `stride` apart from `first` on; they must exist with whole strides.
@@ -52,11 +42,17 @@ pub(super) fn every(x: &Tensor, dim: usize, first: usize, stride: usize, count: 
 
 /// As [`crate::linear`].
 pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let product = x.matmul(weights)?;
-    match bias {
-        Some(bias) => product.broadcast_add(bias),
-        None => Ok(product),
-    }
+    let y = product(x, weights)?;
+    let y = match bias {
+        Some(bias) => y.broadcast_add(bias)?,
+        None => y,
+    };
+    y.to_dtype(x.dtype())
+}
+
+/// As [`crate::linear_add`].
+pub fn linear_add(x: &Tensor, weights: &Tensor, bias: &Tensor, residual: &Tensor) -> Result<Tensor> {
+    residual.to_dtype(x.dtype())? + linear(x, weights, Some(bias))?
 }
 
 /// As [`crate::sum_copies`].
@@ -107,7 +103,7 @@ fn batch_norm(
     spec: NormSpec,
 ) -> Result<(Hwnc, BatchStatistics)> {
     let (h, w, n, c) = x.dims();
-    let rows = x.tensor().reshape((h * w * n, c))?;
+    let rows = wide(x.tensor())?.reshape((h * w * n, c))?;
     let mean = rows.mean(0)?;
     let centred = rows.broadcast_sub(&mean)?;
     let variance = centred.sqr()?.mean(0)?;
@@ -126,7 +122,7 @@ fn batch_norm_frozen(
     spec: NormSpec,
 ) -> Result<Hwnc> {
     let (h, w, n, c) = x.dims();
-    let centred = x.tensor().reshape((h * w * n, c))?.broadcast_sub(&mean.detach())?;
+    let centred = wide(x.tensor())?.reshape((h * w * n, c))?.broadcast_sub(&mean.detach())?;
     finish(x, &centred, gamma, beta, &variance.detach(), residual, spec)
 }
 
@@ -143,10 +139,11 @@ fn finish(
     let scale = gamma.div(&(variance + spec.eps)?.sqrt()?)?;
     let y = centred.broadcast_mul(&scale)?.broadcast_add(beta)?.reshape(x.dims())?;
     let y = match residual {
-        Some(residual) => (y + residual.tensor())?,
+        Some(residual) => (y + wide(residual.tensor())?)?,
         None => y,
     };
-    Hwnc::new(if spec.relu { relu(&y)? } else { y })
+    let y = if spec.relu { relu(&y)? } else { y };
+    Hwnc::new(y.to_dtype(x.tensor().dtype())?)
 }
 
 /// As [`crate::relu_2d`]. candle's own ReLU passes a gradient at 0 and replaces NaN by 0; PyTorch's does neither.
@@ -155,20 +152,28 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
     x.detach().le(&zeros)?.where_cond(&zeros, x)
 }
 
+/// As [`crate::dropout`].
+pub fn dropout(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    (wide(x)? * mask)?.to_dtype(x.dtype())
+}
+
 /// As [`crate::concat_channels`].
 pub fn concat_channels(maps: &[Hwnc]) -> Result<Hwnc> {
-    let maps: Vec<&Tensor> = maps.iter().map(Hwnc::tensor).collect();
+    let kept = maps.first().map(|first| first.tensor().dtype());
+    let alike = |map: &Hwnc| map.tensor().to_dtype(kept.unwrap_or(map.tensor().dtype()));
+    let maps: Vec<Tensor> = maps.iter().map(alike).collect::<Result<_>>()?;
     Hwnc::new(Tensor::cat(&maps, 3)?)
 }
 
 /// As [`crate::add_losses`].
 pub fn add_losses(loss: &Tensor, others: &[(f64, Tensor)]) -> Result<Tensor> {
-    others.iter().try_fold(loss.clone(), |sum, (weight, other)| sum + other.affine(*weight, 0.0)?)
+    others.iter().try_fold(wide(loss)?, |sum, (weight, other)| sum + wide(other)?.affine(*weight, 0.0)?)
 }
 
 /// As [`crate::cross_entropy`].
 pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<Tensor> {
     let (n, classes) = logits.dims2()?;
+    let logits = &wide(logits)?;
     let mut targets = vec![(smoothing / classes as f64) as f32; n * classes];
     for (row, label) in labels.iter().enumerate() {
         targets[row * classes + *label as usize] += (1.0 - smoothing) as f32;
@@ -182,5 +187,5 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<
 
 /// As [`crate::mean_squared_error`].
 pub fn mean_squared_error(x: &Tensor, target: &Tensor) -> Result<Tensor> {
-    (x - target)?.sqr()?.mean_all()
+    (wide(x)? - wide(target)?)?.sqr()?.mean_all()
 }

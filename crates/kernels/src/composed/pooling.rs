@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::wide;
 use crate::layout::Hwnc;
 use crate::pool::{Axis, PoolSpec, Windows};
 
@@ -41,11 +42,11 @@ pub fn adaptive_avg_pool2d(x: &Hwnc, size: (usize, usize)) -> Result<Hwnc> {
 fn mean_pool(x: &Hwnc, windows: &Windows) -> Result<Hwnc> {
     let (_, w, n, c) = x.dims();
     let (oh, ow) = (windows.rows.outputs(), windows.cols.outputs());
-    let rows =
-        weights(&windows.rows, x.tensor())?.matmul(&x.tensor().reshape((windows.rows.size, w * n * c))?)?;
-    let pixels = rows.reshape((oh, w, n * c))?;
-    let cols = weights(&windows.cols, x.tensor())?.unsqueeze(0)?.broadcast_matmul(&pixels)?;
-    Hwnc::new(cols.reshape((oh, ow, n, c))?)
+    let pixels = wide(x.tensor())?;
+    let rows = weights(&windows.rows, &pixels)?.matmul(&pixels.reshape((windows.rows.size, w * n * c))?)?;
+    let cols = weights(&windows.cols, &pixels)?.unsqueeze(0)?;
+    let cols = cols.broadcast_matmul(&rows.reshape((oh, w, n * c))?)?;
+    Hwnc::new(cols.to_dtype(x.tensor().dtype())?.reshape((oh, ow, n, c))?)
 }
 
 /// `[outputs, size]`: one over the window's length where a window covers an input.

@@ -2,20 +2,24 @@
 
 use candle_core::{D, Result, Tensor};
 
+use super::{product, wide};
 use crate::attention::AttentionSpec;
 use crate::layout::Hwnc;
 
 /// As [`crate::layer_norm`].
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let rows = wide(x)?;
+    let centred = rows.broadcast_sub(&rows.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    centred.broadcast_div(&(variance + eps)?.sqrt()?)?.broadcast_mul(weight)?.broadcast_add(bias)
+    let y = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.broadcast_mul(weight)?.broadcast_add(bias)?;
+    y.to_dtype(x.dtype())
 }
 
 /// As [`crate::gelu`].
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    let below = ((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * 0.5;
-    x * below?
+    let values = wide(x)?;
+    let below = (((&values / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * 0.5)?;
+    (values * below)?.to_dtype(x.dtype())
 }
 
 /// As [`crate::attention`].
@@ -26,26 +30,29 @@ pub fn attention(qkv: &Tensor, spec: AttentionSpec) -> Result<Tensor> {
     // [3, N, heads, T, d]
     let parts = qkv.reshape((tokens, n, 3, heads, c / heads))?.permute((2, 1, 3, 0, 4))?;
     let part = |index: usize| parts.narrow(0, index, 1)?.squeeze(0)?.contiguous();
-    let asked = (part(0)?.narrow(2, 0, queries)?.contiguous()? / ((c / heads) as f64).sqrt())?;
-    let scores = asked.matmul(&part(1)?.transpose(2, 3)?.contiguous()?)?;
+    let asked = part(0)?.narrow(2, 0, queries)?;
+    let scores = (product(&asked, &part(1)?.transpose(2, 3)?)? / ((c / heads) as f64).sqrt())?;
     let raised = scores.broadcast_sub(&scores.detach().max_keepdim(D::Minus1)?)?.exp()?;
     let probabilities = raised.broadcast_div(&raised.sum_keepdim(D::Minus1)?)?;
-    let mixed = probabilities.matmul(&part(2)?)?.permute((2, 0, 1, 3))?;
-    mixed.contiguous()?.reshape((queries * n, c))
+    let mixed = product(&probabilities.to_dtype(qkv.dtype())?, &part(2)?)?.permute((2, 0, 1, 3))?;
+    mixed.contiguous()?.reshape((queries * n, c))?.to_dtype(qkv.dtype())
 }
 
 /// As [`crate::embed_tokens`].
 pub fn embed_tokens(map: &Hwnc, class: &Tensor, positions: &Tensor) -> Result<Tensor> {
     let (h, w, n, c) = map.dims();
     let class = class.reshape((1, 1, c))?.broadcast_as((1, n, c))?;
-    let tokens = Tensor::cat(&[&class.contiguous()?, &map.tensor().reshape((h * w, n, c))?], 0)?;
+    let tokens = Tensor::cat(&[&class.contiguous()?, &wide(map.tensor())?.reshape((h * w, n, c))?], 0)?;
     let positions = positions.reshape((1 + h * w, 1, c))?;
-    tokens.broadcast_add(&positions)?.reshape(((1 + h * w) * n, c))
+    let rows = tokens.broadcast_add(&positions)?.reshape(((1 + h * w) * n, c))?;
+    rows.to_dtype(map.tensor().dtype())
 }
 
 /// As [`crate::add_images`].
 pub fn add_images(x: &Tensor, branch: &Tensor, scales: &[f32]) -> Result<Tensor> {
     let ((rows, c), n) = (x.dims2()?, scales.len());
-    let scales = Tensor::from_slice(scales, (1, n, 1), x.device())?.to_dtype(x.dtype())?;
-    x + branch.reshape((rows / n, n, c))?.broadcast_mul(&scales)?.reshape((rows, c))?
+    let branch = wide(branch)?;
+    let scales = Tensor::from_slice(scales, (1, n, 1), x.device())?.to_dtype(branch.dtype())?;
+    let scaled = branch.reshape((rows / n, n, c))?.broadcast_mul(&scales)?.reshape((rows, c))?;
+    (wide(x)? + scaled)?.to_dtype(x.dtype())
 }

@@ -57,7 +57,7 @@ pub fn linear_add(x: &Tensor, weights: &Tensor, bias: &Tensor, residual: &Tensor
             let residual = storage::keep_as(&residual.contiguous()?, x.dtype())?;
             layer(x, weights, Some(bias), Then::Add(residual))
         }
-        false => residual + composed::linear(x, weights, Some(bias))?,
+        false => composed::linear_add(x, weights, bias, residual),
     }
 }
 

@@ -5,8 +5,15 @@ use frostline_kernels::{
     BatchStatistics, ConvSpec, Hwnc, NormSpec, Normalisation, Tape, composed, conv_norm,
 };
 
-use crate::harness::{Array, Case, hold, numbers};
-use crate::oracle;
+use super::harness::{Array, Case, hold, numbers};
+use super::oracle;
+
+/// For those who run them elsewhere than as tests.
+pub(crate) const GATES: &[super::session::Gate] = &[
+    ("it equals the two apart", it_equals_the_two_apart),
+    ("a bias cancels in the batchs statistics", a_bias_cancels_in_the_batchs_statistics),
+    ("only what is trained gets a gradient", only_what_is_trained_gets_a_gradient),
+];
 
 const SPEC: ConvSpec = ConvSpec { stride: (2, 1), padding: (1, 1) };
 const EPS: f64 = 1e-5;
@@ -67,7 +74,7 @@ fn expected(t: &[Array], bias: bool, given: Option<&(Array, Array)>, relu: bool)
     oracle::normalise(&z, (&mean, &variance), (&t[2], &t[3]), residual, EPS, relu)
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn it_equals_the_two_apart() {
     for (index, shape) in [(4, 4, 4, 16), (1, 1, 5, 16), (5, 3, 2, 20), (6, 7, 9, 3)].into_iter().enumerate()
     {
@@ -108,7 +115,7 @@ fn it_equals_the_two_apart() {
 }
 
 /// The bias moves the mean that is given back, and nothing else; its gradient is zero.
-#[test]
+#[cfg_attr(test, test)]
 fn a_bias_cancels_in_the_batchs_statistics() {
     let arrays = inputs((5, 4, 3, 18), 19, (true, false), 2);
     let vars: Vec<Var> = arrays.iter().map(|array| Var::from_tensor(&array.tensor()).unwrap()).collect();
@@ -118,8 +125,8 @@ fn a_bias_cancels_in_the_batchs_statistics() {
     for fused in [true, false] {
         let ((y, statistics), tape) = Tape::record(|| run(&t, true, None, true, fused)).unwrap();
         let statistics = statistics.unwrap();
-        crate::harness::close("mean", &numbers(&statistics.mean), &mean);
-        crate::harness::close("variance", &numbers(&statistics.variance), &variance);
+        super::harness::close("mean", &numbers(&statistics.mean), &mean);
+        super::harness::close("variance", &numbers(&statistics.variance), &variance);
         let gradients = tape.backward_from(y.tensor(), y.detach().tensor()).unwrap();
         let gradient = gradients.get(&t[4]).unwrap().tensor().unwrap();
         assert!(numbers(&gradient).iter().all(|&value| value == 0.0));
@@ -129,7 +136,7 @@ fn a_bias_cancels_in_the_batchs_statistics() {
 }
 
 /// Every choice of what is trained gives the gradients of the two apart, and no others.
-#[test]
+#[cfg_attr(test, test)]
 fn only_what_is_trained_gets_a_gradient() {
     let arrays = inputs((4, 3, 4, 17), 18, (true, true), 3);
     let (mean, variance) =
@@ -159,7 +166,7 @@ fn only_what_is_trained_gets_a_gradient() {
                 assert_eq!(ours.is_some(), chosen >> index & 1 == 1, "{chosen:06b}: input {index}");
                 let (Some(ours), Some(expected)) = (ours, expected) else { continue };
                 let expected: Vec<f64> = expected.iter().map(|&value| f64::from(value)).collect();
-                crate::harness::close(
+                super::harness::close(
                     &format!("{chosen:06b}, frozen {frozen}: input {index}"),
                     ours,
                     &expected,

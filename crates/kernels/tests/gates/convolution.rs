@@ -4,8 +4,20 @@ use candle_core::{Result, Tensor};
 use frostline_kernels::{ConvSpec, Hwnc, Tape, composed, conv_output, conv2d};
 use proptest::prelude::*;
 
-use crate::harness::{Array, Case, hold, numbers, pools, properties};
-use crate::oracle;
+use super::harness::{Array, Case, hold, numbers, pools, properties};
+use super::oracle;
+
+/// For those who run them elsewhere than as tests.
+pub(crate) const GATES: &[super::session::Gate] = &[
+    ("named shapes", named_shapes),
+    ("several tasks in each direction", several_tasks_in_each_direction),
+    ("random shapes", random_shapes),
+    ("only wanted gradients are computed", only_wanted_gradients_are_computed),
+    (
+        "resnet shapes give the same bits for any number of threads",
+        resnet_shapes_give_the_same_bits_for_any_number_of_threads,
+    ),
+];
 
 /// `(h, w, n, c_in)`, `(kh, kw, c_out)`, stride, padding.
 type Shape = ((usize, usize, usize, usize), (usize, usize, usize), (usize, usize), (usize, usize));
@@ -20,7 +32,7 @@ fn check_inference(((h, w, n, c), (kh, kw, outputs), stride, padding): Shape) {
     let runs: Vec<Vec<f32>> = pools().iter().map(|pool| pool.install(|| numbers(&run()))).collect();
     assert!(runs.iter().all(|run| *run == runs[0]), "the same bits for any number of threads");
     let expected = oracle::conv2d(&x, &weights, Some(&bias), spec);
-    crate::harness::within("inference", &runs[0], &expected.values, 1e-5);
+    super::harness::within("inference", &runs[0], &expected.values, 1e-5);
 }
 
 fn check(((h, w, n, c), (kh, kw, outputs), stride, padding): Shape, with_bias: bool, seed: u64) {
@@ -41,7 +53,7 @@ fn check(((h, w, n, c), (kh, kw, outputs), stride, padding): Shape, with_bias: b
     });
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn named_shapes() {
     let shapes: &[Shape] = &[
         // N = C = H = W, where a layout guessed from strides goes wrong.
@@ -81,7 +93,7 @@ fn named_shapes() {
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn several_tasks_in_each_direction() {
     // Large enough to be split into blocks of pixels, of columns, of rows and of taps.
     check(((3, 40, 20, 16), (3, 3, 16), (1, 1), (1, 1)), true, 1);
@@ -106,7 +118,7 @@ fn several_tasks_in_each_direction() {
 
 proptest! {
     #![proptest_config(properties(64))]
-    #[test]
+    #[cfg_attr(test, test)]
     fn random_shapes(
         map in (1usize..8, 1usize..8, 1usize..4, 1usize..24),
         kernel in (1usize..5, 1usize..5, 1usize..12),
@@ -121,7 +133,7 @@ proptest! {
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn only_wanted_gradients_are_computed() {
     let spec = ConvSpec::square(1, 1);
     let weights = Array::noise(&[3, 3, 16, 4], 2).tensor();
@@ -132,7 +144,7 @@ fn only_wanted_gradients_are_computed() {
     assert!(store.get(&x).is_some() && store.get(&weights).is_none());
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn resnet_shapes_give_the_same_bits_for_any_number_of_threads() {
     // The layers of ResNet-18 at 32x32, without the slow oracle.
     for (map, kernel, stride) in [

@@ -1,6 +1,6 @@
 //! PyTorch's numbers, from `fixtures/pytorch.json`, which `fixtures/make_fixtures.py` makes.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
     ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, Tape, adaptive_avg_pool2d, avg_pool2d, conv2d,
@@ -8,7 +8,16 @@ use frostline_kernels::{
 };
 use serde_json::Value;
 
-use crate::harness::{batch_norm, numbers, within};
+use super::harness::{batch_norm, device, numbers, within};
+
+/// For those who run them elsewhere than as tests.
+pub(crate) const GATES: &[super::session::Gate] = &[
+    ("convolution", || convolution().unwrap()),
+    ("batch normalisation", || batch_normalisation().unwrap()),
+    ("pooling", || pooling().unwrap()),
+    ("loss", || loss().unwrap()),
+    ("optimizers", || optimizers().unwrap()),
+];
 
 const TOLERANCE: f64 = 2e-5;
 
@@ -16,7 +25,7 @@ const TOLERANCE: f64 = 2e-5;
 fn values(seed: usize, shape: &[usize]) -> Tensor {
     let count: usize = shape.iter().product();
     let value = |index: usize| (((index * 7919 + seed * 104_729) % 2003) as f64 / 1001.5 - 1.0) as f32;
-    Tensor::from_vec((0..count).map(value).collect(), shape, &Device::Cpu).unwrap()
+    Tensor::from_vec((0..count).map(value).collect(), shape, &device()).unwrap()
 }
 
 fn variable(seed: usize, shape: &[usize]) -> Var {
@@ -63,7 +72,7 @@ fn hold(
     Ok(nchw.dims().to_vec())
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn convolution() -> Result<()> {
     for case in cases("conv") {
         let (input, kernel, outputs) =
@@ -84,7 +93,7 @@ fn convolution() -> Result<()> {
     Ok(())
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn batch_normalisation() -> Result<()> {
     for case in cases("batch_norm") {
         let input = sizes(&case["input"]);
@@ -116,7 +125,7 @@ fn batch_normalisation() -> Result<()> {
     Ok(())
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn pooling() -> Result<()> {
     for case in cases("pool") {
         let x = variable(1, &sizes(&case["input"]));
@@ -139,7 +148,7 @@ fn pooling() -> Result<()> {
     Ok(())
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn loss() -> Result<()> {
     for case in cases("loss") {
         let input = sizes(&case["input"]);
@@ -159,7 +168,7 @@ fn loss() -> Result<()> {
     Ok(())
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn optimizers() -> Result<()> {
     for case in cases("optimizer") {
         let option = |key: &str, default: f64| case["options"][key].as_f64().unwrap_or(default);

@@ -1,14 +1,30 @@
 //! Linear layers, ReLU, dropout, flattening and the loss.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use frostline_kernels::{
     Hwnc, Tape, composed, cross_entropy, dropout, flatten_hwc, linear, mean_squared_error, relu, relu_2d,
     sum_copies,
 };
 use proptest::prelude::*;
 
-use crate::harness::{Array, Case, hold, numbers, properties};
-use crate::oracle;
+use super::harness::{Array, Case, device, hold, numbers, properties};
+use super::oracle;
+
+/// For those who run them elsewhere than as tests.
+pub(crate) const GATES: &[super::session::Gate] = &[
+    ("linear of random shapes", linear_of_random_shapes),
+    ("sums over copies of random shapes", sums_over_copies_of_random_shapes),
+    ("losses of random shapes", losses_of_random_shapes),
+    ("squared errors in one block and in several", squared_errors_in_one_block_and_in_several),
+    ("rows are maps of one pixel", rows_are_maps_of_one_pixel),
+    ("linear in blocks of rows and columns", linear_in_blocks_of_rows_and_columns),
+    ("sums over copies in blocks", sums_over_copies_in_blocks),
+    ("losses of many classes", losses_of_many_classes),
+    ("large logits do not overflow", large_logits_do_not_overflow),
+    ("relu stops at zero and keeps nan", relu_stops_at_zero_and_keeps_nan),
+    ("dropout multiplies by its mask", dropout_multiplies_by_its_mask),
+    ("flattening gathers each image", flattening_gathers_each_image),
+];
 
 fn check_linear((n, inputs, outputs): (usize, usize, usize), with_bias: bool, seed: u64) {
     let mut list = vec![Array::noise(&[n, inputs], seed), Array::noise(&[inputs, outputs], seed + 1)];
@@ -76,7 +92,7 @@ fn check_copies(
 
 proptest! {
     #![proptest_config(properties(48))]
-    #[test]
+    #[cfg_attr(test, test)]
     fn linear_of_random_shapes(
         shape in (1usize..20, 1usize..40, 1usize..40),
         with_bias: bool,
@@ -85,7 +101,7 @@ proptest! {
         check_linear(shape, with_bias, seed);
     }
 
-    #[test]
+    #[cfg_attr(test, test)]
     fn sums_over_copies_of_random_shapes(
         cells in (1usize..4, 1usize..4),
         copies in (1usize..5, 1usize..5),
@@ -96,7 +112,7 @@ proptest! {
         check_copies(cells, copies, c, outputs, seed);
     }
 
-    #[test]
+    #[cfg_attr(test, test)]
     fn losses_of_random_shapes(
         shape in (1usize..9, 1usize..12),
         smoothing in 0.0f64..1.0,
@@ -106,14 +122,14 @@ proptest! {
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn squared_errors_in_one_block_and_in_several() {
     check_squares(&[3, 5, 2, 3], 1);
     check_squares(&[1, 1, 1, 1], 2);
     check_squares(&[41, 7, 60, 3], 3);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn rows_are_maps_of_one_pixel() {
     hold(&Case {
         name: "rows as maps".into(),
@@ -124,36 +140,36 @@ fn rows_are_maps_of_one_pixel() {
     });
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn linear_in_blocks_of_rows_and_columns() {
     check_linear((300, 24, 100), true, 1);
     check_linear((8, 16, 700), true, 2);
     check_linear((16, 16, 16), false, 3);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn sums_over_copies_in_blocks() {
     check_copies((1, 1), (7, 7), 70, 500, 1);
     check_copies((7, 1), (1, 7), 3, 5, 2);
     check_copies((1, 2), (3, 1), 1, 1, 3);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn losses_of_many_classes() {
     check_loss((70, 40), 0.1, 3);
     check_loss((3, 1000), 0.0, 4);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn large_logits_do_not_overflow() {
-    let logits = Tensor::new(&[[1e4f32, -1e4, 0.0]], &Device::Cpu).unwrap();
+    let logits = Tensor::new(&[[1e4f32, -1e4, 0.0]], &device()).unwrap();
     for loss in [cross_entropy, composed::cross_entropy] {
         assert_eq!(loss(&logits, &[0], 0.0).unwrap().to_scalar::<f32>().unwrap(), 0.0);
         assert_eq!(loss(&logits, &[2], 0.0).unwrap().to_scalar::<f32>().unwrap(), 1e4);
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn relu_stops_at_zero_and_keeps_nan() {
     hold(&Case {
         name: "relu".into(),
@@ -165,25 +181,25 @@ fn relu_stops_at_zero_and_keeps_nan() {
             values: t[0].values.iter().map(|x| x.max(0.0)).collect(),
         },
     });
-    let x = Var::new(&[-1f32, 0.0, 2.0, f32::NAN, f32::NEG_INFINITY], &Device::Cpu).unwrap();
+    let x = Var::new(&[-1f32, 0.0, 2.0, f32::NAN, f32::NEG_INFINITY], &device()).unwrap();
     for relu in [relu_2d, composed::relu] {
         let (y, tape) = Tape::record(|| relu(&x)).unwrap();
         assert_eq!(numbers(&y)[..3], [0.0, 0.0, 2.0]);
         assert!(numbers(&y)[3].is_nan() && numbers(&y)[4] == 0.0);
-        let weights = Tensor::new(&[1f32, 1.0, 1.0, 0.0, 0.0], &Device::Cpu).unwrap();
+        let weights = Tensor::new(&[1f32, 1.0, 1.0, 0.0, 0.0], &device()).unwrap();
         let store = tape.backward_from(&y, &weights).unwrap();
         assert_eq!(numbers(&store.get(&x).unwrap().tensor().unwrap())[..3], [0.0, 0.0, 1.0]);
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn dropout_multiplies_by_its_mask() {
     let mask = Array::noise(&[9, 31], 5).map(|x| if x > 0.2 { 0.0 } else { 2.5 });
     hold(&Case {
         name: "dropout".into(),
         inputs: vec![Array::noise(&[9, 31], 1)],
         here: &|t| dropout(&t[0], &mask.tensor()),
-        composed: &|t| &t[0] * mask.tensor(),
+        composed: &|t| composed::dropout(&t[0], &mask.tensor()),
         oracle: &|t| {
             let values = t[0].values.iter().zip(&mask.values).map(|(x, mask)| x * mask);
             Array { dims: t[0].dims.clone(), values: values.collect() }
@@ -191,7 +207,7 @@ fn dropout_multiplies_by_its_mask() {
     });
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn flattening_gathers_each_image() {
     for (h, w, n, c) in [(3, 4, 5, 6), (1, 1, 3, 4), (4, 4, 4, 4), (2, 1, 1, 3)] {
         hold(&Case {

@@ -1,13 +1,19 @@
 //! Layouts: conversions, and their gradients.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use frostline_kernels::{Hwnc, oihw_to_tap_major, tap_major_to_oihw};
 
-use crate::harness::{Array, numbers};
+use super::harness::{Array, device, numbers};
 
-#[test]
+/// For those who run them elsewhere than as tests.
+pub(crate) const GATES: &[super::session::Gate] = &[
+    ("conversions move each value to its place", conversions_move_each_value_to_its_place),
+    ("conversions are differentiable", conversions_are_differentiable),
+];
+
+#[cfg_attr(test, test)]
 fn conversions_move_each_value_to_its_place() {
-    let x = Tensor::arange(0f32, 2.0 * 3.0 * 4.0 * 5.0, &Device::Cpu).unwrap().reshape((2, 3, 4, 5)).unwrap();
+    let x = Tensor::arange(0f32, 2.0 * 3.0 * 4.0 * 5.0, &device()).unwrap().reshape((2, 3, 4, 5)).unwrap();
     let hwnc = Hwnc::from_nchw(&x).unwrap();
     assert_eq!(hwnc.dims(), (4, 5, 2, 3));
     assert_eq!((hwnc.height(), hwnc.width(), hwnc.batch(), hwnc.channels()), (4, 5, 2, 3));
@@ -23,7 +29,7 @@ fn conversions_move_each_value_to_its_place() {
     assert_eq!(numbers(&tap_major_to_oihw(&taps).unwrap()), numbers(&x));
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn conversions_are_differentiable() {
     let x = Var::from_tensor(&Array::noise(&[2, 3, 4, 5], 1).tensor()).unwrap();
     let y = Hwnc::from_nchw(&x).unwrap();

@@ -4,8 +4,23 @@ use candle_core::{Result, Tensor, Var};
 use frostline_kernels::{BatchStatistics, Hwnc, NormSpec, Normalisation, Tape, update_running};
 use proptest::prelude::*;
 
-use crate::harness::{Array, Case, batch_norm, close, hold, numbers, properties};
-use crate::oracle;
+use super::harness::{Array, Case, batch_norm, close, device, hold, numbers, properties};
+use super::oracle;
+
+/// For those who run them elsewhere than as tests.
+pub(crate) const GATES: &[super::session::Gate] = &[
+    ("named shapes", named_shapes),
+    ("random shapes", random_shapes),
+    ("statistics survive a large mean", statistics_survive_a_large_mean),
+    (
+        "running statistics move by the momentum and the unbiased variance",
+        running_statistics_move_by_the_momentum_and_the_unbiased_variance,
+    ),
+    (
+        "a frozen layer passes gradients through and gets none",
+        a_frozen_layer_passes_gradients_through_and_gets_none,
+    ),
+];
 
 fn inputs((h, w, n, c): (usize, usize, usize, usize), residual: bool, seed: u64) -> Vec<Array> {
     // Far from zero mean and unit variance, so that cancellation would show.
@@ -75,7 +90,7 @@ fn check(shape: (usize, usize, usize, usize), residual: bool, relu: bool, seed: 
     });
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn named_shapes() {
     for (index, shape) in [
         (4, 4, 4, 4),
@@ -97,7 +112,7 @@ fn named_shapes() {
 
 proptest! {
     #![proptest_config(properties(48))]
-    #[test]
+    #[cfg_attr(test, test)]
     fn random_shapes(
         shape in (1usize..7, 1usize..7, 1usize..5, 1usize..50),
         residual: bool,
@@ -110,11 +125,11 @@ proptest! {
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn statistics_survive_a_large_mean() {
     // A thousand deviations away from zero, sums of squares alone would lose the variance.
     let x = Array::noise(&[6, 7, 30, 5], 9).map(|x| 1000.0 + x);
-    let ones = Tensor::ones(5, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+    let ones = Tensor::ones(5, candle_core::DType::F32, &device()).unwrap();
     let spec = NormSpec { eps: 1e-5, relu: false };
     let norm = Normalisation { gamma: &ones, beta: &ones, running: None, spec };
     let (_, statistics) = batch_norm(&Hwnc::new(x.tensor()).unwrap(), norm, None, false).unwrap();
@@ -125,9 +140,9 @@ fn statistics_survive_a_large_mean() {
     assert_eq!(statistics.count, 6 * 7 * 30);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn running_statistics_move_by_the_momentum_and_the_unbiased_variance() {
-    let vector = |values: &[f32]| Tensor::new(values, &candle_core::Device::Cpu).unwrap();
+    let vector = |values: &[f32]| Tensor::new(values, &device()).unwrap();
     let mean = Var::from_tensor(&vector(&[0.0, 1.0])).unwrap();
     let variance = Var::from_tensor(&vector(&[1.0, 2.0])).unwrap();
     let batch = BatchStatistics { mean: vector(&[10.0, 1.0]), variance: vector(&[3.0, 0.0]), count: 4 };
@@ -136,7 +151,7 @@ fn running_statistics_move_by_the_momentum_and_the_unbiased_variance() {
     assert_eq!(numbers(&variance), [0.75 + 0.25 * 4.0, 1.5]);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn a_frozen_layer_passes_gradients_through_and_gets_none() {
     let x = Var::from_tensor(&Array::noise(&[2, 3, 4, 5], 1).tensor()).unwrap();
     let gamma = Array::noise(&[5], 2).map(|x| 2.0 + x).tensor();

@@ -7,7 +7,21 @@ use candle_core::{Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, State, adam, sgd, squared_norm};
 use frostline_kernels::{Gradient, Tape, composed, linear};
 
-use crate::harness::{Array, close, noise, numbers, pools};
+use super::harness::{Array, close, device, noise, numbers, pools};
+
+/// For those who run them elsewhere than as tests.
+pub(crate) const GATES: &[super::session::Gate] = &[
+    ("sgd follows its definition", sgd_follows_its_definition),
+    ("adam and adamw follow their definitions", adam_and_adamw_follow_their_definitions),
+    ("stored state goes on where it stopped", stored_state_goes_on_where_it_stopped),
+    ("a parameter on the tape is updated where it is", a_parameter_on_the_tape_is_updated_where_it_is),
+    ("the norm is a sum in a fixed order", the_norm_is_a_sum_in_a_fixed_order),
+    (
+        "the gradient of a linear layer gives the same update in factors and whole",
+        the_gradient_of_a_linear_layer_gives_the_same_update_in_factors_and_whole,
+    ),
+    ("a sum takes the steps of its copies", a_sum_takes_the_steps_of_its_copies),
+];
 
 /// More than one block, and not a multiple of a lane.
 const SIZE: usize = 40_003;
@@ -35,7 +49,7 @@ fn in_every_pool(run: impl Fn(&Var) + Sync) -> Vec<f32> {
     results[0].iter().map(|bits| f32::from_bits(*bits)).collect()
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn sgd_follows_its_definition() {
     for (momentum, nesterov, weight_decay, grad_scale) in
         [(0.0, false, 0.0, 1.0), (0.0, false, 0.1, 0.5), (0.9, false, 0.01, 1.0), (0.9, true, 0.01, 0.25)]
@@ -72,7 +86,7 @@ fn adam_step(weight_decay: f64, decoupled: bool, step: u64) -> AdamStep {
     AdamStep { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, decoupled, step, grad_scale: 0.5 }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn adam_and_adamw_follow_their_definitions() {
     for (weight_decay, decoupled) in [(0.0, false), (0.1, false), (0.1, true)] {
         let mut expected = start().values;
@@ -111,7 +125,7 @@ fn adam_and_adamw_follow_their_definitions() {
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn stored_state_goes_on_where_it_stopped() {
     let run = |store: bool| {
         let var = Var::from_tensor(&start().tensor()).unwrap();
@@ -128,7 +142,7 @@ fn stored_state_goes_on_where_it_stopped() {
     assert_eq!(run(false), run(true));
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn a_parameter_on_the_tape_is_updated_where_it_is() {
     let var = Var::from_tensor(&Array::noise(&[3, 5], 1).tensor()).unwrap();
     let seen = var.as_tensor().clone();
@@ -141,7 +155,7 @@ fn a_parameter_on_the_tape_is_updated_where_it_is() {
     close("every holder of the parameter", &numbers(&seen), &expected);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn the_norm_is_a_sum_in_a_fixed_order() {
     let grad = gradient(0);
     let expected: f64 = grad.values.iter().map(|x| x * x).sum();
@@ -149,8 +163,7 @@ fn the_norm_is_a_sum_in_a_fixed_order() {
     assert!(norms[0].to_bits() == norms[1].to_bits() && norms[0].to_bits() == norms[2].to_bits());
     assert!((norms[0] / expected - 1.0).abs() < 1e-6);
     assert!((composed::squared_norm(&grad.tensor()).unwrap() / expected - 1.0).abs() < 1e-5);
-    let strided =
-        Tensor::from_vec((0..6).map(|i| noise(1, i) as f32).collect(), (2, 3), &candle_core::Device::Cpu);
+    let strided = Tensor::from_vec((0..6).map(|i| noise(1, i) as f32).collect(), (2, 3), &device());
     let strided = strided.unwrap().t().unwrap();
     assert!(
         (squared_norm(&strided.into()).unwrap() - (0..6).map(|i| noise(1, i).powi(2)).sum::<f64>()).abs()
@@ -158,7 +171,7 @@ fn the_norm_is_a_sum_in_a_fixed_order() {
     );
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn the_gradient_of_a_linear_layer_gives_the_same_update_in_factors_and_whole() {
     // Columns that fill one block, and that leave a narrow one; rows that do not fill their task.
     for (n, rows, cols) in [(3, 130, 1100), (5, 700, 30), (2, 9, 2048)] {
@@ -207,8 +220,8 @@ fn hold_sum_to_copies(update: &dyn Fn(&Var, &Gradient, usize, u64)) {
     let first = mean(&copies);
     let apart = numbers(&copies[0]).iter().zip(&first).map(|(v, m)| f64::from(*v) - m).collect::<Vec<_>>();
     let sum: Vec<f32> = first.iter().map(|mean| (mean * COPIES as f64) as f32).collect();
-    let sum = Var::from_vec(sum, SIZE, &candle_core::Device::Cpu).unwrap();
-    let factor = Var::ones(1, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+    let sum = Var::from_vec(sum, SIZE, &device()).unwrap();
+    let factor = Var::ones(1, candle_core::DType::F32, &device()).unwrap();
     let nothing = Gradient::from(Array::zeros(&[1]).tensor());
     for step in 1..=STEPS {
         let gradient = Gradient::from(gradient(step).tensor());
@@ -224,7 +237,7 @@ fn hold_sum_to_copies(update: &dyn Fn(&Var, &Gradient, usize, u64)) {
     close("a copy", &numbers(&copies[0]), &expected);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn a_sum_takes_the_steps_of_its_copies() {
     for (momentum, nesterov) in [(0.0, false), (0.9, false), (0.9, true)] {
         let velocities = RefCell::new(HashMap::new());

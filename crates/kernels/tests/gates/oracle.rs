@@ -2,7 +2,7 @@
 
 use frostline_kernels::{AttentionSpec, ConvSpec, PoolSpec};
 
-use crate::harness::Array;
+use super::harness::Array;
 
 /// Convolution of `[H, W, N, C]` with `[kh, kw, C, O]`; empty output sizes are the caller's mistake.
 pub(crate) fn conv2d(x: &Array, weights: &Array, bias: Option<&Array>, spec: ConvSpec) -> Array {

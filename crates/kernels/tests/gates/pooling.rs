@@ -6,8 +6,22 @@ use frostline_kernels::{
 };
 use proptest::prelude::*;
 
-use crate::harness::{Array, Case, hold, properties};
-use crate::oracle;
+use super::harness::{Array, Case, hold, properties};
+use super::oracle;
+
+/// For those who run them elsewhere than as tests.
+pub(crate) const GATES: &[super::session::Gate] = &[
+    ("named windows", named_windows),
+    ("adaptive windows", adaptive_windows),
+    ("global pooling is the mean of all pixels", global_pooling_is_the_mean_of_all_pixels),
+    (
+        "the first of equal values gets the gradient and nan wins",
+        the_first_of_equal_values_gets_the_gradient_and_nan_wins,
+    ),
+    ("output sizes follow pytorch", output_sizes_follow_pytorch),
+    ("random windows", random_windows),
+    ("random sizes", random_sizes),
+];
 
 type Shape = (usize, usize, usize, usize);
 type Pool = fn(&Hwnc, PoolSpec) -> Result<Hwnc>;
@@ -45,7 +59,7 @@ fn check_adaptive(shape: Shape, size: (usize, usize), seed: u64) {
     });
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn named_windows() {
     let spec = |kernel, stride, padding, ceil, count_include_pad| PoolSpec {
         kernel,
@@ -82,7 +96,7 @@ fn named_windows() {
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn adaptive_windows() {
     for (shape, size) in [
         ((1, 1, 2, 3), (6, 6)),
@@ -96,7 +110,7 @@ fn adaptive_windows() {
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn global_pooling_is_the_mean_of_all_pixels() {
     hold(&Case {
         name: "global average pooling".into(),
@@ -109,9 +123,9 @@ fn global_pooling_is_the_mean_of_all_pixels() {
     });
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn the_first_of_equal_values_gets_the_gradient_and_nan_wins() {
-    let device = candle_core::Device::Cpu;
+    let device = super::harness::device();
     let x = Tensor::from_vec(vec![1f32, 1.0, 1.0, 1.0], (2, 2, 1, 1), &device).unwrap();
     let spec = PoolSpec::square(2, 2, 0);
     for pool in [max_pool2d as Pool, composed::max_pool2d as Pool] {
@@ -120,19 +134,19 @@ fn the_first_of_equal_values_gets_the_gradient_and_nan_wins() {
         let (y, tape) = Tape::record(forward).unwrap();
         let store = tape.backward_from(y.tensor(), &y.tensor().ones_like().unwrap()).unwrap();
         assert_eq!(
-            crate::harness::numbers(&store.get(&var).unwrap().tensor().unwrap()),
+            super::harness::numbers(&store.get(&var).unwrap().tensor().unwrap()),
             [1.0, 0.0, 0.0, 0.0]
         );
         for place in 0..4 {
             let mut values = vec![1f32, 2.0, 3.0, 4.0];
             values[place] = f32::NAN;
             let x = Hwnc::from_vec(values, (2, 2, 1, 1), &device).unwrap();
-            assert!(crate::harness::numbers(pool(&x, spec).unwrap().tensor())[0].is_nan());
+            assert!(super::harness::numbers(pool(&x, spec).unwrap().tensor())[0].is_nan());
         }
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn output_sizes_follow_pytorch() {
     assert_eq!(pool_output(7, 3, 2, 1, false), Some(4));
     assert_eq!(pool_output(8, 3, 2, 0, true), Some(4));
@@ -145,7 +159,7 @@ fn output_sizes_follow_pytorch() {
 
 proptest! {
     #![proptest_config(properties(64))]
-    #[test]
+    #[cfg_attr(test, test)]
     fn random_windows(
         shape in (1usize..9, 1usize..9, 1usize..4, 1usize..6),
         kernel in (1usize..5, 1usize..5),
@@ -161,7 +175,7 @@ proptest! {
         check(shape, PoolSpec { kernel, stride, padding, ceil, count_include_pad }, seed);
     }
 
-    #[test]
+    #[cfg_attr(test, test)]
     fn random_sizes(
         shape in (1usize..9, 1usize..9, 1usize..4, 1usize..6),
         size in (1usize..9, 1usize..9),

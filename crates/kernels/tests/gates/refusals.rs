@@ -1,6 +1,7 @@
 //! What the operations refuse, and what they say.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use super::harness::device;
+use candle_core::{DType, Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
     AttentionSpec, ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, add_images,
@@ -9,8 +10,21 @@ use frostline_kernels::{
     oihw_to_tap_major, rows_as, sum_copies, update_running,
 };
 
+/// For those who run them elsewhere than as tests.
+pub(crate) const GATES: &[super::session::Gate] = &[
+    ("convolution names the sizes that do not fit", convolution_names_the_sizes_that_do_not_fit),
+    ("pooling names the sizes that do not fit", pooling_names_the_sizes_that_do_not_fit),
+    ("squared errors need two tensors of one shape", squared_errors_need_two_tensors_of_one_shape),
+    ("batch norm needs two values per channel", batch_norm_needs_two_values_per_channel),
+    ("layers and layouts name their shapes", layers_and_layouts_name_their_shapes),
+    ("concatenation names the maps that differ", concatenation_names_the_maps_that_differ),
+    ("transformers name their shapes", transformers_name_their_shapes),
+    ("losses name the label", losses_name_the_label),
+    ("optimizers name the shapes that differ", optimizers_name_the_shapes_that_differ),
+];
+
 fn zeros(dims: &[usize]) -> Tensor {
-    Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap()
+    Tensor::zeros(dims, DType::F32, &device()).unwrap()
 }
 
 fn map(h: usize, w: usize, n: usize, c: usize) -> Hwnc {
@@ -26,7 +40,7 @@ fn refused<T>(outcome: Result<T>, words: &[&str]) {
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn convolution_names_the_sizes_that_do_not_fit() {
     let x = map(4, 6, 2, 8);
     let spec = ConvSpec::square(1, 0);
@@ -41,7 +55,7 @@ fn convolution_names_the_sizes_that_do_not_fit() {
     refused(conv2d(&map(4, 4, 0, 8), &zeros(&[3, 3, 8, 4]), None, spec), &["zero"]);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn pooling_names_the_sizes_that_do_not_fit() {
     let x = map(2, 5, 2, 8);
     for pool in [max_pool2d, avg_pool2d] {
@@ -52,19 +66,19 @@ fn pooling_names_the_sizes_that_do_not_fit() {
     refused(adaptive_avg_pool2d(&x, (0, 3)), &["2x5", "0x3"]);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn squared_errors_need_two_tensors_of_one_shape() {
     refused(mean_squared_error(&zeros(&[2, 3]), &zeros(&[3, 2])), &["[2, 3]", "[3, 2]"]);
     refused(mean_squared_error(&zeros(&[0]), &zeros(&[0])), &["[0]"]);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn batch_norm_needs_two_values_per_channel() {
     let vector = zeros(&[8]);
     let spec = NormSpec { eps: 1e-5, relu: false };
     let apply = |x: &Hwnc, gamma: &Tensor, residual: Option<&Hwnc>| {
         let norm = Normalisation { gamma, beta: &vector, running: None, spec };
-        crate::harness::batch_norm(x, norm, residual, false)
+        super::harness::batch_norm(x, norm, residual, false)
     };
     refused(apply(&map(1, 1, 1, 8), &vector, None), &["1 value per channel", "larger batch"]);
     let x = map(2, 1, 1, 8);
@@ -79,7 +93,7 @@ fn batch_norm_needs_two_values_per_channel() {
     refused(update_running(&running, &running, &statistics, 0.1), &["one value per channel"]);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn layers_and_layouts_name_their_shapes() {
     refused(linear(&zeros(&[2, 3]), &zeros(&[4, 5]), None), &["[4, 5]", "[2, 3]"]);
     refused(linear(&zeros(&[2, 4]), &zeros(&[4, 5]), Some(&zeros(&[4]))), &["bias is [4]", "5 outputs"]);
@@ -89,18 +103,18 @@ fn layers_and_layouts_name_their_shapes() {
     refused(sum_copies(&zeros(&[90, 2]), (7, 7), (1, 1)), &["[90, 2]", "7x7 pixels"]);
     refused(dropout(&zeros(&[2, 3]), &zeros(&[3, 2])), &["mask is [3, 2]"]);
     refused(Hwnc::new(zeros(&[2, 3])), &["[H, W, N, C]", "[2, 3]"]);
-    refused(Hwnc::from_vec(vec![0.0; 5], (1, 2, 3, 1), &Device::Cpu), &["5 values", "[1, 2, 3, 1]"]);
+    refused(Hwnc::from_vec(vec![0.0; 5], (1, 2, 3, 1), &device()), &["5 values", "[1, 2, 3, 1]"]);
     refused(oihw_to_tap_major(&zeros(&[2, 3])), &["[C_out, C_in, kh, kw]"]);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn concatenation_names_the_maps_that_differ() {
     refused(concat_channels(&[]), &["no map"]);
     refused(concat_channels(&[map(4, 6, 2, 8), map(4, 5, 2, 8)]), &["(4, 5, 2, 8)", "(4, 6, 2, 8)"]);
     refused(concat_channels(&[map(4, 6, 2, 8), map(4, 6, 2, 1), map(4, 6, 1, 8)]), &["(4, 6, 1, 8)"]);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn transformers_name_their_shapes() {
     let (x, vector) = (zeros(&[6, 8]), zeros(&[8]));
     refused(layer_norm(&x, &zeros(&[7]), &vector, 1e-6), &["weight is [7]", "[6, 8]"]);
@@ -126,7 +140,7 @@ fn transformers_name_their_shapes() {
     refused(rows_as(&x, (1, 2, 3, 7)), &["[6, 8]", "[1, 2, 3, 7]"]);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn losses_name_the_label() {
     refused(cross_entropy(&zeros(&[2, 3]), &[0, 3], 0.0), &["label 3 of example 1", "3 classes"]);
     refused(cross_entropy(&zeros(&[2, 3]), &[0], 0.0), &["2 rows", "1 labels"]);
@@ -136,7 +150,7 @@ fn losses_name_the_label() {
     refused(add_losses(&zeros(&[1]), &[]), &["scalar", "[1]"]);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn optimizers_name_the_shapes_that_differ() {
     let var = Var::from_tensor(&zeros(&[2, 3])).unwrap();
     let step = SgdStep { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0, grad_scale: 1.0 };

@@ -7,8 +7,20 @@ use frostline_kernels::{
 };
 use proptest::prelude::*;
 
-use crate::harness::{Array, Case, hold, numbers, properties};
-use crate::oracle;
+use super::harness::{Array, Case, device, hold, numbers, properties};
+use super::oracle;
+
+/// For those who run them elsewhere than as tests.
+pub(crate) const GATES: &[super::session::Gate] = &[
+    ("layer norms of random shapes", layer_norms_of_random_shapes),
+    ("linear layers of random shapes", linear_layers_of_random_shapes),
+    ("attention of random shapes", attention_of_random_shapes),
+    ("tokens of random shapes", tokens_of_random_shapes),
+    ("many rows are done in blocks", many_rows_are_done_in_blocks),
+    ("gelu of small and large values", gelu_of_small_and_large_values),
+    ("large scores do not overflow", large_scores_do_not_overflow),
+    ("rows are activations in the same order", || rows_are_activations_in_the_same_order().unwrap()),
+];
 
 fn check_layer_norm((n, c): (usize, usize), seed: u64) {
     hold(&Case {
@@ -43,7 +55,7 @@ fn check_linear((n, inputs, outputs): (usize, usize, usize), seed: u64) {
         name: format!("linear onto a residual of [{n}, {inputs}] with [{inputs}, {outputs}]"),
         inputs: list,
         here: &|t| linear_add(&t[0], &t[1], &t[2], &t[3]),
-        composed: &|t| &t[3] + composed::linear(&t[0], &t[1], Some(&t[2]))?,
+        composed: &|t| composed::linear_add(&t[0], &t[1], &t[2], &t[3]),
         oracle: &|t| {
             let mut y = oracle::linear(&t[0], &t[1], Some(&t[2]));
             y.values.iter_mut().zip(&t[3].values).for_each(|(y, residual)| *y += residual);
@@ -111,12 +123,12 @@ fn check_tokens((h, w, n, c): (usize, usize, usize, usize), seed: u64) {
 
 proptest! {
     #![proptest_config(properties(32))]
-    #[test]
+    #[cfg_attr(test, test)]
     fn layer_norms_of_random_shapes(shape in (1usize..20, 2usize..70), seed in 0u64..1_000_000) {
         check_layer_norm(shape, seed);
     }
 
-    #[test]
+    #[cfg_attr(test, test)]
     fn linear_layers_of_random_shapes(
         shape in (1usize..20, 1usize..40, 1usize..40),
         seed in 0u64..1_000_000,
@@ -124,7 +136,7 @@ proptest! {
         check_linear(shape, seed);
     }
 
-    #[test]
+    #[cfg_attr(test, test)]
     fn attention_of_random_shapes(
         (tokens, queries) in (1usize..11).prop_flat_map(|tokens| (Just(tokens), 1..=tokens)),
         heads in 1usize..4,
@@ -134,7 +146,7 @@ proptest! {
         check_attention(AttentionSpec { tokens, heads, queries }, sizes, seed);
     }
 
-    #[test]
+    #[cfg_attr(test, test)]
     fn tokens_of_random_shapes(
         shape in (1usize..6, 1usize..6, 1usize..5, 1usize..40),
         seed in 0u64..1_000_000,
@@ -143,7 +155,7 @@ proptest! {
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn many_rows_are_done_in_blocks() {
     // More rows than a block has, in each operation; products of either kind of weight gradient.
     check_layer_norm((300, 192), 1);
@@ -155,7 +167,7 @@ fn many_rows_are_done_in_blocks() {
     check_tokens((9, 7, 5, 33), 5);
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn gelu_of_small_and_large_values() {
     hold(&Case {
         name: "gelu".into(),
@@ -164,21 +176,21 @@ fn gelu_of_small_and_large_values() {
         composed: &|t| composed::gelu(&t[0]),
         oracle: &|t| oracle::gelu(&t[0]),
     });
-    let x = Tensor::new(&[-200f32, -0.0, 200.0, f32::NAN], &candle_core::Device::Cpu).unwrap();
+    let x = Tensor::new(&[-200f32, -0.0, 200.0, f32::NAN], &device()).unwrap();
     let y = numbers(&gelu(&x).unwrap());
     assert!(y[0].abs() < 1e-30 && y[1..3] == [0.0, 200.0] && y[3].is_nan(), "{y:?}");
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn large_scores_do_not_overflow() {
     let spec = AttentionSpec { tokens: 2, heads: 1, queries: 2 };
-    let qkv = Tensor::new(&[[1e4f32, 1e4, 3.0], [1e4, -1e4, 5.0]], &candle_core::Device::Cpu).unwrap();
+    let qkv = Tensor::new(&[[1e4f32, 1e4, 3.0], [1e4, -1e4, 5.0]], &device()).unwrap();
     for attention in [attention, composed::attention] {
         assert_eq!(numbers(&attention(&qkv, spec).unwrap()), [3.0, 3.0]);
     }
 }
 
-#[test]
+#[cfg_attr(test, test)]
 fn rows_are_activations_in_the_same_order() -> Result<()> {
     let x = Array::noise(&[2, 3, 4, 5], 1).tensor();
     let rows = rows_of(&Hwnc::new(x.clone())?)?;

@@ -32,6 +32,7 @@ Examples:
   frostline sweep experiments/article.toml --only model=resnet18 --only seed=0
   frostline sweep experiments/article.toml --set data.per-class=500 --set train.epochs=3
   frostline sweep experiments/article.toml --set 'grid.seed=[0, 1]' --set 'weights[model=alexnet]=none'
+  frostline sweep experiments/article.toml --device cuda:all
   frostline sweep experiments/article.toml --slurm --partition short --time 2:00:00 --dry-run
 
 Finished trials are kept, and where those under way stand: the same command goes on where an earlier one stopped, or was
@@ -148,7 +149,7 @@ pub(super) fn keys_help() -> String {
          cannot win: after `first` epochs, one in `factor` goes on, by validation, and so again after `factor` times as many.\n",
     );
     let defaults = Trial::default();
-    for section in [Section::Grid, Section::Data, Section::Train] {
+    for section in [Section::Grid, Section::Data, Section::Train, Section::Run] {
         help += &format!("\n  [{section}]\n");
         for key in keys().iter().filter(|key| key.section == section) {
             let default = match key.show(&defaults) {

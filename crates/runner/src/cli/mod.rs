@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::machine::DeviceChoice;
 use crate::predict::Format;
 pub use cluster::{CancelArgs, ShareArgs, SlurmArgs, StatusArgs};
 use help::{
@@ -94,6 +95,9 @@ pub struct PlanArgs {
     /// Keeps only the trials with this value; `trial=ID` keeps one trial
     #[arg(long, value_name = "KEY=VALUE")]
     pub only: Vec<String>,
+    /// What computes: cpu, cuda, cuda:1, metal; a sweep takes several: cuda:0,cuda:1 or cuda:all [default: the file's, or cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceChoice>,
 }
 
 /// A look at a plan.
@@ -174,6 +178,9 @@ pub struct PretrainArgs {
     /// Keeps only the weights of trials with this value
     #[arg(long, value_name = "KEY=VALUE")]
     pub only: Vec<String>,
+    /// What computes: cpu, cuda, cuda:1, metal [default: the file's, or cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceChoice>,
     /// Copies the weights to this file, which `weights = "file:…"` takes; where there is one file of them
     #[arg(long, value_name = "FILE.safetensors")]
     pub output: Option<PathBuf>,
@@ -217,6 +224,9 @@ pub struct PredictArgs {
     /// Threads that compute; the numbers do not depend on it [default: all that the system gives]
     #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
+    /// What computes: cpu, cuda, cuda:1, metal
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceChoice,
 }
 
 /// A report.

@@ -14,6 +14,7 @@ pub mod report;
 pub mod run;
 pub mod shell;
 pub mod slurm;
+mod spread;
 pub mod status;
 pub mod sweep;
 pub mod trying;
@@ -24,6 +25,7 @@ use frostline_experiment::{Experiment, Plan, did_you_mean, expand};
 
 use crate::cli::PlanArgs;
 use crate::error::Error;
+use crate::machine::DeviceChoice;
 
 /// Reads an experiment and makes its plan, with `--set` on top; `--only` is left to the caller.
 ///
@@ -32,9 +34,29 @@ use crate::error::Error;
 pub fn planned(args: &PlanArgs) -> Result<(Experiment, Plan), Error> {
     let text = std::fs::read_to_string(&args.file)
         .map_err(|error| Error::reading(&args.file, error, neighbours(&args.file)))?;
-    let experiment = Experiment::read(&args.file, &text, &args.set)?;
+    let experiment = Experiment::read(&args.file, &text, &settings(args))?;
     let plan = expand(&experiment)?;
     Ok((experiment, plan))
+}
+
+/// What the command line changes of the file. Which of several devices computes is no part of it.
+fn settings(args: &PlanArgs) -> Vec<String> {
+    let device = args.device.as_ref().map(|device| format!("run.device={}", device.kind()));
+    args.set.iter().cloned().chain(device).collect()
+}
+
+/// The number of the one device that a command computes on, of those of its kind.
+///
+/// # Errors
+/// There are several, or the one is not there.
+fn one_device(choice: &DeviceChoice, command: &str) -> Result<usize, Error> {
+    match choice.ordinals()?.as_slice() {
+        [one] => Ok(*one),
+        several => {
+            let message = format!("{command} computes on one device, and {choice} is {}", several.len());
+            Err(Error::usage(message, "name one of them; frostline sweep hands its trials out to several"))
+        }
+    }
 }
 
 /// Which experiment files there are where one was looked for.

@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
+use frostline_engine::device;
 use frostline_results::{Sidecar, beside, find};
 
 use super::export::whole;
+use super::one_device;
 use super::sweep::install_threads;
 use crate::cli::PredictArgs;
 use crate::error::{Ending, Error};
@@ -16,6 +18,7 @@ use crate::predict::{Predictor, image_paths, written};
 /// # Errors
 /// No such trial or file; weights without their sidecar, or that are not those that it speaks of; no images.
 pub fn predict(args: &PredictArgs) -> Result<(String, Ending), Error> {
+    let device = device::open(args.device.kind(), one_device(&args.device, "frostline predict")?)?;
     let paths = image_paths(&args.images)?;
     let threads = install_threads(args.threads);
     let (sidecar, weights) = if args.model.ends_with(".safetensors") {
@@ -25,7 +28,7 @@ pub fn predict(args: &PredictArgs) -> Result<(String, Ending), Error> {
         whole(&find(&args.model, args.results.as_deref())?)?
     };
     threads?;
-    let predictor = Predictor::new(&sidecar, &weights)?;
+    let predictor = Predictor::new(&sidecar, &weights, &device)?;
     let rows = predictor.predict(&paths, args.top)?;
     let all = rows.iter().all(|row| row.outcome.is_ok());
     Ok((written(&rows, args.format), if all { Ending::Done } else { Ending::SomeFailed }))

@@ -6,8 +6,8 @@ use frostline_hub::{Hub, HubOptions};
 use frostline_results::{Store, write_file};
 use frostline_text::grouped;
 
-use super::planned;
 use super::sweep::Run;
+use super::{one_device, planned};
 use crate::cli::{PlanArgs, PretrainArgs};
 use crate::error::{Ending, Error};
 use crate::terminal::Columns;
@@ -17,7 +17,15 @@ use crate::terminal::Columns;
 /// # Errors
 /// No trial of the experiment uses the pretraining; everything that is wrong before the training; a failed write.
 pub fn pretrain(args: &PretrainArgs, hub: HubOptions) -> Result<(String, Ending), Error> {
-    let plan_args = PlanArgs { file: args.file.clone(), set: args.set.clone(), only: args.only.clone() };
+    if let Some(choice) = &args.device {
+        one_device(choice, "frostline pretrain")?;
+    }
+    let plan_args = PlanArgs {
+        file: args.file.clone(),
+        set: args.set.clone(),
+        only: args.only.clone(),
+        device: args.device.clone(),
+    };
     let (experiment, whole) = planned(&plan_args)?;
     let plan = using(&args.name, &whole.only(&plan_args.only)?)?;
     let trunks = plan.trunks();

@@ -9,8 +9,8 @@ use frostline_text::{id, plural};
 use serde_json::json;
 
 use super::plan::classes_of;
-use super::planned;
 use super::sweep::{Run, parts_of};
+use super::{one_device, planned};
 use crate::cli::{RunArgs, ShareArgs};
 use crate::error::{Ending, Error};
 use crate::execute::{Share, Shares, Tally};
@@ -20,6 +20,9 @@ use crate::execute::{Share, Shares, Tally};
 /// # Errors
 /// Everything that is wrong before the first trial, and results that cannot be stored.
 pub fn run(args: &ShareArgs, hub: HubOptions) -> Result<(String, Ending), Error> {
+    if let Some(choice) = &args.plan.device {
+        one_device(choice, "frostline run")?;
+    }
     let (experiment, whole) = planned(&args.plan)?;
     let plan = whole.only(&args.plan.only)?;
     fits(args, &plan)?;

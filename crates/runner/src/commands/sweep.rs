@@ -12,12 +12,13 @@ use frostline_text::plural;
 use frostline_trackers::Trackers;
 use serde_json::json;
 
-use super::planned;
 use super::report::{track, trackers};
+use super::spread::spread;
+use super::{planned, settings};
 use crate::cli::{PlanArgs, RunArgs, SweepArgs};
 use crate::error::{Ending, Error};
 use crate::execute::{Settings, Sweep, Tally};
-use crate::machine::{environment, holder, seconds};
+use crate::machine::{DeviceChoice, Devices, environment, holder, seconds};
 use crate::terminal::{Form, Interrupt, Progress};
 
 /// How often it is kept where trainings stand, where the user does not say.
@@ -33,23 +34,37 @@ const MOST_NAMED: usize = 5;
 pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Error> {
     let (experiment, whole) = planned(&args.plan)?;
     let plan = whole.only(&args.plan.only)?;
+    let several = args.plan.device.as_ref().map(DeviceChoice::ordinals).transpose()?;
+    if let Some(devices @ [_, _, ..]) = several.as_deref() {
+        return spread(args, &experiment, (&whole, &plan), devices);
+    }
     let mut run = Run::open(&experiment, &whole, &args.plan, &args.run)?;
     let folder = run.store.folder().to_owned();
     let trackers = trackers(&folder, &args.track);
-    run.settings.trackers.clone_from(&trackers);
+    run.settings.trackers = trackers;
     let tally = run.sweep(&whole, &plan).run(&Hub::new(hub)?)?;
+    let text = ended(args, &plan, &run, &tally)?;
+    Ok((text, run.ending(&tally)))
+}
+
+/// Writes the report of a sweep that is done, and tells what it came to.
+///
+/// # Errors
+/// Files that cannot be written.
+pub(super) fn ended(args: &SweepArgs, plan: &Plan, run: &Run, tally: &Tally) -> Result<String, Error> {
+    let folder = run.store.folder().to_owned();
     let gate = run.store.gate()?;
     let report = write_report(&folder)?;
     drop(gate);
-    let mut text = summary(&tally, &plan, &report, &again(args));
-    text += &track(&folder, &trackers)?;
-    let lacking = lacking(&plan, &Results::read(&folder)?, |id| trial_weights(&folder, id).is_some());
+    let mut text = summary(tally, plan, &report, &again(args));
+    text += &track(&folder, &run.settings.trackers)?;
+    let lacking = lacking(plan, &Results::read(&folder)?, |id| trial_weights(&folder, id).is_some());
     if !lacking.is_empty() {
         let mut alone = args.clone();
         alone.plan.only.retain(|only| !only.trim_start().starts_with("trial")); // filters of one key add up
         text += &with_checkpoints(&lacking, plan.checkpoints, &again(&alone));
     }
-    let Tally { finished, failed, skipped, stopped, elsewhere, left } = tally;
+    let Tally { finished, failed, skipped, stopped, elsewhere, left } = *tally;
     run.progress.event(
         "sweep-ends",
         json!({
@@ -57,8 +72,7 @@ pub fn sweep(args: &SweepArgs, hub: HubOptions) -> Result<(String, Ending), Erro
             "report": report.path.display().to_string(), "answer": report.answer,
         }),
     );
-    let text = if args.run.json { String::new() } else { text };
-    Ok((text, run.ending(&tally)))
+    Ok(if args.run.json { String::new() } else { text })
 }
 
 /// How progress is told.
@@ -107,8 +121,22 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Opens the results folder and notes the plan in it.
+    /// Opens the devices that trials ask for, then the results folder, and notes the plan in it.
     pub(super) fn open(
+        experiment: &Experiment,
+        whole: &Plan,
+        plan: &PlanArgs,
+        args: &RunArgs,
+    ) -> Result<Self, Error> {
+        let asked = whole.only(&plan.only)?;
+        let kinds = asked.trials.iter().filter_map(|trial| trial.device.parse().ok());
+        let devices = Devices::open(kinds, plan.device.as_ref())?;
+        Self::open_with(devices, experiment, whole, plan, args)
+    }
+
+    /// As [`Run::open`], with devices that are open.
+    pub(super) fn open_with(
+        devices: Devices,
         experiment: &Experiment,
         whole: &Plan,
         plan: &PlanArgs,
@@ -131,10 +159,11 @@ impl Run {
         }
         let threads = install_threads(args.threads)?;
         store.record_plan(whole, &experiment.text, &asked(plan, args))?;
-        let environment = environment(threads, "cpu");
+        let environment = environment(threads, &devices.name());
         let settings = Settings {
             environment,
             threads,
+            devices,
             force: args.force,
             memory: args.memory,
             save_every: args.save_every.unwrap_or(SAVE_EVERY),
@@ -212,7 +241,7 @@ pub(super) fn asked(plan: &PlanArgs, run: &RunArgs) -> Invocation {
     let text = |path: &Path| path.display().to_string();
     Invocation {
         file: Some(text(&plan.file)),
-        set: plan.set.clone(),
+        set: settings(plan),
         only: plan.only.clone(),
         results: run.results.as_deref().map(text),
     }
@@ -220,8 +249,10 @@ pub(super) fn asked(plan: &PlanArgs, run: &RunArgs) -> Invocation {
 
 /// The command that goes on with this sweep.
 fn again(args: &SweepArgs) -> String {
-    let mut line = asked(&args.plan, &args.run).to_string();
+    let plan = PlanArgs { device: None, ..args.plan.clone() };
+    let mut line = asked(&plan, &args.run).to_string();
     let RunArgs { threads, offline, .. } = &args.run;
+    line += &args.plan.device.as_ref().map_or_else(String::new, |device| format!(" --device {device}"));
     line += &threads.map_or_else(String::new, |threads| format!(" --threads {threads}"));
     line + if *offline { " --offline" } else { "" }
 }
@@ -249,13 +280,15 @@ mod tests {
             "--threads",
             "2",
             "--offline",
+            "--device",
+            "cuda:1",
             "--force",
         ];
         let Command::Sweep(args) = Cli::parse_from(line).command else { panic!() };
         assert_eq!(
             again(&args),
-            "frostline sweep 'my x.toml' --set 'weights[model=alexnet]=none' --only seed=0 --results r/x --threads 2 \
-             --offline"
+            "frostline sweep 'my x.toml' --set 'weights[model=alexnet]=none' --only seed=0 --results r/x --device cuda:1 \
+             --threads 2 --offline"
         );
     }
 

@@ -93,9 +93,9 @@ impl Worker<'_> {
 
     /// Which trials will not be run, as they would take more memory than there is; says so before the first trial.
     pub(super) fn check_memory(&mut self) -> Result<Done, SweepError> {
-        let Some(free) = self.free_memory() else { return Ok(Done::default()) };
         for id in self.due.clone() {
             let Train { trial, data, start, .. } = &self.graph.trials[id];
+            let Some(free) = self.room(trial) else { continue };
             let writes = !self.checkpoints.is_none();
             self.weigh((&trial.id, &trial.label()), trial, (*data, writes), free);
             if let Start::Pretrained(trunk) = start {

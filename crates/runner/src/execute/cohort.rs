@@ -45,7 +45,8 @@ fn together(a: &Train, b: &Train) -> bool {
             && augment(a) == augment(b)
             && a.data.views == b.data.views
             && (a.train.batch, &a.train.ragged) == (b.train.batch, &b.train.ragged)
-            && (&a.model, &a.weights, &a.train.head) == (&b.model, &b.weights, &b.train.head)
+            && (&a.model, &a.weights, &a.train.head, &a.device)
+                == (&b.model, &b.weights, &b.train.head, &b.device)
     };
     let fits = a.trial.fits() == b.trial.fits(); // A cohort takes steps, or it takes none.
     fits && begins_frozen(a)

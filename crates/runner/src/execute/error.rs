@@ -1,6 +1,7 @@
 //! Why a sweep ends early: [`SweepError`].
 
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use frostline_data::DataError;
 use frostline_experiment::Footprint;
@@ -32,6 +33,17 @@ pub enum SweepError {
         trial: String,
         /// What is wrong.
         problem: String,
+    },
+    /// One of several processes did not do its share.
+    #[error(
+        "the process on {device} ended early ({status}), for the reason that it gave; what finished is kept, and the same \
+         command goes on"
+    )]
+    Process {
+        /// What it computed on.
+        device: String,
+        /// How it ended.
+        status: ExitStatus,
     },
     /// The checkpoints do not fit.
     #[error(

@@ -51,7 +51,7 @@ use schedule::{Goal, Schedule, Step};
 pub use share::{Share, Shares};
 use worker::{Done, Products, Worker};
 
-use crate::machine::seconds;
+use crate::machine::{Devices, seconds};
 use crate::terminal::Progress;
 
 /// What a sweep came to.
@@ -100,6 +100,8 @@ pub struct Settings {
     pub environment: Environment,
     /// Threads that compute.
     pub threads: usize,
+    /// Where trials run, by the kind that each asks for.
+    pub devices: Devices,
     /// Whether finished trials are redone.
     pub force: bool,
     /// Bytes that the process may take; none for what the system gives.

@@ -1,25 +1,26 @@
 //! The models that a sweep trains: [`for_trial`] and [`for_trunk`].
 
-use candle_core::DType;
+use candle_core::{DType, Device};
 use frostline_engine::{Objective, ROTATIONS};
 use frostline_experiment::{TrainSpec, Trial, Trunk};
 use frostline_models::{
-    BuildSpec, HeadPolicy, Model, ModelError, Resolved, build, build_autoencoder, build_with_auxiliary,
-    read_safetensors,
+    BuildSpec, HeadPolicy, Model, ModelError, Resolved, build_autoencoder_on, build_on,
+    build_with_auxiliary_on, read_safetensors,
 };
 
-/// The model of a trial with its weights in it; auxiliary heads are for training from scratch alone.
+/// The model of a trial on a device, with its weights in it; auxiliary heads are for training from scratch alone.
 pub(super) fn for_trial(
     trial: &Trial,
     classes: usize,
     weights: Option<&Resolved>,
+    device: &Device,
 ) -> Result<Model, ModelError> {
     let (height, width) = (trial.resolution, trial.resolution);
     let spec = BuildSpec { classes, height, width, seed: trial.seed };
     let model = match weights {
-        None => build_with_auxiliary(&trial.model, &spec)?,
+        None => build_with_auxiliary_on(&trial.model, &spec, device)?,
         Some(weights) => {
-            let model = build(&trial.model, &spec)?;
+            let model = build_on(&trial.model, &spec, device)?;
             let keeps = trial.train.head == "keep";
             let head = if keeps { HeadPolicy::KeepIfFits } else { HeadPolicy::Redraw };
             let report = model.load(&read_safetensors(&weights.path)?, head)?;
@@ -35,13 +36,18 @@ pub(super) fn for_trial(
 }
 
 /// The model that a trunk is trained in, for a source of `classes` classes.
-pub(super) fn for_trunk(trunk: &Trunk, objective: Objective, classes: usize) -> Result<Model, ModelError> {
+pub(super) fn for_trunk(
+    trunk: &Trunk,
+    objective: Objective,
+    classes: usize,
+    device: &Device,
+) -> Result<Model, ModelError> {
     let (height, width, seed) = (trunk.resolution, trunk.resolution, trunk.seed);
     let spec = BuildSpec { classes, height, width, seed };
     let model = match objective {
-        Objective::Labels => build(&trunk.model, &spec)?,
-        Objective::Rotations => build(&trunk.model, &BuildSpec { classes: ROTATIONS, ..spec })?,
-        Objective::Reconstruction { .. } => build_autoencoder(&trunk.model, &spec)?,
+        Objective::Labels => build_on(&trunk.model, &spec, device)?,
+        Objective::Rotations => build_on(&trunk.model, &BuildSpec { classes: ROTATIONS, ..spec }, device)?,
+        Objective::Reconstruction { .. } => build_autoencoder_on(&trunk.model, &spec, device)?,
     };
     regularise(&model, &trunk.pretraining.train)?;
     Ok(model)
@@ -58,7 +64,6 @@ pub(super) fn regularise(model: &Model, recipe: &TrainSpec) -> Result<(), ModelE
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
     use frostline_experiment::{DataSpec, Pretraining};
     use frostline_kernels::Hwnc;
     use frostline_models::Pass;
@@ -86,7 +91,7 @@ mod tests {
             [(recipe(None, 0.0), true), (recipe(Some(0.5), 0.0), false), (recipe(None, 0.9), false)]
         {
             let trial = Trial { model: model(), train: train.clone(), ..Trial::default() };
-            assert_eq!(is_plain(&for_trial(&trial, 3, None).unwrap()), plain, "{train:?}");
+            assert_eq!(is_plain(&for_trial(&trial, 3, None, &Device::Cpu).unwrap()), plain, "{train:?}");
             let (method, data) = ("supervised".to_owned(), DataSpec::default());
             let trunk = Trunk {
                 id: String::new(),
@@ -96,8 +101,13 @@ mod tests {
                 seed: 0,
                 pretraining: Pretraining { method, denoise: 0.0, seed: None, data, train: train.clone() },
                 held_out: None,
+                device: "cpu".to_owned(),
             };
-            assert_eq!(is_plain(&for_trunk(&trunk, Objective::Labels, 3).unwrap()), plain, "{train:?}");
+            assert_eq!(
+                is_plain(&for_trunk(&trunk, Objective::Labels, 3, &Device::Cpu).unwrap()),
+                plain,
+                "{train:?}"
+            );
         }
     }
 }

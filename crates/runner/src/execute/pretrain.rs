@@ -1,6 +1,7 @@
 //! A kind of node, the weights that an experiment makes before its trials: [`stored`] finds what an earlier sweep left of
 //! them, [`learn`] makes them.
 
+use candle_core::Device;
 use frostline_data::{Augment, DataError, Dataset, Splits, picture_rows};
 use frostline_engine::{
     EngineError, Member, Objective, Shelf, State, Strategy, Task, Trained, fold, reconstruct, train_together,
@@ -107,11 +108,12 @@ pub(super) fn split(trunk: &Trunk, dataset: &Dataset) -> Result<Splits, DataErro
     Ok(Splits { train, validation })
 }
 
-/// Builds and trains, from where it stood if it was begun: the weights as a safetensors file, and what an autoencoder gives back. What is known on the way
+/// Builds on a device and trains, from where it stood if it was begun: the weights as a safetensors file, and what an autoencoder gives back. What is known on the way
 /// goes into `outcome`.
 pub(super) fn learn(
     trunk: &Trunk,
     dataset: &Dataset,
+    device: &Device,
     from: Option<State>,
     outcome: &mut TrunkOutcome,
     (witness, saver): (&mut Witness<'_>, &mut Saver<'_>),
@@ -119,7 +121,7 @@ pub(super) fn learn(
     let splits = split(trunk, dataset)?;
     outcome.data = Some(data_record(dataset, &splits));
     let objective = objective_of(&trunk.pretraining).map_err(EngineError::Unfit)?;
-    let mut model = for_trunk(trunk, objective, dataset.classes.len())?;
+    let mut model = for_trunk(trunk, objective, dataset.classes.len(), device)?;
     let (mean, std) = (model.card().normalisation.mean, model.card().normalisation.std);
     outcome.parameters = Some(model.parameters().iter().map(|p| p.elements() as u64).sum());
     let recipe = recipe_of(&trunk.pretraining.train).map_err(EngineError::Unfit)?;

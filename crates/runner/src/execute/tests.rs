@@ -221,7 +221,8 @@ fn trials_that_name_one_prefix_have_the_same_weights_in_it() {
         let train = &graph.trials[id];
         let Some(trial) = Some(&train.trial).filter(drawn) else { continue };
         let Some(prefix) = train.prefixes[0] else { continue };
-        let (prefix, model) = (&graph.prefixes[prefix], for_trial(trial, 3, None).unwrap());
+        let (prefix, model) =
+            (&graph.prefixes[prefix], for_trial(trial, 3, None, &candle_core::Device::Cpu).unwrap());
         let inside = model.parameters().iter().filter(|parameter| parameter.stage() < prefix.stages);
         let bits = |parameter: &std::sync::Arc<frostline_models::Parameter>| {
             let values = parameter.torch_values().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -83,7 +83,10 @@ impl Worker<'_> {
     }
 
     fn parts(&mut self, cohort: &[Id<Train>]) -> Vec<Vec<Id<Train>>> {
-        let free = self.free_memory().map(|free| free + self.shelf.held() as u64);
+        let host = self.free_memory().map(|free| free + self.shelf.held() as u64);
+        let first = cohort.first().map(|id| &self.graph.trials[*id].trial);
+        let elsewhere = first.filter(|trial| !self.settings.devices.of(&trial.device).is_cpu());
+        let free = elsewhere.map_or(host, |trial| self.room(trial));
         let writes = !self.checkpoints.is_none();
         let memory = |id: Id<Train>| {
             let Train { trial, data, .. } = &self.graph.trials[id];
@@ -96,8 +99,9 @@ impl Worker<'_> {
             let all = part.iter().filter_map(|id| memory(*id));
             all.reduce(|a, b| a.and(&b)).unwrap_or_default().bytes()
         });
-        // Half of what the trainings leave is for features that come again.
-        let left = free.map(|free| free.saturating_sub(most.max().unwrap_or(0)) / 2);
+        // Half of what the trainings leave is for features that come again, which are kept in the host's memory.
+        let taken = if elsewhere.is_some() { 0 } else { most.max().unwrap_or(0) };
+        let left = host.map(|free| free.saturating_sub(taken) / 2);
         self.shelf.set_budget(usize::try_from(left.unwrap_or(0)).unwrap_or(0));
         parts
     }
@@ -172,7 +176,8 @@ impl Worker<'_> {
             },
         };
         let dataset = &self.made.data[*data].dataset;
-        match attempt(|| Ready::new(trial, dataset, weights, base, &mut outcome)) {
+        let device = self.settings.devices.of(&trial.device);
+        match attempt(|| Ready::new(trial, dataset, (weights, device), base, &mut outcome)) {
             Ok(ready) => Ok(Ok(Entrant { id, outcome, ready, begun: None })),
             Err(Attempt::Interrupted) => Ok(Err(failed(id, outcome, Vec::new(), "interrupted".to_owned()))),
             Err(Attempt::Failed(reason)) => Ok(Err(failed(id, outcome, Vec::new(), reason))),

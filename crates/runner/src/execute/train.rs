@@ -1,6 +1,7 @@
 //! A trial's training and its test: [`Ready`] is a trial whose model is built and has its weights, [`Base`] what several such models
 //! have in common, [`tested`] what comes of a trained one.
 
+use candle_core::Device;
 use frostline_data::{Augment, DataError, Dataset, Splits};
 use frostline_engine::{EngineError, Evaluation, Movable, Ragged, Recipe, Strategy, Task, Trained, fold};
 use frostline_experiment::{Checkpoints, Trial, recipe_of, strategy_of};
@@ -50,15 +51,15 @@ impl Base {
     fn model(
         &mut self,
         trial: &Trial,
-        (classes, weights): (usize, Option<&Resolved>),
+        (classes, weights, device): (usize, Option<&Resolved>, &Device),
         (recipe, strategy): (&Recipe, &Strategy),
     ) -> Result<Model, EngineError> {
         let model = match self {
-            Self::Own => for_trial(trial, classes, weights)?,
+            Self::Own => for_trial(trial, classes, weights, device)?,
             Self::Common(base) => {
                 let base = match base {
                     Some(base) => base,
-                    None => base.insert(Box::new(for_trial(trial, classes, weights)?)),
+                    None => base.insert(Box::new(for_trial(trial, classes, weights, device)?)),
                 };
                 let Movable { parameters, statistics } = Movable::by(base, strategy, recipe)?;
                 let twin = base.twin(&parameters, &statistics)?;
@@ -71,14 +72,14 @@ impl Base {
 }
 
 impl<'a> Ready<'a> {
-    /// Builds and loads; what is known on the way goes into `outcome`, so that a failure keeps it.
+    /// Builds on a device and loads; what is known on the way goes into `outcome`, so that a failure keeps it.
     ///
     /// # Errors
     /// The images, the weights, the recipe or the strategy do not go together.
     pub(super) fn new(
         trial: &'a Trial,
         dataset: &'a Dataset,
-        weights: Option<&Resolved>,
+        (weights, device): (Option<&Resolved>, &Device),
         base: &mut Base,
         outcome: &mut Outcome,
     ) -> Result<Self, EngineError> {
@@ -87,7 +88,7 @@ impl<'a> Ready<'a> {
         let recipe = recipe_of(&trial.train).map_err(EngineError::Unfit)?;
         let strategy = strategy_of(trial).map_err(EngineError::Unfit)?;
         let classes = dataset.classes.len();
-        let mut model = base.model(trial, (classes, weights), (&recipe, &strategy))?;
+        let mut model = base.model(trial, (classes, weights, device), (&recipe, &strategy))?;
         let scratch = model.card().normalisation;
         let lineage = weights.map(|weights| &weights.lineage);
         let normalisation = lineage.map_or((scratch.mean, scratch.std), |l| (l.mean, l.std));

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use candle_core::Device;
 use frostline_data::{DataError, Dataset, Prepared, Source};
-use frostline_engine::Shelf;
+use frostline_engine::{Shelf, device};
 use frostline_experiment::{Checkpoints, Trial};
 use frostline_hub::Hub;
 use frostline_models::{WeightsSource, card};
@@ -239,8 +240,10 @@ impl Worker<'_> {
         let (progress, interrupted) = (self.progress, self.interrupted);
         let mut witness = Witness { progress, interrupted, log: &log, label: trunk.label(), tracked: None };
         let from = begun.map(|begun| begun.state);
-        let done =
-            attempt(|| pretrain::learn(trunk, dataset, from, &mut outcome, (&mut witness, &mut saver)));
+        let device = self.settings.devices.of(&trunk.device);
+        let done = attempt(|| {
+            pretrain::learn(trunk, dataset, device, from, &mut outcome, (&mut witness, &mut saver))
+        });
         saver.end()?;
         let (weights, pictures) = match done {
             Ok((weights, pictures)) => (Some(weights), pictures),
@@ -279,9 +282,17 @@ impl Worker<'_> {
         }
     }
 
-    /// What may be taken beside what is taken already, in bytes; none where the system does not tell.
+    /// What may be taken of the host's memory beside what is taken already, in bytes; none where the system does not tell.
     pub(super) fn free_memory(&self) -> Option<u64> {
         free_memory(self.settings.memory)
+    }
+
+    /// The same of the memory that a trial's tensors lie in: of its device's own, where it has some.
+    pub(super) fn room(&self, trial: &Trial) -> Option<u64> {
+        match self.settings.devices.of(&trial.device) {
+            Device::Cpu => self.free_memory(),
+            other => device::free_memory(other),
+        }
     }
 
     /// Stores what a trial came to.

@@ -6,10 +6,11 @@ mod inputs;
 
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
 use frostline_data::{Decoded, decode_files};
 use frostline_engine::classify;
 use frostline_models::{
-    BuildSpec, HeadPolicy, Model, WeightsSource, build, card, read_safetensors, resolve_file,
+    BuildSpec, HeadPolicy, Model, WeightsSource, build_on, card, read_safetensors, resolve_file,
 };
 
 pub use formats::{Format, written};
@@ -51,18 +52,18 @@ pub struct Predictor<'a> {
 }
 
 impl<'a> Predictor<'a> {
-    /// Builds the model and loads its weights.
+    /// Builds the model on a device and loads its weights.
     ///
     /// # Errors
     /// A model that this version does not have; weights that are broken, of another model, or not the sidecar's.
-    pub fn new(sidecar: &'a Sidecar, weights: &Path) -> Result<Self, Error> {
+    pub fn new(sidecar: &'a Sidecar, weights: &Path, device: &Device) -> Result<Self, Error> {
         let unknown = |error: frostline_models::UnknownModel| Error::Model(error.into());
         let card = card(&sidecar.architecture).map_err(unknown)?;
         let source = WeightsSource::File(weights.to_owned());
         sidecar.check(weights, &resolve_file(card, &source, weights)?.lineage.sha256)?;
         let (height, width) = (sidecar.resolution, sidecar.resolution);
         let spec = BuildSpec { classes: sidecar.classes.len(), height, width, seed: 0 };
-        let mut model = build(&sidecar.architecture, &spec)?;
+        let mut model = build_on(&sidecar.architecture, &spec, device)?;
         model.load(&read_safetensors(weights)?, HeadPolicy::Keep)?;
         model.fold()?;
         Ok(Self { sidecar, model })

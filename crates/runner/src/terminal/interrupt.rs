@@ -54,6 +54,11 @@ impl Interrupt {
         self.signal.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether the end was asked for.
+    pub fn is_raised(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+
     /// How the process ends: 130 after Ctrl-C, 143 after `kill`, 129 where the terminal went away.
     pub fn exit_code(&self) -> u8 {
         let signal = self.signal.load(Ordering::Relaxed);

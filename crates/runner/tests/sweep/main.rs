@@ -1,6 +1,7 @@
 //! Whole sweeps of the binary on the embedded digits: what is stored, what an interruption leaves, what a second run does.
 
 mod crash;
+mod devices;
 mod forms;
 mod halving;
 mod heads;

@@ -35,6 +35,7 @@ pub fn submit(args: &SweepArgs) -> Result<String, Error> {
     let plan = whole.only(&args.plan.only)?;
     check_shared(&args.run, &plan)?;
     check_flags(args)?;
+    check_device(args)?;
     let folder = args.run.results.clone().unwrap_or_else(|| Path::new("results").join(&whole.experiment));
     let standing =
         if folder.join("plan.json").exists() { Some(Standing::read(&folder, &holder())?) } else { None };
@@ -124,6 +125,20 @@ fn due(plan: &Plan, shares: &Shares, standing: Option<&Standing>) -> Vec<usize> 
     };
     let is_due = |share: &usize| shares.of_share(share - 1).concat().iter().any(|place| !ended(place));
     (1..=shares.count()).filter(is_due).collect()
+}
+
+/// That a job is not told which GPU to take: Slurm gives it one.
+fn check_device(args: &SweepArgs) -> Result<(), Error> {
+    match args.plan.device.as_ref().filter(|device| device.chooses()) {
+        None => Ok(()),
+        Some(device) => {
+            let help = format!(
+                "write --device {}; each job has one GPU, or what --sbatch=--gres=… asks for",
+                device.kind()
+            );
+            Err(Error::usage(format!("--device {device} is for this machine, and jobs run on others"), help))
+        }
+    }
 }
 
 /// That no flag is left without effect.

@@ -62,12 +62,15 @@ impl Requests {
             None if others("--cpus-per-gpu") => None,
             None => Some(busy(plan).min(largest_node(partition.as_deref()).unwrap_or(MOST))),
         };
+        // A job that computes on a GPU needs one, unless the user says otherwise.
+        let gpu = plan.trials.iter().any(|trial| trial.device == "cuda")
+            && !["--gres", "--gpus", "-G"].into_iter().any(others);
         let request = |time: Option<(String, Option<u64>)>, reckoned| Request {
             partition: partition.clone(),
             time,
             memory: memory(reckoned),
             processors,
-            flags: sbatch.clone(),
+            flags: sbatch.iter().cloned().chain(gpu.then(|| "--gres=gpu:1".to_owned())).collect(),
         };
         let measured = match (&time, standing) {
             (None, Some(standing)) => measured(standing, plan, shares, due)?,
@@ -94,7 +97,7 @@ impl Requests {
         Ok(Self {
             prepare: request(time.clone(), reckoned(before)),
             trials: request(time.clone().or(measured), reckoned(most)),
-            report: Request { processors: Some(1), ..request(time, reckoned(0)) },
+            report: Request { processors: Some(1), flags: sbatch.clone(), ..request(time, reckoned(0)) },
         })
     }
 }

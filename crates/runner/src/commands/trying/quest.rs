@@ -137,7 +137,12 @@ impl<'a> Quest<'a> {
     }
 
     fn file(&self) -> PlanArgs {
-        PlanArgs { file: self.folder.join("experiment.toml"), set: Vec::new(), only: Vec::new() }
+        PlanArgs {
+            file: self.folder.join("experiment.toml"),
+            set: Vec::new(),
+            only: Vec::new(),
+            device: None,
+        }
     }
 
     /// Opens the results folder.
