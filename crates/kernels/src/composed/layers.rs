@@ -99,7 +99,7 @@ pub fn conv_norm(
 }
 
 /// Normalises by the batch's statistics.
-fn batch_norm(
+pub(super) fn batch_norm(
     x: &Hwnc,
     gamma: &Tensor,
     beta: &Tensor,
@@ -116,7 +116,7 @@ fn batch_norm(
 }
 
 /// Normalises by given statistics.
-fn batch_norm_frozen(
+pub(super) fn batch_norm_frozen(
     x: &Hwnc,
     gamma: &Tensor,
     beta: &Tensor,

@@ -6,6 +6,7 @@
 //! functions run on the CPU too, where the tests hold the custom operations to them.
 
 mod layers;
+mod modern;
 mod pooling;
 mod transformers;
 mod updates;
@@ -14,6 +15,7 @@ pub use layers::{
     add_losses, concat_channels, conv_norm, conv2d, cross_entropy, linear, mean_squared_error, relu,
     sum_copies,
 };
+pub use modern::{activate, add_scaled, batch_norm, grouped_conv2d, response_norm, squeeze_excite};
 pub use pooling::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use transformers::{add_images, attention, embed_tokens, gelu, layer_norm};
 pub use updates::{adam, sgd, squared_norm};

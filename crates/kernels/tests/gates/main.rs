@@ -8,6 +8,7 @@ mod golden;
 mod harness;
 mod layers;
 mod layout;
+mod modern;
 mod normalisation;
 mod optimizers;
 mod oracle;
