@@ -6,9 +6,9 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::activation::Slope;
+use crate::activation::{Relu, Slope};
 use crate::conv_norm::Normalisation;
-use crate::curves::{Curve, by_curve};
+use crate::curves::{Curve, HardSwish, Identity, Swish};
 use crate::layout::Hwnc;
 use crate::norm::passes::{self, Moments, Pass};
 use crate::norm::{self, BatchStatistics};
@@ -17,13 +17,30 @@ use crate::storage::{self, Values, by_number};
 use crate::tape::{Backward, note, wanted};
 use crate::{Gradient, composed, tasks};
 
+/// Runs code for the curves that stand behind a norm in some network; for each, loops are compiled.
+macro_rules! by_curve {
+    ($curve:expr, $function:ident => $body:expr) => {
+        match $curve {
+            Curve::Identity => by_curve!(@ Identity, $function, $body),
+            Curve::Relu => by_curve!(@ Relu, $function, $body),
+            Curve::Silu => by_curve!(@ Swish(1.0), $function, $body),
+            Curve::HardSwish => by_curve!(@ HardSwish, $function, $body),
+            other => bail!("batch norm: {other:?} does not follow a norm; apply it by itself"),
+        }
+    };
+    (@ $value:expr, $function:ident, $body:expr) => {{
+        let $function = $value;
+        $body
+    }};
+}
+
 /// `curve((x - mean) / sqrt(variance + eps) · gamma + beta)` by the batch's statistics, which are given back, or by given ones.
-/// What the norm's `relu` says is left aside.
+/// What the norm's `relu` says is left aside. The curves are the identity, ReLU, SiLU and hard-swish.
 ///
 /// Gradients reach the input (through the batch's statistics), gamma and beta, each only where it is wanted.
 ///
 /// # Errors
-/// When the shapes do not agree, or there is one value per channel, which has no variance to normalise by.
+/// For another curve; when the shapes do not agree, or there is one value per channel, which has no variance to normalise by.
 pub fn batch_norm(
     x: &Hwnc,
     norm: Normalisation<'_>,

@@ -1,6 +1,6 @@
 //! The curves of single values that stand between layers: SiLU, hard-swish, the gates of squeeze-and-excite, quick GELU.
 //!
-//! [`Curve`] names one, [`activate`] applies it, and [`by_curve`] has a loop compiled for each. GELU itself is in `gelu`, as
+//! [`Curve`] names one, and [`activate`] applies it. GELU itself is in `gelu`, as
 //! its distribution takes a page; ReLU in `activation`.
 
 use candle_core::{Result, Tensor};
@@ -30,26 +30,21 @@ pub enum Curve {
     HardSigmoid,
 }
 
-/// Runs code with a value `$function` of a type that is a [`Slope`], for each curve its own.
-macro_rules! by_curve {
-    ($curve:expr, $function:ident => $body:expr) => {
-        match $curve {
-            $crate::curves::Curve::Identity => by_curve!(@ $crate::curves::Identity, $function, $body),
-            $crate::curves::Curve::Relu => by_curve!(@ $crate::activation::Relu, $function, $body),
-            $crate::curves::Curve::Gelu => by_curve!(@ $crate::gelu::Gelu, $function, $body),
-            $crate::curves::Curve::QuickGelu => by_curve!(@ $crate::curves::Swish(1.702), $function, $body),
-            $crate::curves::Curve::Silu => by_curve!(@ $crate::curves::Swish(1.0), $function, $body),
-            $crate::curves::Curve::Sigmoid => by_curve!(@ $crate::curves::Sigmoid, $function, $body),
-            $crate::curves::Curve::HardSwish => by_curve!(@ $crate::curves::HardSwish, $function, $body),
-            $crate::curves::Curve::HardSigmoid => by_curve!(@ $crate::curves::HardSigmoid, $function, $body),
+impl Curve {
+    /// The gradient at `x`, times `dy`; for a few values.
+    pub(crate) fn back(self, x: f32, dy: f32) -> f32 {
+        match self {
+            Self::Identity => dy,
+            Self::Relu => Relu.back(x, x, dy),
+            Self::Gelu => Gelu.back(x, x, dy),
+            Self::QuickGelu => Swish(1.702).back(x, x, dy),
+            Self::Silu => Swish(1.0).back(x, x, dy),
+            Self::Sigmoid => Sigmoid.back(x, x, dy),
+            Self::HardSwish => HardSwish.back(x, x, dy),
+            Self::HardSigmoid => HardSigmoid.back(x, x, dy),
         }
-    };
-    (@ $value:expr, $function:ident, $body:expr) => {{
-        let $function = $value;
-        $body
-    }};
+    }
 }
-pub(crate) use by_curve;
 
 /// The curve at every value of a tensor of any shape.
 pub fn activate(x: &Tensor, curve: Curve) -> Result<Tensor> {

@@ -5,8 +5,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::activation::Slope;
-use crate::curves::{Curve, activate, by_curve};
+use crate::curves::{Curve, activate};
 use crate::layout::Hwnc;
 use crate::linear::{self, linear};
 use crate::precision::Number;
@@ -162,8 +161,7 @@ impl Gates {
 /// The gradient before a curve at `x`.
 fn back(x: &Tensor, dy: &[f32], curve: Curve) -> Result<Tensor> {
     let values = Values::<f32>::of(x)?;
-    let pairs = values.iter().zip(dy);
-    let dx: Vec<f32> = by_curve!(curve, function => pairs.map(|(x, dy)| function.back(*x, function.value(*x), *dy)).collect());
+    let dx: Vec<f32> = values.iter().zip(dy).map(|(x, dy)| curve.back(*x, *dy)).collect();
     storage::tensor(dx, x.shape())
 }
 

@@ -10,6 +10,7 @@ mod modern;
 mod pooling;
 mod transformers;
 mod updates;
+mod windows;
 
 pub use layers::{
     add_losses, concat_channels, conv_norm, conv2d, cross_entropy, linear, mean_squared_error, relu,
@@ -19,3 +20,4 @@ pub use modern::{activate, add_scaled, batch_norm, grouped_conv2d, response_norm
 pub use pooling::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use transformers::{add_images, attention, embed_tokens, gelu, layer_norm};
 pub use updates::{adam, sgd, squared_norm};
+pub use windows::{merge_pixels, window_attention};

@@ -15,3 +15,4 @@ mod oracle;
 mod pooling;
 mod refusals;
 mod transformers;
+mod windows;
