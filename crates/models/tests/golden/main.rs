@@ -51,6 +51,8 @@ struct Case {
     /// What is added to the norms' biases.
     #[serde(default)]
     shift: f32,
+    /// The same where the case is evaluated, if it is another.
+    evaluated_shift: Option<f32>,
     /// Whether norms use and keep their running statistics.
     #[serde(default)]
     frozen_norms: bool,
@@ -135,9 +137,11 @@ fn check(name: &str, height: usize, width: usize, gradient_tolerance: f64) {
     let x = formula::images(&format!("{name} {height}x{width}"), case.batch, height, width);
     let examples: Vec<u32> = (0..case.batch as u32).collect();
 
+    formula::fill(&model, case.evaluated_shift.unwrap_or(case.shift));
     let (evaluated, tape) = Tape::record(|| model.forward(&x, &Pass::Evaluate)).unwrap();
     assert!(tape.is_empty(), "an evaluation has no tape");
     let evaluated = difference(&evaluated, &case.evaluated);
+    formula::fill(&model, case.shift);
 
     let labels = formula::labels(case.batch, 1, CLASSES);
     let ((logits, auxiliary, loss), tape) =

@@ -29,7 +29,7 @@ fn efficientnet_is_timms() {
 #[test]
 fn regnety_is_timms() {
     check("regnety_004", 64, 48, TOLERANCE);
-    check("regnety_016", 64, 64, TOLERANCE);
+    check("regnety_008", 64, 64, TOLERANCE);
 }
 
 #[test]
