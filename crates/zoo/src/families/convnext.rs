@@ -69,7 +69,7 @@ pub(crate) const CONVNEXTV2_FEMTO: ModelCard =
 
 pub(crate) const CONVNEXTV2_PICO: ModelCard =
     second("convnextv2_pico", "ConvNeXt V2-P", "timm/convnextv2_pico.fcmae_ft_in1k", |classes| {
-        convnext([2, 2, 6, 2], 64, Mlp::Matrices, Blocks::Competing, classes)
+        convnext([2, 2, 6, 2], 64, Mlp::Kernels, Blocks::Competing, classes)
     });
 
 pub(crate) const CONVNEXTV2_NANO: ModelCard =
