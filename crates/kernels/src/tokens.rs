@@ -44,9 +44,9 @@ pub fn embed_tokens(
 ) -> Result<Tensor> {
     let (h, w, n, c) = map.dims();
     let count = registers.map_or(0, |registers| registers.elem_count() / c.max(1));
-    let placed = match positions.dims() {
-        &[1, tokens, channels] if channels == c && tokens == h * w => false,
-        &[1, tokens, channels] if channels == c && tokens == 1 + h * w && count == 0 => true,
+    let placed = match *positions.dims() {
+        [1, tokens, channels] if channels == c && tokens == h * w => false,
+        [1, tokens, channels] if channels == c && tokens == 1 + h * w && count == 0 => true,
         _ => bail!(
             "tokens: a map {:?} needs positions [1, {}, {c}], or [1, {}, {c}] for its pixels alone, not {:?}",
             map.dims(),

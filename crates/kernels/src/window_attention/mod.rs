@@ -84,6 +84,9 @@ pub(crate) struct Grid {
     half: bool,
 }
 
+/// Gradients that are added up over windows: of scores, and of what is outside.
+type Sums = (Vec<f32>, Vec<f32>);
+
 /// A window's pixels: where each stands in the map, if it does, and which part of the rolled map it is of.
 type Window = Vec<(Option<usize>, usize)>;
 
@@ -194,7 +197,7 @@ impl Grid {
         let mut dqkv: Vec<T> = tasks::zeros(qkv.len());
         let mut list: Vec<_> = self.rows(&windows, &mut dqkv, 3 * c).into_iter().enumerate().collect();
         let together = tasks::even(list.len(), tasks::TASKS);
-        let partial: Vec<(Vec<f32>, Vec<f32>)> = list
+        let partial: Vec<Sums> = list
             .par_chunks_mut(together)
             .map(|list| {
                 let (mut pixels, mut gradients) = (Pixels::new(*self), Gradients::new(self));
@@ -215,13 +218,13 @@ impl Grid {
                 (gradients.scores_sum, gradients.outside)
             })
             .collect();
-        let sum = |part: &dyn Fn(&(Vec<f32>, Vec<f32>)) -> Vec<f32>| {
+        let sum = |part: fn(&Sums) -> Vec<f32>| {
             let mut parts = partial.iter().map(part);
             let mut total = parts.next().unwrap_or_default();
             parts.for_each(|part| total.iter_mut().zip(part).for_each(|(total, value)| *total += value));
             total
         };
-        let (scores, outside) = (sum(&|part| part.0.clone()), sum(&|part| part.1.clone()));
+        let (scores, outside) = (sum(|part| part.0.clone()), sum(|part| part.1.clone()));
         (dqkv, scores, outside)
     }
 }

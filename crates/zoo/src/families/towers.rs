@@ -19,7 +19,7 @@ const CLIP: &str =
 /// The statistics of CLIP's own pictures.
 const CLIP_PIXELS: Normalisation = Normalisation {
     mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-    std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+    std: [0.268_629_54, 0.261_302_6, 0.275_777_1],
 };
 
 pub(crate) const VIT_SMALL_DINOV2: ModelCard = dinov2(
