@@ -25,6 +25,8 @@ mod harness;
 mod layers;
 #[path = "../../crates/kernels/tests/gates/layout.rs"]
 mod layout;
+#[path = "../../crates/kernels/tests/gates/modern.rs"]
+mod modern;
 #[path = "../../crates/kernels/tests/gates/normalisation.rs"]
 mod normalisation;
 #[path = "../../crates/kernels/tests/gates/optimizers.rs"]
@@ -39,6 +41,8 @@ mod refusals;
 mod session;
 #[path = "../../crates/kernels/tests/gates/transformers.rs"]
 mod transformers;
+#[path = "../../crates/kernels/tests/gates/windows.rs"]
+mod windows;
 
 /// The most that single precision may be off, as a part of the largest value: what the gates allow against their oracles.
 const SINGLE: f64 = 1e-4;
@@ -52,6 +56,8 @@ const ALL: &[(&str, &[Gate])] = &[
     ("pooling", pooling::GATES),
     ("layers", layers::GATES),
     ("transformers", transformers::GATES),
+    ("families since", modern::GATES),
+    ("windows", windows::GATES),
     ("concatenation", concatenation::GATES),
     ("optimizers", optimizers::GATES),
     ("layout", layout::GATES),

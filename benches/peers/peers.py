@@ -29,6 +29,8 @@ WORK = [
     ("googlenet", 64, "full", 1),
     ("resnet50", 64, "full", 1),
     ("vit_tiny_patch4", 32, "full", 1),
+    ("convnext_tiny", 64, "full", 1),
+    ("efficientnet_b0", 64, "full", 1),
     ("resnet18", 224, "full", 1),
     ("resnet18", 224, "inference", 1),
     ("alexnet", 224, "full", 1),

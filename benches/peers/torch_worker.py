@@ -37,6 +37,10 @@ def untrained(name, resolution):
         sizes = {"patch_size": 4, "num_layers": 12, "num_heads": 3, "hidden_dim": 192, "mlp_dim": 768}
         return torchvision.models.VisionTransformer(image_size=resolution, num_classes=10, **sizes)
     arguments = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+    if name.startswith(("convnext", "efficientnet")):
+        arguments = {"stochastic_depth_prob": 0.0}
+    if name.startswith("efficientnet"):
+        arguments["dropout"] = 0.0
     return torchvision.models.get_model(name, weights=None, num_classes=10, **arguments)
 
 

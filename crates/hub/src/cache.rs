@@ -6,7 +6,7 @@
 //! models--owner--name/blobs/ETAG              the bytes
 //!                    /snapshots/COMMIT/PATH   links to them
 //!                    /refs/REVISION           the commit that a branch or tag meant last
-//! .frostline/{verdicts,listings,locks,staging}/models--owner--name/KEY
+//! .frostline/{verdicts,listings,first-uses,locks,staging}/models--owner--name/KEY
 //! ```
 //!
 //! Nothing is published here that has not been verified; this module itself verifies nothing.

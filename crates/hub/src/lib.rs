@@ -9,6 +9,7 @@ mod cache;
 mod client;
 mod download;
 mod error;
+mod first_use;
 mod hub;
 mod lock;
 #[cfg(feature = "loopback")]

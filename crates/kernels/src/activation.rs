@@ -63,7 +63,7 @@ pub fn flatten_hwc(x: &Hwnc) -> Result<Tensor> {
     tape::reshape(&images, (n, h * w * c))
 }
 
-struct Relu;
+pub(crate) struct Relu;
 
 impl Slope for Relu {
     #[inline(always)]

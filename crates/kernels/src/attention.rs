@@ -252,7 +252,7 @@ impl Gradients {
 
 tasks::vectorised! {
     /// Rows of scores, times `scale`, become probabilities.
-    fn softmax<'a>(scores: &'a mut [f32], tokens: usize, scale: f32) {
+    pub(crate) fn softmax<'a>(scores: &'a mut [f32], tokens: usize, scale: f32) {
         for row in scores.chunks_exact_mut(tokens) {
             let largest = tasks::row_maximum(row);
             for score in row.iter_mut() {
@@ -268,7 +268,7 @@ tasks::vectorised! {
 
 tasks::vectorised! {
     /// Rows of the probabilities' gradient become those of the scores before their scale.
-    fn through_softmax<'a>(gradient: &'a mut [f32], probabilities: &'a [f32], tokens: usize, scale: f32) {
+    pub(crate) fn through_softmax<'a>(gradient: &'a mut [f32], probabilities: &'a [f32], tokens: usize, scale: f32) {
         let rows = gradient.chunks_exact_mut(tokens).zip(probabilities.chunks_exact(tokens));
         for (gradient, probabilities) in rows {
             let mean = tasks::row_sum(gradient, probabilities, |gradient, p| gradient * p);

@@ -135,7 +135,7 @@ fn moved(mean: &[f64], bias: Option<&Tensor>, sign: f64) -> Result<Vec<f64>> {
 }
 
 impl<'a> Normalisation<'a> {
-    fn named(&self, bias: Option<&'a Tensor>) -> Vec<(&'static str, &'a Tensor)> {
+    pub(crate) fn named(&self, bias: Option<&'a Tensor>) -> Vec<(&'static str, &'a Tensor)> {
         let mut vectors = vec![("gamma", self.gamma), ("beta", self.beta)];
         vectors.extend(bias.map(|bias| ("the convolution's bias", bias)));
         if let Some((mean, variance)) = self.running {

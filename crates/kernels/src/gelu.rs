@@ -18,7 +18,7 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
     }
 }
 
-struct Gelu;
+pub(crate) struct Gelu;
 
 impl Slope for Gelu {
     #[inline(always)]

@@ -30,32 +30,57 @@ pub fn rows_as(rows: &Tensor, shape: (usize, usize, usize, usize)) -> Result<Hwn
     Hwnc::new(tape::reshape(rows, shape)?)
 }
 
-/// A class token before the pixels of a map, and a position added to each: from `[H, W, N, C]`, a class token of `C`
-/// values and positions `[1, 1 + H·W, C]` to `[(1 + H·W)·N, C]`.
+/// A class token and registers before the pixels of a map, and positions added: from `[H, W, N, C]`, a class token of `C` values,
+/// registers `[1, R, C]` where there are some, and positions `[1, 1 + H·W, C]`, the first for the class token, or `[1, H·W, C]` for
+/// the pixels alone, to `[(1 + R + H·W)·N, C]`.
 ///
 /// # Errors
 /// When the shapes do not agree.
-pub fn embed_tokens(map: &Hwnc, class: &Tensor, positions: &Tensor) -> Result<Tensor> {
+pub fn embed_tokens(
+    map: &Hwnc,
+    class: &Tensor,
+    registers: Option<&Tensor>,
+    positions: &Tensor,
+) -> Result<Tensor> {
     let (h, w, n, c) = map.dims();
-    let tokens = 1 + h * w;
-    if class.elem_count() != c || positions.dims() != [1, tokens, c] || map.tensor().elem_count() == 0 {
-        bail!(
-            "tokens: a map {:?} needs a class token of {c} values and positions [1, {tokens}, {c}], not {:?} and {:?}",
+    let count = registers.map_or(0, |registers| registers.elem_count() / c.max(1));
+    let placed = match *positions.dims() {
+        [1, tokens, channels] if channels == c && tokens == h * w => false,
+        [1, tokens, channels] if channels == c && tokens == 1 + h * w && count == 0 => true,
+        _ => bail!(
+            "tokens: a map {:?} needs positions [1, {}, {c}], or [1, {}, {c}] for its pixels alone, not {:?}",
             map.dims(),
-            class.dims(),
+            1 + h * w,
+            h * w,
             positions.dims()
+        ),
+    };
+    if class.elem_count() != c
+        || registers.is_some_and(|registers| registers.dims() != [1, count, c])
+        || map.tensor().elem_count() == 0
+    {
+        bail!(
+            "tokens: a map {:?} needs a class token of {c} values, not {:?}, and registers [1, R, {c}]",
+            map.dims(),
+            class.dims()
         );
     }
     if !storage::runs_here(map.tensor()) {
-        return composed::embed_tokens(map, class, positions);
+        return composed::embed_tokens(map, class, registers, positions);
     }
-    let (class, positions, embed) = (class.contiguous()?, positions.contiguous()?, Embed { tokens, n, c });
+    let (class, positions) = (class.contiguous()?, positions.contiguous()?);
+    let registers = registers.map(Tensor::contiguous).transpose()?;
+    let embed = Embed { registers: count, placed, tokens: 1 + count + h * w, n, c };
     let y = by_number!(storage::is_half(map.tensor()), T => {
-        let (class, positions) = (Values::of(&class)?, Values::of(&positions)?);
-        let y = embed.forward::<T>(&Values::of(map.tensor())?, &class, &positions);
-        storage::tensor(y, (tokens * n, c))?
+        let mut first = Values::<f32>::of(&class)?.to_vec();
+        if let Some(registers) = &registers {
+            first.extend_from_slice(&Values::<f32>::of(registers)?);
+        }
+        let y = embed.forward::<T>(&Values::of(map.tensor())?, &first, &Values::of(&positions)?);
+        storage::tensor(y, (embed.tokens * n, c))?
     });
-    note(&[map.tensor(), &class, &positions], &y, embed);
+    let inputs: Vec<&Tensor> = [map.tensor(), &class, &positions].into_iter().chain(&registers).collect();
+    note(&inputs, &y, embed);
     Ok(y)
 }
 
@@ -112,22 +137,32 @@ pub fn add_images(x: &Tensor, branch: &Tensor, scales: &[f32]) -> Result<Tensor>
     Ok(y)
 }
 
-/// The operation on the tape: inputs are the map, the class token and the positions.
+/// The operation on the tape: inputs are the map, the class token, the positions, and the registers where there are some.
 struct Embed {
+    registers: usize,
+    /// Whether the class token has a position.
+    placed: bool,
     tokens: usize,
     n: usize,
     c: usize,
 }
 
 impl Embed {
-    fn forward<T: Number>(&self, map: &[T], class: &[f32], positions: &[f32]) -> Vec<T> {
+    /// Where the first token stands that has a position.
+    fn first_placed(&self) -> usize {
+        if self.placed { 0 } else { 1 + self.registers }
+    }
+
+    fn forward<T: Number>(&self, map: &[T], first: &[f32], positions: &[f32]) -> Vec<T> {
         let (n, c) = (self.n, self.c);
+        let nowhere = vec![0.0; c];
         let mut y: Vec<T> = tasks::zeros(self.tokens * n * c);
-        let tokens = y.par_chunks_mut(n * c).zip(positions.par_chunks(c)).enumerate();
-        tokens.for_each(|(token, (y, position))| {
+        y.par_chunks_mut(n * c).enumerate().for_each(|(token, y)| {
+            let place = token.checked_sub(self.first_placed());
+            let position = place.map_or(&nowhere[..], |place| &positions[place * c..(place + 1) * c]);
             for (image, y) in y.chunks_exact_mut(c).enumerate() {
-                match token.checked_sub(1) {
-                    None => tasks::sum(y, class, position),
+                match token.checked_sub(1 + self.registers) {
+                    None => tasks::sum(y, &first[token * c..(token + 1) * c], position),
                     Some(pixel) => tasks::sum(y, &map[(pixel * n + image) * c..][..c], position),
                 }
             }
@@ -136,18 +171,27 @@ impl Embed {
     }
 
     fn gradients<T: Number>(&self, inputs: &[Tensor], dy: &[T]) -> Result<Vec<Option<Gradient>>> {
-        let [map, class, positions] = inputs else { bail!("tokens: three inputs") };
-        let (of_class, of_pixels) = dy.split_at(self.n * self.c);
-        let mut found: Vec<Option<Gradient>> = vec![None; 3];
+        let [map, class, positions, registers @ ..] = inputs else { bail!("tokens: three inputs at least") };
+        let token = self.n * self.c;
+        let (of_first, of_pixels) = dy.split_at((1 + self.registers) * token);
+        let sums = |dy: &[T]| -> Vec<f32> {
+            dy.par_chunks(token).flat_map_iter(|dy| tasks::column_sums(dy, self.c)).collect()
+        };
+        let mut found: Vec<Option<Gradient>> = vec![None; inputs.len()];
         if wanted(map) {
             found[0] = Some(storage::tensor(of_pixels.to_vec(), map.shape())?.into());
         }
         if wanted(class) {
-            found[1] = Some(storage::tensor(tasks::column_sums(of_class, self.c), class.shape())?.into());
+            found[1] = Some(storage::tensor(sums(&of_first[..token]), class.shape())?.into());
         }
         if wanted(positions) {
-            let sums = dy.par_chunks(self.n * self.c).flat_map_iter(|dy| tasks::column_sums(dy, self.c));
-            found[2] = Some(storage::tensor(sums.collect::<Vec<f32>>(), positions.shape())?.into());
+            found[2] =
+                Some(storage::tensor(sums(&dy[self.first_placed() * token..]), positions.shape())?.into());
+        }
+        if let [registers] = registers
+            && wanted(registers)
+        {
+            found[3] = Some(storage::tensor(sums(&of_first[token..]), registers.shape())?.into());
         }
         Ok(found)
     }

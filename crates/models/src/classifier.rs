@@ -40,7 +40,10 @@ impl Model {
     /// [`ModelError::Input`] where the sizes are others.
     pub fn set_head(&self, weight: &[f32], bias: &[f32]) -> Result<(), ModelError> {
         let last = self.last_linear()?;
-        let (weights, biases) = (&self.parameters()[last.weight.0], &self.parameters()[last.bias.0]);
+        let Some(of_bias) = last.bias else {
+            return Err(ModelError::Input(format!("the head of {} has no bias to set", self.card().title)));
+        };
+        let (weights, biases) = (&self.parameters()[last.weight.0], &self.parameters()[of_bias.0]);
         let (inputs, outputs) = (weight.len() / bias.len().max(1), bias.len());
         if weights.shape() != [outputs, inputs] || biases.shape() != [outputs] {
             let problem = format!("a head of {inputs} by {outputs} does not fit {:?}", weights.shape());

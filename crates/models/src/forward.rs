@@ -2,6 +2,7 @@
 //! trains; an [`Activation`] is what flows between stages, and an [`AuxiliaryLogits`] what leaves them on the way. Nothing
 //! here knows a family.
 
+mod modern;
 mod transformer;
 
 use candle_core::{DType, Tensor};
@@ -136,7 +137,7 @@ impl Model {
                 layers = rest;
                 continue;
             }
-            (x, layers) = match self.over_copies(layers, &x, pass)? {
+            (x, layers) = match self.over_copies(layers, &x, pass)?.or(self.fused(layers, &x, pass)?) {
                 Some(done) => done,
                 None => (self.apply(layer, x, pass)?, rest),
             };
@@ -173,7 +174,8 @@ impl Model {
         };
         let rows = kernels::flatten_hwc(&kernels::adaptive_avg_pool2d(map, cells)?)?;
         let weight = kernels::sum_copies(&self.tensor(linear.weight, pass), (*height, *width), cells)?;
-        let y = kernels::linear(&rows, &weight, Some(&self.tensor(linear.bias, pass)))?;
+        let bias = linear.bias.map(|bias| self.tensor(bias, pass));
+        let y = kernels::linear(&rows, &weight, bias.as_ref())?;
         Ok(Some((Activation::Rows(y), rest)))
     }
 
@@ -211,16 +213,25 @@ impl Model {
             Layer::Dropout { name, probability } => {
                 Activation::Rows(self.dropout(name, *probability, x.rows()?, pass)?)
             }
-            Layer::Linear(linear) => Activation::Rows(self.linear(linear, x.rows()?, pass)?),
+            Layer::Linear(linear) => self.linear_layer(linear, &x, pass)?,
+            Layer::Curve(curve) => self.curve_layer(*curve, &x)?,
+            Layer::BatchNorm(norm, curve) => self.batch_norm(*norm, *curve, x.map()?, pass)?.into(),
+            Layer::Skip(skip) => self.skip(skip, x.map()?, pass)?.into(),
+            Layer::Dense(body) => self.dense(body, x.map()?, pass)?.into(),
+            Layer::WindowAttention(attention) => self.window_attention(attention, x.map()?, pass)?.into(),
+            Layer::MergePixels => kernels::merge_pixels(x.map()?)?.into(),
+            Layer::SqueezeExcite(gates) => self.squeeze_excite(gates, x.map()?, pass)?.into(),
+            Layer::ResponseNorm(norm) => self.response_norm(norm, x.map()?, pass)?.into(),
             Layer::PatchEmbed(embed) => self.patch_embed(embed, x.map()?, pass)?.into(),
             Layer::TransformerBlock(block) => self.transformer_block(block, x.map()?, pass)?,
-            Layer::LayerNorm(norm) => Activation::Rows(self.layer_norm(norm, x.rows()?, pass)?),
+            Layer::LayerNorm(norm) => self.norm_layer(norm, &x, pass)?,
         })
     }
 
     fn conv(&self, conv: &Conv, x: &Hwnc, pass: &Pass<'_>) -> candle_core::Result<Hwnc> {
         let bias = conv.bias.map(|bias| self.tensor(bias, pass));
-        kernels::conv2d(x, &self.tensor(conv.weight, pass), bias.as_ref(), self.conv_spec(conv))
+        let weight = self.tensor(conv.weight, pass);
+        kernels::grouped_conv2d(x, &weight, bias.as_ref(), self.conv_spec(conv), conv.groups)
     }
 
     /// Where the live taps of a kernel are laid: those before them stood on padding.
@@ -260,8 +271,8 @@ impl Model {
     }
 
     fn linear(&self, linear: &Linear, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
-        let bias = self.tensor(linear.bias, pass);
-        kernels::linear(x, &self.tensor(linear.weight, pass), Some(&bias))
+        let bias = linear.bias.map(|bias| self.tensor(bias, pass));
+        kernels::linear(x, &self.tensor(linear.weight, pass), bias.as_ref())
     }
 
     /// Inverted dropout (Srivastava et al. 2014) of rows `[N, C]` or `[T·N, C]` with a mask per image, keyed by (layer,

@@ -119,11 +119,11 @@ fn is_foreign(architecture: &Architecture, name: &str) -> bool {
 /// Whether a tensor of this shape holds the positions of a square grid of patches, which can be resampled.
 fn resamples(parameter: &ParameterSpec, shape: &[usize]) -> bool {
     let same = |at: usize| shape.get(at) == parameter.shape.get(at);
-    matches!(parameter.layout, Layout::Positions { .. })
-        && shape.len() == parameter.shape.len()
+    let Layout::Positions { class, .. } = parameter.layout else { return false };
+    shape.len() == parameter.shape.len()
         && same(0)
         && same(2)
-        && square(shape[1].saturating_sub(1)).is_some()
+        && square(shape[1].saturating_sub(usize::from(class))).is_some()
 }
 
 fn require(mismatch: &mut Mismatch, name: &str, expected: &[usize], found: Option<&[usize]>) {

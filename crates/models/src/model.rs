@@ -209,8 +209,8 @@ impl Model {
     }
 
     /// Sets the rate of stochastic depth (Huang et al. 2016): how often an image skips a branch of the last block in a
-    /// training pass. It rises linearly from 0 in the first block, as timm's argument `drop_path_rate`; 0 when built. Models
-    /// without transformer blocks have none.
+    /// training pass. It rises linearly from 0 in the first block, as timm's argument `drop_path_rate`; 0 when built. Without effect
+    /// in models that [have none](ModelCard::has_stochastic_depth).
     ///
     /// # Errors
     /// [`ModelError::Input`] outside [0, 1).

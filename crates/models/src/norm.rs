@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
-use frostline_kernels::{ConvSpec, Hwnc, NormSpec, Normalisation, conv_norm, update_running};
+use frostline_kernels::{
+    BatchStatistics, ConvSpec, Curve, Hwnc, NormSpec, Normalisation, batch_norm, conv_norm, update_running,
+};
 use frostline_zoo::description;
 
 use crate::parameter::Parameter;
@@ -173,14 +175,28 @@ impl BatchNorm {
         relu: bool,
         training: bool,
     ) -> Result<Hwnc> {
+        self.with(relu, training, |norm| conv_norm(x, weight, bias, conv, norm, residual))
+    }
+
+    /// `curve(norm(x))`, by statistics as in [`BatchNorm::after_conv`].
+    pub(crate) fn of_map(&self, x: &Hwnc, curve: Curve, training: bool) -> Result<Hwnc> {
+        self.with(false, training, |norm| batch_norm(x, norm, curve))
+    }
+
+    /// Normalises as a pass asks, and moves the running statistics where it was by the batch's.
+    fn with(
+        &self,
+        relu: bool,
+        training: bool,
+        normalise: impl FnOnce(Normalisation<'_>) -> Result<(Hwnc, Option<BatchStatistics>)>,
+    ) -> Result<Hwnc> {
         let tracked =
             |parameter: &Parameter| if training { parameter.tensor() } else { parameter.detached() };
         let (gamma, beta) = (&tracked(&self.weight), &tracked(&self.bias));
         let running = (&self.running_mean(), &self.running_variance());
         let running = (!training || self.mode() == BatchNormMode::Running).then_some(running);
         let spec = NormSpec { eps: self.epsilon, relu };
-        let norm = Normalisation { gamma, beta, running, spec };
-        let (y, statistics) = conv_norm(x, weight, bias, conv, norm, residual)?;
+        let (y, statistics) = normalise(Normalisation { gamma, beta, running, spec })?;
         if let Some(statistics) = statistics {
             update_running(&self.running_mean, &self.running_variance, &statistics, self.momentum())?;
             self.batches.fetch_add(1, Ordering::Relaxed);

@@ -181,9 +181,10 @@ impl Parameter {
     /// Copies values of this shape into the variable, after resampling positions of another grid.
     pub(crate) fn set_resampled(&self, torch: Vec<f32>, shape: &[usize]) -> candle_core::Result<()> {
         match self.spec.layout {
-            Layout::Positions { height, width } if shape != self.shape() => {
-                let (class, patches) = torch.split_at(self.spec.shape[2]);
-                let Some(side) = square(patches.len() / class.len()) else {
+            Layout::Positions { class, height, width } if shape != self.shape() => {
+                let channels = self.spec.shape[2];
+                let (class, patches) = torch.split_at(usize::from(class) * channels);
+                let Some(side) = square(patches.len() / channels) else {
                     candle_core::bail!("{}: {shape:?} is no square grid of patches", self.name());
                 };
                 let patches = resample(patches, (side, side), (height, width));

@@ -56,7 +56,8 @@ pub struct Resolved {
     pub head_classes: Option<usize>,
 }
 
-/// Fetches the weights of a model and checks their names and shapes, the head's classes aside; none for `none`.
+/// Fetches the weights of a model and checks their names and shapes, the head's classes aside; none for `none`. Where the registry
+/// pins a repository without a commit, what it held on the first use is taken ever after.
 ///
 /// # Errors
 /// [`ModelError::NotPinned`] for `hub` where nothing is pinned; [`ModelError::Hub`] where the download fails or its
@@ -94,7 +95,10 @@ pub fn resolve(
             (wanted, None, card.normalisation)
         }
     };
-    let fetched = hub.fetch(&wanted, progress)?;
+    let fetched = match source {
+        WeightsSource::Pinned => hub.fetch_as_first(&wanted, progress)?,
+        _ => hub.fetch(&wanted, progress)?,
+    };
     let (notes, head_classes) = check(card, &fetched.path, &source.to_string())?;
     let Normalisation { mean, std } = normalisation;
     let lineage = Lineage {

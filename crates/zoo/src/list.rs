@@ -2,9 +2,10 @@
 
 use crate::description::ModelCard;
 use crate::families::inception::{googlenet, v3};
-use crate::families::{alexnet, resnet, vgg, vit};
+use crate::families::mobile::{efficientnet, mobilenetv3};
+use crate::families::{alexnet, convnext, densenet, regnet, resnet, swin, towers, vgg, vit};
 
-static ZOO: [ModelCard; 26] = [
+static ZOO: [ModelCard; 60] = [
     resnet::RESNET18,
     resnet::RESNET34,
     resnet::RESNET50,
@@ -31,6 +32,40 @@ static ZOO: [ModelCard; 26] = [
     vit::DEIT_TINY_PATCH16,
     vit::DEIT_SMALL_PATCH16,
     vit::DEIT_BASE_PATCH16,
+    densenet::DENSENET121,
+    mobilenetv3::MOBILENETV3_SMALL,
+    mobilenetv3::MOBILENETV3_LARGE,
+    efficientnet::EFFICIENTNET_B0,
+    efficientnet::EFFICIENTNET_B1,
+    efficientnet::EFFICIENTNET_B2,
+    efficientnet::EFFICIENTNET_B3,
+    regnet::REGNETY_004,
+    regnet::REGNETY_008,
+    regnet::REGNETY_016,
+    regnet::REGNETY_032,
+    convnext::CONVNEXT_ATTO,
+    convnext::CONVNEXT_FEMTO,
+    convnext::CONVNEXT_PICO,
+    convnext::CONVNEXT_NANO,
+    convnext::CONVNEXT_TINY,
+    convnext::CONVNEXT_SMALL,
+    convnext::CONVNEXT_BASE,
+    convnext::CONVNEXTV2_ATTO,
+    convnext::CONVNEXTV2_FEMTO,
+    convnext::CONVNEXTV2_PICO,
+    convnext::CONVNEXTV2_NANO,
+    convnext::CONVNEXTV2_TINY,
+    convnext::CONVNEXTV2_BASE,
+    swin::SWIN_TINY,
+    swin::SWIN_SMALL,
+    towers::DEIT3_SMALL,
+    towers::DEIT3_BASE,
+    towers::VIT_SMALL_DINOV2,
+    towers::VIT_BASE_DINOV2,
+    towers::VIT_SMALL_DINOV2_REGISTERS,
+    towers::VIT_BASE_DINOV2_REGISTERS,
+    towers::VIT_BASE_PATCH32_CLIP,
+    towers::VIT_BASE_PATCH16_CLIP,
 ];
 
 /// Every model, in the order of the registry.

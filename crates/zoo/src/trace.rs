@@ -145,9 +145,25 @@ fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Output<'a> {
             Ok(Extent { height: 1, width: 1, channels: input.height * input.width * input.channels })
         }
         Layer::Linear(linear) => {
-            let output = Extent { height: 1, width: 1, channels: linear.to };
-            costs.add(linear.from * linear.to, linear.from * linear.to, output);
+            let output = Extent { channels: linear.to, ..input };
+            let products = input.height * input.width * linear.from * linear.to;
+            costs.add(products, products, output);
             Ok(output)
+        }
+        Layer::Skip(skip) => {
+            let shortcut = fold(&skip.shortcut, input, costs)?;
+            fold(&skip.body, input, costs).map(|_| shortcut)
+        }
+        Layer::Dense(body) => {
+            let added = fold(body, input, costs)?;
+            let joined = Extent { channels: input.channels + added.channels, ..added };
+            costs.add(0, 0, joined);
+            Ok(joined)
+        }
+        Layer::SqueezeExcite(gates) => {
+            let products = gates.reduce.from * gates.reduce.to + gates.expand.from * gates.expand.to;
+            costs.add(products, products, Extent { height: 1, width: 1, channels: gates.expand.to });
+            Ok(input)
         }
         Layer::PatchEmbed(embed) => {
             let patch = embed.conv.window.kernel.0;
@@ -156,7 +172,7 @@ fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Output<'a> {
             }
             let Extent { height, width, channels } = conv(&embed.conv, input, costs)?;
             costs.grids.push((embed.positions, (height, width)));
-            Ok(Extent { height: 1, width: 1 + height * width, channels })
+            Ok(Extent { height: 1, width: 1 + embed.register_count + height * width, channels })
         }
         Layer::TransformerBlock(block) => {
             let linears = [&block.qkv, &block.proj, &block.fc1, &block.fc2];
@@ -167,7 +183,28 @@ fn step<'a>(layer: &'a Layer, input: Extent, costs: &mut Costs) -> Output<'a> {
             costs.add(dense, dense, Extent { channels: outputs, ..input });
             Ok(if block.class_only { Extent { width: 1, ..input } } else { input })
         }
-        Layer::AsMap | Layer::Relu | Layer::Dropout { .. } | Layer::LayerNorm(_) => Ok(input),
+        Layer::WindowAttention(attention) => {
+            let ((high, _), (wide, _)) = (attention.along(input.height), attention.along(input.width));
+            let pixels = input.height * input.width;
+            let whole = input.height.next_multiple_of(high) * input.width.next_multiple_of(wide);
+            let linear = pixels * attention.qkv.from * attention.qkv.to;
+            let dense = linear + 2 * whole * high * wide * input.channels;
+            costs.add(dense, dense, Extent { channels: attention.qkv.to + input.channels, ..input });
+            Ok(input)
+        }
+        Layer::MergePixels => {
+            let (height, width) = (input.height.div_ceil(2), input.width.div_ceil(2));
+            let output = Extent { height, width, channels: 4 * input.channels };
+            costs.add(0, 0, output);
+            Ok(output)
+        }
+        Layer::AsMap
+        | Layer::Relu
+        | Layer::Curve(_)
+        | Layer::Dropout { .. }
+        | Layer::LayerNorm(_)
+        | Layer::BatchNorm(..)
+        | Layer::ResponseNorm(_) => Ok(input),
     }
 }
 
@@ -181,7 +218,7 @@ fn pool<'a>(name: &'a str, window: Window, ceil: bool, input: Extent, costs: &mu
 fn conv<'a>(conv: &'a Conv, input: Extent, costs: &mut Costs) -> Output<'a> {
     let window = conv.window;
     let output = sides(conv_output, window, input).ok_or((conv.name.as_str(), input))?;
-    let weights = conv.from * conv.to;
+    let weights = conv.weights_of_tap();
     let dense = output.height * output.width * window.taps() * weights;
     let reaching = reaching(window, (input.height, input.width), (output.height, output.width));
     costs.add(dense, reaching * weights, Extent { channels: conv.to, ..output });

@@ -90,8 +90,7 @@ pub struct TrainSpec {
     /// Auxiliary heads keep their own unless it is 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
-    /// How often an image skips a branch of the last transformer block, in [0, 1), falling to 0 in the first; 0 in other
-    /// models.
+    /// How often an image skips a branch of the last block, in [0, 1), falling to 0 in the first; 0 in models without.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stochastic_depth: f64,
     /// What becomes of the head in the weights that training starts from: `new` (drawn from the seed), `keep`.

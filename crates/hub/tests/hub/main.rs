@@ -2,4 +2,5 @@
 
 mod cached;
 mod downloads;
+mod first_use;
 mod stage;

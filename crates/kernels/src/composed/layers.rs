@@ -95,7 +95,7 @@ pub fn conv_norm(
 }
 
 /// Normalises by the batch's statistics.
-fn batch_norm(
+pub(super) fn batch_norm(
     x: &Hwnc,
     gamma: &Tensor,
     beta: &Tensor,
@@ -112,7 +112,7 @@ fn batch_norm(
 }
 
 /// Normalises by given statistics.
-fn batch_norm_frozen(
+pub(super) fn batch_norm_frozen(
     x: &Hwnc,
     gamma: &Tensor,
     beta: &Tensor,

@@ -7,9 +7,11 @@
 //! functions run on the CPU too, where the tests hold the custom operations to them.
 
 mod layers;
+mod modern;
 mod pooling;
 mod transformers;
 mod updates;
+mod windows;
 
 use candle_core::{DType, Result, Tensor};
 
@@ -17,9 +19,11 @@ pub use layers::{
     add_losses, concat_channels, conv_norm, conv2d, cross_entropy, dropout, linear, linear_add,
     mean_squared_error, relu, sum_copies,
 };
+pub use modern::{activate, add_scaled, batch_norm, grouped_conv2d, response_norm, squeeze_excite};
 pub use pooling::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use transformers::{add_images, attention, embed_tokens, gelu, layer_norm};
 pub use updates::{adam, sgd, squared_norm};
+pub use windows::{merge_pixels, window_attention};
 
 /// The same numbers in single precision, where they have less.
 fn wide(x: &Tensor) -> Result<Tensor> {

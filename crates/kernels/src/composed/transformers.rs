@@ -39,13 +39,30 @@ pub fn attention(qkv: &Tensor, spec: AttentionSpec) -> Result<Tensor> {
 }
 
 /// As [`crate::embed_tokens`].
-pub fn embed_tokens(map: &Hwnc, class: &Tensor, positions: &Tensor) -> Result<Tensor> {
+pub fn embed_tokens(
+    map: &Hwnc,
+    class: &Tensor,
+    registers: Option<&Tensor>,
+    positions: &Tensor,
+) -> Result<Tensor> {
     let (h, w, n, c) = map.dims();
-    let class = class.reshape((1, 1, c))?.broadcast_as((1, n, c))?;
-    let tokens = Tensor::cat(&[&class.contiguous()?, &wide(map.tensor())?.reshape((h * w, n, c))?], 0)?;
-    let positions = positions.reshape((1 + h * w, 1, c))?;
-    let rows = tokens.broadcast_add(&positions)?.reshape(((1 + h * w) * n, c))?;
-    rows.to_dtype(map.tensor().dtype())
+    let each = |token: &Tensor| token.reshape(((), 1, c))?.broadcast_as((token.elem_count() / c, n, c));
+    let mut first = vec![each(class)?];
+    first.extend(registers.map(each).transpose()?);
+    let dtype = map.tensor().dtype();
+    let mut map = wide(map.tensor())?.reshape((h * w, n, c))?;
+    let mut positions = positions.reshape(((), 1, c))?;
+    if positions.dim(0)? > h * w {
+        let of_class = positions.narrow(0, 0, 1)?;
+        first[0] = first[0].broadcast_add(&of_class)?;
+        positions = positions.narrow(0, 1, h * w)?;
+    }
+    map = map.broadcast_add(&positions)?;
+    first.push(map);
+    let first = first.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
+    let tokens = Tensor::cat(&first, 0)?;
+    let count = tokens.dim(0)?;
+    tokens.reshape((count * n, c))?.to_dtype(dtype)
 }
 
 /// As [`crate::add_images`].

@@ -33,22 +33,31 @@ pub(crate) type Met = (Range<usize>, Vec<(usize, usize)>);
 impl Geometry {
     /// Reads the sizes off the arguments; shapes that do not fit are errors.
     pub(crate) fn new(x: &Hwnc, weights: &Tensor, spec: ConvSpec) -> Result<Self> {
+        Self::in_groups(x, weights, spec, 1)
+    }
+
+    /// As [`Geometry::new`] for weights `[kh, kw, c_in / groups, c_out]`, of which each group of outputs has its own inputs.
+    pub(crate) fn in_groups(x: &Hwnc, weights: &Tensor, spec: ConvSpec, groups: usize) -> Result<Self> {
         let (h, w, n, c) = x.dims();
         let &[kh, kw, c_in, c_out] = weights.dims() else {
             bail!("convolution: weights need [kh, kw, C_in, C_out], but they are {:?}", weights.dims());
         };
-        if c != c_in {
+        if c != c_in * groups {
             bail!(
-                "convolution: the weights take {c_in} channels, but the input [H, W, N, C] is {:?}",
+                "convolution: the weights take {} channels, but the input [H, W, N, C] is {:?}",
+                c_in * groups,
                 x.dims()
             );
         }
-        if n == 0 || c_in == 0 || c_out == 0 || spec.stride.0 == 0 || spec.stride.1 == 0 {
+        if n == 0 || c == 0 || c_out == 0 || spec.stride.0 == 0 || spec.stride.1 == 0 {
             bail!(
                 "convolution: input {:?}, weights {:?} or {spec:?} contain a zero",
                 x.dims(),
                 weights.dims()
             );
+        }
+        if !c_out.is_multiple_of(groups) {
+            bail!("convolution: {c_out} output channels are not {groups} whole groups");
         }
         let ConvSpec { stride, padding } = spec;
         let sizes = (conv_output(h, kh, stride.0, padding.0), conv_output(w, kw, stride.1, padding.1));
@@ -60,7 +69,7 @@ impl Geometry {
                 padding.1
             );
         };
-        Ok(Self { h, w, n, c_in, kh, kw, oh, ow, c_out, stride, padding })
+        Ok(Self { h, w, n, c_in: c, kh, kw, oh, ow, c_out, stride, padding })
     }
 
     /// The input row that output row `oy` sees at vertical tap `ky`, unless it is padding.
@@ -75,12 +84,12 @@ impl Geometry {
     }
 
     /// The input pixel that output pixel `ox` sees at horizontal tap `kx`, unless it is padding.
-    fn input_pixel(&self, ox: usize, kx: usize) -> Option<usize> {
+    pub(crate) fn input_pixel(&self, ox: usize, kx: usize) -> Option<usize> {
         (ox * self.stride.1 + kx).checked_sub(self.padding.1).filter(|&ix| ix < self.w)
     }
 
     /// The output pixel that sees input pixel `ix` at horizontal tap `kx`, where there is one.
-    fn output_pixel(&self, ix: usize, kx: usize) -> Option<usize> {
+    pub(crate) fn output_pixel(&self, ix: usize, kx: usize) -> Option<usize> {
         let distance = (ix + self.padding.1).checked_sub(kx)?;
         (distance % self.stride.1 == 0).then_some(distance / self.stride.1).filter(|&ox| ox < self.ow)
     }

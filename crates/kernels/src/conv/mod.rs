@@ -3,12 +3,14 @@
 //! The entry is [`conv2d`]. At one tap of the kernel, the pixels of an output row that the tap can reach form
 //! one run of the input row, so the tap adds `X[run] · W[tap]` to `Y[run]`: no patch matrix of the batch, no
 //! padded copy. `forward`, `data_gradient` and `weight_gradient` hold the three products; `patches` serves inputs
-//! of few channels, whose taps alone would be too thin for a product, and `winograd` does 3x3 kernels on larger maps with
-//! fewer multiplications.
+//! of few channels, whose taps alone would be too thin for a product, `winograd` does 3x3 kernels on larger maps with
+//! fewer multiplications, and `grouped` and `depthwise` are for outputs that see some of the inputs alone.
 
 mod data_gradient;
+mod depthwise;
 mod forward;
 mod geometry;
+mod grouped;
 mod patches;
 mod spec;
 mod weight_gradient;
@@ -23,6 +25,7 @@ use crate::storage::{self, Values, by_number};
 use crate::tape::{Backward, note, wanted};
 use crate::{Gradient, composed, tasks};
 pub(crate) use geometry::Geometry;
+pub use grouped::grouped_conv2d;
 pub use spec::{ConvSpec, conv_output};
 
 /// Convolves `[H, W, N, C_in]` with tap-major weights `[kh, kw, C_in, C_out]` and adds a bias `[C_out]`:

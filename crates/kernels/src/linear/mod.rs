@@ -6,22 +6,26 @@
 
 mod products;
 
+pub(crate) use products::{data_gradient, weight_gradient};
+
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::gemm::{Factor, Matrix, MatrixMut, multiply};
 use crate::precision::Number;
 use crate::storage::{self, Values, by_number};
-use crate::tape::{Backward, note, wanted};
+use crate::tape::{self, Backward, note, wanted};
 use crate::{Gradient, activation, composed, gelu, tasks};
 
-/// `x · w + bias`: from `[N, C_in]`, weights `[C_in, C_out]` and a bias `[C_out]` to `[N, C_out]`.
+/// `x · w + bias`: from `[N, C_in]`, weights `[C_in, C_out]` and a bias `[C_out]` to `[N, C_out]`. Weights may also be a kernel of one
+/// tap, `[1, 1, C_in, C_out]`.
 ///
 /// Gradients reach the input, the weights and the bias, each only where it is wanted.
 ///
 /// # Errors
 /// When the shapes do not agree.
 pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let weights = &matrix(weights)?;
     check(x, weights, bias)?;
     match storage::runs_here(x) {
         true => layer(x, weights, bias, Then::Nothing),
@@ -35,6 +39,7 @@ pub fn linear(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>) -> Result<Ten
 /// # Errors
 /// As [`linear`].
 pub fn linear_gelu(x: &Tensor, weights: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let weights = &matrix(weights)?;
     check(x, weights, Some(bias))?;
     match storage::runs_here(x) {
         true => layer(x, weights, Some(bias), Then::Gelu),
@@ -47,6 +52,7 @@ pub fn linear_gelu(x: &Tensor, weights: &Tensor, bias: &Tensor) -> Result<Tensor
 /// # Errors
 /// As [`linear`]; when the residual is not of the output's shape.
 pub fn linear_add(x: &Tensor, weights: &Tensor, bias: &Tensor, residual: &Tensor) -> Result<Tensor> {
+    let weights = &matrix(weights)?;
     check(x, weights, Some(bias))?;
     let shape = (x.dim(0)?, weights.dim(1)?);
     if residual.dims() != [shape.0, shape.1] {
@@ -58,6 +64,14 @@ pub fn linear_add(x: &Tensor, weights: &Tensor, bias: &Tensor, residual: &Tensor
             layer(x, weights, Some(bias), Then::Add(residual))
         }
         false => composed::linear_add(x, weights, bias, residual),
+    }
+}
+
+/// The weights of a kernel of one tap as a matrix; others as they are.
+fn matrix(weights: &Tensor) -> Result<Tensor> {
+    match weights.dims() {
+        &[1, 1, c_in, c_out] => tape::reshape(weights, (c_in, c_out)),
+        _ => Ok(weights.clone()),
     }
 }
 

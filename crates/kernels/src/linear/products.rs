@@ -43,7 +43,7 @@ fn product<T: Factor>(rows: usize, cols: usize, a: Matrix<'_, T>, b: Matrix<'_, 
 
 /// `dy · wᵀ`. Its right factor is read along memory, so one side is turned first: the weights, or, where these are the
 /// larger, the gradients.
-pub(super) fn data_gradient<T: Factor>(x: &Tensor, weights: &Tensor, dy: &[T]) -> Result<Tensor> {
+pub(crate) fn data_gradient<T: Factor>(x: &Tensor, weights: &Tensor, dy: &[T]) -> Result<Tensor> {
     let ((n, c_in), c_out) = (x.dims2()?, weights.dim(1)?);
     let weights = Values::of(weights)?;
     let weights = T::of_singles(&weights);
@@ -61,7 +61,7 @@ pub(super) fn data_gradient<T: Factor>(x: &Tensor, weights: &Tensor, dy: &[T]) -
 }
 
 /// `xᵀ · dy`: as its two factors where they are the smaller, else multiplied out.
-pub(super) fn weight_gradient<T: Factor>(x: &Tensor, dy: &Tensor) -> Result<Gradient> {
+pub(crate) fn weight_gradient<T: Factor>(x: &Tensor, dy: &Tensor) -> Result<Gradient> {
     let ((n, c_in), c_out) = (x.dims2()?, dy.dim(1)?);
     if n * (c_in + c_out) <= c_in * c_out {
         return Ok(Gradient::product(x.clone(), dy.clone()));

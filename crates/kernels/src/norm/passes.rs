@@ -101,7 +101,7 @@ pub(crate) fn normalise_in_place<T: Number>(
 }
 
 /// Rows of a block: some values that fit a core's cache.
-pub(super) fn rows_of_block(c: usize) -> usize {
+pub(crate) fn rows_of_block(c: usize) -> usize {
     (tasks::VALUES / c).clamp(1, ROWS)
 }
 

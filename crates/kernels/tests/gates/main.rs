@@ -9,6 +9,7 @@ mod golden;
 mod harness;
 mod layers;
 mod layout;
+mod modern;
 mod normalisation;
 mod optimizers;
 mod oracle;
@@ -16,6 +17,7 @@ mod pooling;
 mod refusals;
 mod session;
 mod transformers;
+mod windows;
 
 /// What is a test is in its file's list too.
 #[test]
@@ -27,11 +29,13 @@ fn every_gate_is_listed() {
         ("golden", golden::GATES),
         ("layers", layers::GATES),
         ("layout", layout::GATES),
+        ("modern", modern::GATES),
         ("normalisation", normalisation::GATES),
         ("optimizers", optimizers::GATES),
         ("pooling", pooling::GATES),
         ("refusals", refusals::GATES),
         ("transformers", transformers::GATES),
+        ("windows", windows::GATES),
     ];
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gates");
     for (file, gates) in lists {

@@ -1,6 +1,6 @@
 //! The operations as their definitions say, in double precision, one value at a time.
 
-use frostline_kernels::{AttentionSpec, ConvSpec, PoolSpec};
+use frostline_kernels::{AttentionSpec, ConvSpec, Curve, PoolSpec};
 
 use super::harness::Array;
 
@@ -201,6 +201,25 @@ pub(crate) fn gelu(x: &Array) -> Array {
         0.5 + (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt() * sum
     };
     Array { dims: x.dims.clone(), values: x.values.iter().map(|&x| x * below(x)).collect() }
+}
+
+/// The curve at every value.
+pub(crate) fn curve(x: &Array, curve: Curve) -> Array {
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let hard = |x: f64| (x + 3.0).clamp(0.0, 6.0) / 6.0;
+    let value = |&x: &f64| match curve {
+        Curve::Identity | Curve::Gelu => x,
+        Curve::Relu => x.max(0.0),
+        Curve::QuickGelu => x * sigmoid(1.702 * x),
+        Curve::Silu => x * sigmoid(x),
+        Curve::Sigmoid => sigmoid(x),
+        Curve::HardSwish => x * hard(x),
+        Curve::HardSigmoid => hard(x),
+    };
+    match curve {
+        Curve::Gelu => gelu(x),
+        _ => Array { dims: x.dims.clone(), values: x.values.iter().map(value).collect() },
+    }
 }
 
 /// Multi-head attention of rows `[tokens·N, 3·C]`.

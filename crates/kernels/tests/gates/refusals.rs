@@ -132,8 +132,10 @@ fn transformers_name_their_shapes() {
     refused(attention(&zeros(&[6, 15]), spec), &["[6, 15]", "2 heads"]);
     refused(attention(&zeros(&[6, 12]), AttentionSpec { heads: 0, ..spec }), &["0 heads"]);
     let map = map(2, 2, 3, 8);
-    refused(embed_tokens(&map, &zeros(&[7]), &zeros(&[1, 5, 8])), &["class token of 8", "[7]"]);
-    refused(embed_tokens(&map, &vector, &zeros(&[1, 4, 8])), &["positions [1, 5, 8]", "[1, 4, 8]"]);
+    refused(embed_tokens(&map, &zeros(&[7]), None, &zeros(&[1, 5, 8])), &["class token of 8", "[7]"]);
+    refused(embed_tokens(&map, &vector, None, &zeros(&[1, 3, 8])), &["positions [1, 5, 8]", "[1, 3, 8]"]);
+    let registers = zeros(&[1, 2, 8]);
+    refused(embed_tokens(&map, &vector, Some(&registers), &zeros(&[1, 5, 8])), &["[1, 4, 8] for its pixels"]);
     refused(first_rows(&x, 7), &["7 rows", "[6, 8]"]);
     refused(add_images(&x, &zeros(&[6, 7]), &[1.0; 3]), &["[6, 7]", "[6, 8]"]);
     refused(add_images(&x, &x, &[1.0; 4]), &["4 images", "[6, 8]"]);

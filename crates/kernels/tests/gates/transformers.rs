@@ -76,29 +76,10 @@ fn check_attention(spec: AttentionSpec, (n, d): (usize, usize), seed: u64) {
 }
 
 fn check_tokens((h, w, n, c): (usize, usize, usize, usize), seed: u64) {
+    check_embedding((h, w, n, c), 0, true, seed);
+    check_embedding((h, w, n, c), 0, false, seed);
+    check_embedding((h, w, n, c), 1 + seed as usize % 3, false, seed);
     let tokens = 1 + h * w;
-    hold(&Case {
-        name: format!("tokens of [{h}, {w}, {n}, {c}]"),
-        inputs: vec![
-            Array::noise(&[h, w, n, c], seed),
-            Array::noise(&[1, 1, c], seed + 1),
-            Array::noise(&[1, tokens, c], seed + 2),
-        ],
-        here: &|t| embed_tokens(&Hwnc::new(t[0].clone())?, &t[1], &t[2]),
-        composed: &|t| composed::embed_tokens(&Hwnc::new(t[0].clone())?, &t[1], &t[2]),
-        oracle: &|t| {
-            let mut y = Array::zeros(&[tokens * n, c]);
-            for (index, value) in y.values.iter_mut().enumerate() {
-                let (token, image, channel) = (index / c / n, index / c % n, index % c);
-                let x = match token {
-                    0 => t[1].values[channel],
-                    _ => t[0].at((token - 1) / w, (token - 1) % w, image, channel),
-                };
-                *value = x + t[2].values[token * c + channel];
-            }
-            y
-        },
-    });
     hold(&Case {
         name: format!("class rows of [{tokens}·{n}, {c}]"),
         inputs: vec![Array::noise(&[tokens * n, c], seed)],
@@ -117,6 +98,39 @@ fn check_tokens((h, w, n, c): (usize, usize, usize, usize), seed: u64) {
             let pairs = t[0].values.iter().zip(&t[1].values).enumerate();
             let values = pairs.map(|(index, (x, branch))| x + scale(index) * branch).collect();
             Array { dims: t[0].dims.clone(), values }
+        },
+    });
+}
+
+/// With so many registers, and a position for the class token or none.
+fn check_embedding((h, w, n, c): (usize, usize, usize, usize), registers: usize, placed: bool, seed: u64) {
+    let (first, tokens) = (1 + registers, 1 + registers + h * w);
+    let mut inputs = vec![
+        Array::noise(&[h, w, n, c], seed),
+        Array::noise(&[1, 1, c], seed + 1),
+        Array::noise(&[1, usize::from(placed) + h * w, c], seed + 2),
+    ];
+    if registers > 0 {
+        inputs.push(Array::noise(&[1, registers, c], seed + 3));
+    }
+    hold(&Case {
+        name: format!("tokens of [{h}, {w}, {n}, {c}] with {registers} registers, class placed: {placed}"),
+        inputs,
+        here: &|t| embed_tokens(&Hwnc::new(t[0].clone())?, &t[1], t.get(3), &t[2]),
+        composed: &|t| composed::embed_tokens(&Hwnc::new(t[0].clone())?, &t[1], t.get(3), &t[2]),
+        oracle: &|t| {
+            let mut y = Array::zeros(&[tokens * n, c]);
+            for (index, value) in y.values.iter_mut().enumerate() {
+                let (token, image, channel) = (index / c / n, index / c % n, index % c);
+                let x = match token {
+                    0 => t[1].values[channel],
+                    token if token < first => t[3].values[(token - 1) * c + channel],
+                    token => t[0].at((token - first) / w, (token - first) % w, image, channel),
+                };
+                let place = if placed { Some(token) } else { token.checked_sub(first) };
+                *value = x + place.map_or(0.0, |place| t[2].values[place * c + channel]);
+            }
+            y
         },
     });
 }

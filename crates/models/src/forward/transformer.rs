@@ -4,22 +4,21 @@ use candle_core::{Result, Tensor};
 use frostline_kernels as kernels;
 use frostline_kernels::{AttentionSpec, Hwnc};
 use frostline_streams::Purpose;
-use frostline_zoo::description::{LayerNorm, Linear, PatchEmbed, TransformerBlock};
+use frostline_zoo::description::{Curve, LayerNorm, Linear, ParameterId, PatchEmbed, TransformerBlock};
 
+use super::modern::of_kernels;
 use super::{Activation, Pass};
 use crate::model::Model;
-
-/// Added to the variance, as timm's `LayerNorm` does.
-const LAYER_NORM_EPSILON: f64 = 1e-6;
 
 impl Model {
     pub(super) fn patch_embed(&self, embed: &PatchEmbed, x: &Hwnc, pass: &Pass<'_>) -> Result<Hwnc> {
         let patches = self.conv(&embed.conv, x, pass)?;
         let (h, w, n, c) = patches.dims();
         let (class, positions) = (self.tensor(embed.class, pass), self.tensor(embed.positions, pass));
-        let rows = kernels::embed_tokens(&patches, &class, &positions)?;
+        let registers = embed.registers.map(|registers| self.tensor(registers, pass));
+        let rows = kernels::embed_tokens(&patches, &class, registers.as_ref(), &positions)?;
         let rows = self.dropout("pos_drop", 0.0, &rows, pass)?;
-        kernels::rows_as(&rows, (1, 1 + h * w, n, c))
+        kernels::rows_as(&rows, (1, 1 + embed.register_count + h * w, n, c))
     }
 
     pub(super) fn transformer_block(
@@ -34,13 +33,19 @@ impl Model {
         let qkv = self.linear(&block.qkv, &self.layer_norm(&block.norm1, &rows, pass)?, pass)?;
         let mixed = kernels::attention(&qkv, AttentionSpec { tokens, heads: block.heads, queries })?;
         let rows = kernels::first_rows(&rows, queries * n)?;
-        let rows = self.branch(block, ("attn.proj_drop", "drop_path1"), &block.proj, &mixed, &rows, pass)?;
+        let [first, second] = block.scales.map_or([None; 2], |scales| scales.map(Some));
+        let names = ("attn.proj_drop", "drop_path1");
+        let rows = self.branch(block, names, (&block.proj, first), &mixed, &rows, pass)?;
 
         let normed = self.layer_norm(&block.norm2, &rows, pass)?;
-        let (weight, bias) = (self.tensor(block.fc1.weight, pass), self.tensor(block.fc1.bias, pass));
-        let hidden = kernels::linear_gelu(&normed, &weight, &bias)?;
+        let (weight, bias) = (self.tensor(block.fc1.weight, pass), self.bias(&block.fc1, pass)?);
+        let hidden = match block.curve {
+            Curve::Gelu => kernels::linear_gelu(&normed, &weight, &bias)?,
+            curve => kernels::activate(&kernels::linear(&normed, &weight, Some(&bias))?, of_kernels(curve))?,
+        };
         let hidden = self.dropout(&format!("{}.mlp.drop1", block.name), 0.0, &hidden, pass)?;
-        let rows = self.branch(block, ("mlp.drop2", "drop_path2"), &block.fc2, &hidden, &rows, pass)?;
+        let names = ("mlp.drop2", "drop_path2");
+        let rows = self.branch(block, names, (&block.fc2, second), &hidden, &rows, pass)?;
         Ok(match block.class_only {
             true => Activation::Rows(rows),
             false => kernels::rows_as(&rows, x.dims())?.into(),
@@ -49,34 +54,54 @@ impl Model {
 
     pub(super) fn layer_norm(&self, norm: &LayerNorm, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let (weight, bias) = (self.tensor(norm.weight, pass), self.tensor(norm.bias, pass));
-        kernels::layer_norm(x, &weight, &bias, LAYER_NORM_EPSILON)
+        kernels::layer_norm(x, &weight, &bias, norm.epsilon)
     }
 
-    /// `residual + linear(x)`, with the dropout and the stochastic depth of these names between the two.
+    /// `residual + [scale ·] linear(x)`, with the dropout and the stochastic depth of these names between the two.
     fn branch(
         &self,
         block: &TransformerBlock,
         (dropout, path): (&str, &str),
-        linear: &Linear,
+        (linear, scale): (&Linear, Option<ParameterId>),
         x: &Tensor,
         residual: &Tensor,
         pass: &Pass<'_>,
     ) -> Result<Tensor> {
         let left_out = self.stochastic_depth() * block.depth;
         let drops = self.dropout_override().is_some_and(|probability| probability > 0.0);
-        if !pass.trains() || (left_out == 0.0 && !drops) {
-            let (weight, bias) = (self.tensor(linear.weight, pass), self.tensor(linear.bias, pass));
+        let plain = !pass.trains() || (left_out == 0.0 && !drops);
+        if plain && scale.is_none() {
+            let (weight, bias) = (self.tensor(linear.weight, pass), self.bias(linear, pass)?);
             return kernels::linear_add(x, &weight, &bias, residual);
         }
         let y = self.linear(linear, x, pass)?;
         let y = self.dropout(&format!("{}.{dropout}", block.name), 0.0, &y, pass)?;
-        kernels::add_images(residual, &y, &kept(pass, &format!("{}.{path}", block.name), left_out))
+        let images = match plain {
+            true => Vec::new(),
+            false => kept(pass, &format!("{}.{path}", block.name), left_out),
+        };
+        self.add_branch(residual, &y, scale, &images, pass)
+    }
+
+    /// `residual + scale of each image · [scale of each channel ·] branch`; with layer scale, no images mean that all are 1.
+    pub(super) fn add_branch(
+        &self,
+        residual: &Tensor,
+        branch: &Tensor,
+        scale: Option<ParameterId>,
+        images: &[f32],
+        pass: &Pass<'_>,
+    ) -> Result<Tensor> {
+        match scale {
+            Some(scale) => kernels::add_scaled(residual, branch, &self.tensor(scale, pass), images),
+            None => kernels::add_images(residual, branch, images),
+        }
     }
 }
 
 /// What a branch is multiplied by for each image: 0 with probability `left_out`, else 1/(1 - `left_out`) (Huang et al.
 /// 2016), drawn by (layer, epoch, example).
-fn kept(pass: &Pass<'_>, name: &str, left_out: f32) -> Vec<f32> {
+pub(super) fn kept(pass: &Pass<'_>, name: &str, left_out: f32) -> Vec<f32> {
     let Pass::Train { streams, epoch, examples } = *pass else { return Vec::new() };
     let streams = streams.part(name);
     let scale = |example: &u32| {

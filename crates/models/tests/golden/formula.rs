@@ -28,6 +28,7 @@ fn values(name: &str, shape: &[usize]) -> Vec<f32> {
     let scale = (6.0 / fan_in as f64).sqrt();
     let salt = salt(name);
     let value = |v: f64| match name {
+        _ if name.ends_with("gamma") || name.contains(".grn.") => 0.5 + 0.3 * v,
         _ if name.ends_with("running_var") => 1.0 + 0.3 * v,
         _ if name.ends_with("running_mean") => 0.2 * v,
         _ if shape.len() > 1 => v * scale,

@@ -17,6 +17,7 @@ use frostline_streams::Streams;
 use serde::Deserialize;
 
 mod formula;
+mod modern;
 
 const CLASSES: usize = 10;
 /// The relative difference that is allowed.
@@ -50,6 +51,8 @@ struct Case {
     /// What is added to the norms' biases.
     #[serde(default)]
     shift: f32,
+    /// The same where the case is evaluated, if it is another.
+    evaluated_shift: Option<f32>,
     /// Whether norms use and keep their running statistics.
     #[serde(default)]
     frozen_norms: bool,
@@ -71,6 +74,7 @@ fn fixture(name: &str) -> Golden {
     let text = match name {
         "resnet50" | "resnet101" | "resnet152" | "resnet18-cifar" => include_str!("../fixtures/resnet.json"),
         "googlenet" | "inception-v3" => include_str!("../fixtures/inception.json"),
+        name if modern::has(name) => include_str!("../fixtures/modern.json"),
         name if name.starts_with("vgg") => include_str!("../fixtures/vgg.json"),
         name if name.starts_with("vit") || name.starts_with("deit") => {
             include_str!("../fixtures/transformers.json")
@@ -133,9 +137,11 @@ fn check(name: &str, height: usize, width: usize, gradient_tolerance: f64) {
     let x = formula::images(&format!("{name} {height}x{width}"), case.batch, height, width);
     let examples: Vec<u32> = (0..case.batch as u32).collect();
 
+    formula::fill(&model, case.evaluated_shift.unwrap_or(case.shift));
     let (evaluated, tape) = Tape::record(|| model.forward(&x, &Pass::Evaluate)).unwrap();
     assert!(tape.is_empty(), "an evaluation has no tape");
     let evaluated = difference(&evaluated, &case.evaluated);
+    formula::fill(&model, case.shift);
 
     let labels = formula::labels(case.batch, 1, CLASSES);
     let ((logits, auxiliary, loss), tape) =
@@ -276,11 +282,20 @@ fn deit_small_patch16_at_48_by_16_is_timms() {
     check("deit_small_patch16", 48, 16, TOLERANCE);
 }
 
-/// Weights of 224x224 pixels, in timm's names, order and shapes, through a file into a model of another resolution.
 #[test]
 fn published_weights_are_resampled_to_the_resolution() {
-    let published = fixture("vit_tiny_patch16").published.unwrap();
-    let spec = BuildSpec { classes: CLASSES, height: 224, width: 224, seed: 0 };
+    resampled("vit_tiny_patch16", 224, 1, 16);
+}
+
+#[test]
+fn published_weights_without_a_position_for_the_class_token_are_resampled() {
+    resampled("vit_small_patch14_reg4_dinov2", 518, 0, 14);
+}
+
+/// Weights of images of `side` pixels, in timm's names, order and shapes, through a file into a model of another resolution.
+fn resampled(name: &str, side: usize, of_class: usize, patch: usize) {
+    let published = fixture(name).published.unwrap();
+    let spec = BuildSpec { classes: CLASSES, height: side, width: side, seed: 0 };
     let native = ready(build(&published.model, &spec).unwrap(), 0.0);
     let tensors: Vec<(String, Vec<usize>)> =
         native.parameters().iter().map(|p| (p.name().to_owned(), p.shape().to_vec())).collect();
@@ -292,14 +307,15 @@ fn published_weights_are_resampled_to_the_resolution() {
     let (height, width) = (published.height, published.width);
     let small = build(&published.model, &BuildSpec { classes: CLASSES, height, width, seed: 1 }).unwrap();
     let report = small.load(&read_safetensors(&path).unwrap(), HeadPolicy::Keep).unwrap();
-    assert_eq!((report.parameters, report.head_redrawn), (152, false));
+    assert_eq!((report.parameters, report.head_redrawn), (tensors.len(), false));
     let logits = small.forward(&formula::images("published", 2, height, width), &Pass::Evaluate).unwrap();
     let difference = difference(&logits, &published.logits);
     assert!(difference < TOLERANCE, "{difference}");
 
     // What is written has the shape that was trained, and is read back as it is.
     let written = small.state_dict().unwrap();
-    assert_eq!(written.get("pos_embed").unwrap().dims(), [1, 1 + (height / 16) * (width / 16), 192]);
+    let places = of_class + (height / patch) * (width / patch);
+    assert_eq!(written.get("pos_embed").unwrap().dims()[1], places);
     let again = build(&published.model, &BuildSpec { classes: CLASSES, height, width, seed: 2 }).unwrap();
     again.load(&written, HeadPolicy::Keep).unwrap();
     let difference = (written.get("pos_embed").unwrap()

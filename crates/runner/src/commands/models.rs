@@ -87,8 +87,8 @@ fn one(name: &str, args: &ModelsArgs) -> Result<String, Error> {
             "weights on the Hub: {}/{} at {}, SHA-256 {}, licence {}\n",
             pinned.repo,
             pinned.file,
-            pinned.revision.unwrap_or("the main branch"),
-            pinned.sha256.unwrap_or("as the Hub states it"),
+            pinned.revision.unwrap_or("the main branch as on its first use"),
+            pinned.sha256.unwrap_or("as the Hub states it, ever after as on the first use"),
             pinned.licence.unwrap_or("not stated"),
         ),
     };

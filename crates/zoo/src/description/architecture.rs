@@ -71,9 +71,11 @@ impl Architecture {
     pub fn place(&mut self, grids: &[(ParameterId, (usize, usize))]) {
         for &(ParameterId(index), (height, width)) in grids {
             let parameter = &mut self.parameters[index];
-            parameter.layout = Layout::Positions { height, width };
-            if let [_, tokens, _] = &mut parameter.shape[..] {
-                *tokens = 1 + height * width;
+            if let (Layout::Positions { class, .. }, [_, tokens, _]) =
+                (parameter.layout, &mut parameter.shape[..])
+            {
+                parameter.layout = Layout::Positions { class, height, width };
+                *tokens = usize::from(class) + height * width;
             }
         }
     }

@@ -97,17 +97,29 @@ impl Builder {
         window: Window,
         initial: Initial,
     ) -> Conv {
+        self.grouped_conv(name, (from, to, 1), window, initial)
+    }
+
+    /// A convolution in groups, without bias, whose weight starts at `initial`.
+    pub(crate) fn grouped_conv(
+        &mut self,
+        name: &str,
+        (from, to, groups): (usize, usize, usize),
+        window: Window,
+        initial: Initial,
+    ) -> Conv {
         let (height, width) = window.kernel;
         let live = LiveTaps::all(height, width);
-        let layout = Layout::Matrix { outputs: to, channels: from, height, width, live };
+        let channels = from / groups;
+        let layout = Layout::Matrix { outputs: to, channels, height, width, live };
         let weight = self.parameter(
             format!("{name}.weight"),
             Role::Weight,
-            vec![to, from, height, width],
+            vec![to, channels, height, width],
             layout,
             initial,
         );
-        Conv { name: name.to_owned(), weight, bias: None, from, to, window }
+        Conv { name: name.to_owned(), weight, bias: None, from, to, groups, window }
     }
 
     /// A convolution with bias, both started as `nn.Conv2d` starts them.
@@ -141,6 +153,11 @@ impl Builder {
             bias,
         });
         NormId(self.norms.len() - 1)
+    }
+
+    /// Has a norm begin with a scale of 0.
+    pub(crate) fn silence(&mut self, norm: NormId) {
+        self.restart(self.norms[norm.0].weight, Initial::Constant(0.0));
     }
 
     /// The scale and shift of a norm, weight 1 and bias 0.
@@ -182,13 +199,18 @@ impl Builder {
         let weight =
             self.parameter(format!("{name}.weight"), Role::Weight, vec![to, from], layout, initials.0);
         let bias = self.parameter(format!("{name}.bias"), Role::Bias, vec![to], Layout::Vector, initials.1);
-        Linear { weight, bias, from, to }
+        Linear { weight, bias: Some(bias), from, to }
     }
 
     /// The same layer with a weight that starts at `initial`.
     pub(crate) fn started(&mut self, linear: Linear, initial: Initial) -> Linear {
-        self.parameters[linear.weight.0].initial = initial;
+        self.restart(linear.weight, initial);
         linear
+    }
+
+    /// Has a parameter start at `initial`.
+    pub(crate) fn restart(&mut self, parameter: ParameterId, initial: Initial) {
+        self.parameters[parameter.0].initial = initial;
     }
 
     pub(crate) fn parameter(

@@ -35,11 +35,12 @@ pub struct ModelCard {
 pub struct PinnedWeights {
     /// Owner and name of the repository.
     pub repo: &'static str,
-    /// The commit; none means the main branch.
+    /// The commit; none means the main branch as it was on the first use.
     pub revision: Option<&'static str>,
     /// The file in the repository.
     pub file: &'static str,
-    /// The file's SHA-256 in hexadecimal; where none is pinned, the one that the Hub states is checked.
+    /// The file's SHA-256 in hexadecimal; where none is pinned, the one that the Hub states is checked, and that of the first use
+    /// ever after.
     pub sha256: Option<&'static str>,
     /// The file's size in bytes, where pinned.
     pub size: Option<u64>,
@@ -96,7 +97,7 @@ impl ModelCard {
 
     /// Whether the recipe's `stochastic-depth` has an effect.
     pub fn has_stochastic_depth(&self) -> bool {
-        self.parts().transformer
+        self.parts().stochastic_depth
     }
 
     /// Whether it has BatchNorm layers.
@@ -112,9 +113,10 @@ impl ModelCard {
             let architecture = self.without_auxiliary(2);
             let layers = || architecture.stages.iter().flat_map(|stage| &stage.layers);
             let transformer = layers().any(|layer| matches!(layer, Layer::TransformerBlock(_)));
+            let skips = layers().any(|layer| matches!(layer, Layer::Skip(skip) if skip.depth > 0.0));
             Parts {
                 dropout: transformer || layers().any(|layer| matches!(layer, Layer::Dropout { .. })),
-                transformer,
+                stochastic_depth: transformer || skips,
                 batch_norm: !architecture.norms.is_empty(),
             }
         })
@@ -125,6 +127,6 @@ impl ModelCard {
 #[derive(Clone, Copy)]
 struct Parts {
     dropout: bool,
-    transformer: bool,
+    stochastic_depth: bool,
     batch_norm: bool,
 }

@@ -1,6 +1,8 @@
 //! What stages are made of: a [`Layer`] is one step on an activation, and names the parameters and norms that it uses by
 //! their place in an [`Architecture`](super::Architecture). It holds no number.
 
+use super::blocks::{Curve, Skip, SqueezeExcite, WindowAttention};
+
 /// An index into [`Architecture::parameters`](super::Architecture::parameters), and into a model's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParameterId(pub usize);
@@ -77,8 +79,24 @@ pub enum Layer {
     PatchEmbed(PatchEmbed),
     /// A block of a transformer.
     TransformerBlock(Box<TransformerBlock>),
-    /// Over the channels of each row.
+    /// Over the channels of each row, or of each pixel.
     LayerNorm(LayerNorm),
+    /// A BatchNorm by itself and the curve behind it; behind a convolution with ReLU or nothing it is part of [`Layer::ConvNorm`].
+    BatchNorm(NormId, Curve),
+    /// A function at every number.
+    Curve(Curve),
+    /// `x + body(x)`.
+    Skip(Box<Skip>),
+    /// `x` and `body(x)` side by side along the channels.
+    Dense(Vec<Layer>),
+    /// Attention within windows.
+    WindowAttention(Box<WindowAttention>),
+    /// Squares of four pixels side by side along the channels.
+    MergePixels,
+    /// The channels of each image times gates that their means decide on.
+    SqueezeExcite(SqueezeExcite),
+    /// The channels of each image times factors that their norms decide on.
+    ResponseNorm(LayerNorm),
 }
 
 /// A sliding window, of a convolution or a pool; `(vertical, horizontal)` each.
@@ -122,8 +140,17 @@ pub struct Conv {
     pub from: usize,
     /// Output channels.
     pub to: usize,
+    /// Groups of channels, each of whose outputs see its own inputs alone; 1 where all see all.
+    pub groups: usize,
     /// The kernel and how it moves.
     pub window: Window,
+}
+
+impl Conv {
+    /// Weights of a tap.
+    pub fn weights_of_tap(&self) -> usize {
+        self.from / self.groups * self.to
+    }
 }
 
 /// A convolution, its BatchNorm, and the ReLU where there is one.
@@ -157,31 +184,36 @@ pub struct AuxiliaryHead {
     pub layers: Vec<Layer>,
 }
 
-/// A linear layer with bias.
+/// A linear layer over rows or the channels of each pixel.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    /// `[from, to]`.
+    /// `[from, to]`, or the kernel of one tap that is the same.
     pub weight: ParameterId,
-    /// `[to]`.
-    pub bias: ParameterId,
+    /// `[to]`, where there is one.
+    pub bias: Option<ParameterId>,
     /// Numbers that go in.
     pub from: usize,
     /// Numbers that come out.
     pub to: usize,
 }
 
-/// A map of patches with a class token before them and a position added to each: `[H, W, N, 3]` to `[1, T, N, C]`.
+/// A map of patches with a class token and registers before them and positions added: `[H, W, N, 3]` to `[1, T, N, C]`.
 #[derive(Clone, Debug)]
 pub struct PatchEmbed {
     /// Its stride is its kernel.
     pub conv: Conv,
     /// The class token, `[1, 1, C]`.
     pub class: ParameterId,
-    /// The position embeddings, `[1, T, C]`.
+    /// Further tokens behind it that no patch becomes, `[1, R, C]` (Darcet et al. 2023, arXiv:2309.16588).
+    pub registers: Option<ParameterId>,
+    /// How many of these there are.
+    pub register_count: usize,
+    /// The position embeddings, `[1, T, C]`, or `[1, H·W, C]` where patches alone have one.
     pub positions: ParameterId,
 }
 
-/// A pre-norm block: `x + proj(attention(norm1(x)))`, and `x + fc2(gelu(fc1(norm2(x))))` of that.
+/// A pre-norm block: `x + proj(attention(norm1(x)))`, and `x + fc2(gelu(fc1(norm2(x))))` of that. With layer scale, what is added has
+/// a factor for each channel.
 #[derive(Clone, Debug)]
 pub struct TransformerBlock {
     /// timm's module name, for the streams of dropout and stochastic depth.
@@ -198,6 +230,10 @@ pub struct TransformerBlock {
     pub fc1: Linear,
     /// And back.
     pub fc2: Linear,
+    /// What stands between the two.
+    pub curve: Curve,
+    /// The factors of both branches, `[C]` each, where they have some.
+    pub scales: Option<[ParameterId; 2]>,
     /// Attention heads.
     pub heads: usize,
     /// The share of the model's stochastic depth that this block has: 0 in the first, 1 in the last.
@@ -206,11 +242,13 @@ pub struct TransformerBlock {
     pub class_only: bool,
 }
 
-/// A norm over the channels of each row.
+/// A norm over the channels of each row, or what else has a scale and a shift by channel.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
     /// The scale, `[C]`.
     pub weight: ParameterId,
     /// The shift, `[C]`.
     pub bias: ParameterId,
+    /// Added to the variance.
+    pub epsilon: f64,
 }

@@ -6,9 +6,11 @@
 pub enum Layout {
     /// One number per channel, the same in both.
     Vector,
-    /// `[1, 1 + height·width, channels]`, the same in both: a position for the class token, then for each patch. Weights of
-    /// another grid can be resampled to it.
+    /// `[1, 1 + height·width, channels]`, the same in both: a position for the class token, where it has one, then for each patch.
+    /// Weights of another grid can be resampled to it.
     Positions {
+        /// Whether the class token has one.
+        class: bool,
         /// Rows of patches.
         height: usize,
         /// Columns of patches.

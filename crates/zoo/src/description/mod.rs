@@ -2,17 +2,20 @@
 //! parameters and norms, which a `Builder` writes. Nothing here knows a family.
 
 mod architecture;
+mod blocks;
 mod builder;
 mod card;
 mod fold;
 mod initial;
 mod layers;
 mod layout;
+mod modern;
 mod names;
 mod role;
 mod transformer;
 
 pub use architecture::{Architecture, NormSpec, ParameterSpec, Stage};
+pub use blocks::{Curve, Skip, SqueezeExcite, WindowAttention};
 pub(crate) use builder::Builder;
 pub use card::{ModelCard, Normalisation, PinnedWeights};
 pub use fold::{Fold, distinct};
@@ -23,4 +26,4 @@ pub use layers::{
 };
 pub use layout::{Layout, LiveTaps};
 pub use role::{ParameterInfo, Role};
-pub(crate) use transformer::Widths;
+pub(crate) use transformer::{Style, Tokens, Widths};

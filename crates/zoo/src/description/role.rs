@@ -7,11 +7,11 @@ pub enum Role {
     Weight,
     /// The bias of a convolution or a linear layer.
     Bias,
-    /// The scale (gamma) of a norm.
+    /// The scale (gamma) of a norm, or of a branch.
     NormWeight,
     /// The shift (beta) of a norm.
     NormBias,
-    /// A class token or position embeddings.
+    /// A class token, registers, position embeddings or position biases.
     Embedding,
 }
 

@@ -2,9 +2,11 @@
 //! arXiv:2012.12877), as timm has them. Stages: embed (patches, class token, positions), block1 … block12, the last with
 //! the final norm, and the linear head on the class token. This file only describes them.
 
-use crate::description::{Architecture, Builder, Layer, ModelCard, Normalisation, PinnedWeights, Widths};
+use crate::description::{
+    Architecture, Builder, Layer, ModelCard, Normalisation, PinnedWeights, Style, Tokens, Widths,
+};
 
-const STAGES: &[&str] = &[
+pub(super) const STAGES: &[&str] = &[
     "embed", "block1", "block2", "block3", "block4", "block5", "block6", "block7", "block8", "block9",
     "block10", "block11", "block12", "head",
 ];
@@ -14,8 +16,8 @@ const DEIT: &str = "Touvron et al.: Training data-efficient image transformers a
                     arXiv:2012.12877";
 
 const TINY: Widths = Widths { width: 192, heads: 3, depth: 12 };
-const SMALL: Widths = Widths { width: 384, heads: 6, depth: 12 };
-const BASE: Widths = Widths { width: 768, heads: 12, depth: 12 };
+pub(super) const SMALL: Widths = Widths { width: 384, heads: 6, depth: 12 };
+pub(super) const BASE: Widths = Widths { width: 768, heads: 12, depth: 12 };
 
 /// For training from scratch on images of 32x32 pixels.
 pub(crate) const VIT_TINY_PATCH4: ModelCard = ModelCard {
@@ -104,16 +106,35 @@ const fn card(
 
 /// Patches of `patch` by `patch` pixels, `grid` by `grid` of them in the images that the weights were trained on.
 fn transformer(patch: usize, grid: usize, widths: Widths, classes: usize) -> Architecture {
+    let tokens = Tokens::plain(patch, grid);
+    tower(Tower { tokens, widths, style: Style::PLAIN, norm_first: false }, classes)
+}
+
+/// What vision transformers are made of.
+pub(super) struct Tower {
+    pub(super) tokens: Tokens,
+    pub(super) widths: Widths,
+    pub(super) style: Style,
+    /// Whether a norm stands before the first block.
+    pub(super) norm_first: bool,
+}
+
+pub(super) fn tower(tower: Tower, classes: usize) -> Architecture {
+    let Tower { tokens, widths, style, norm_first } = tower;
     let mut b = Builder::default();
     b.stage(STAGES[0]);
-    let embed = b.patch_embed(patch, grid, widths.width);
+    let embed = b.patch_embed(tokens, widths.width);
     b.push([Layer::PatchEmbed(embed)]);
+    if norm_first {
+        let norm = b.layer_norm_with_epsilon("norm_pre", widths.width, style.epsilon);
+        b.push([Layer::LayerNorm(norm)]);
+    }
     for index in 0..widths.depth {
         b.stage(STAGES[1 + index]);
-        let block = b.transformer_block(index, widths);
+        let block = b.transformer_block(index, widths, style);
         b.push([Layer::TransformerBlock(Box::new(block))]);
     }
-    let norm = b.layer_norm("norm", widths.width);
+    let norm = b.layer_norm_with_epsilon("norm", widths.width, style.epsilon);
     b.push([Layer::LayerNorm(norm)]);
     b.stage(STAGES[1 + widths.depth]);
     let head = b.projection("head", widths.width, classes);
