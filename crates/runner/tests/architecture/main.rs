@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which crates of the workspace each may name in `[dependencies]`, from the bottom up: each names those above it alone.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("allocator", &[]),
     ("kernels", &[]),
     ("sources", &[]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("tables", &[]),
     ("hub", &["text"]),
     ("slurm", &["text"]),
+    ("probes", &[]),
     ("zoo", &["streams"]),
     ("recipe", &["zoo"]),
     ("experiment", &["recipe", "sources", "streams", "text", "zoo"]),
@@ -27,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("trackers", &["experiment", "results", "text"]),
     ("data", &["hub", "sources", "streams", "tables", "text"]),
     ("models", &["hub", "kernels", "streams", "text", "zoo"]),
-    ("engine", &["data", "kernels", "models", "recipe", "streams"]),
+    ("engine", &["data", "kernels", "models", "probes", "recipe", "streams"]),
     (
         "runner",
         &[

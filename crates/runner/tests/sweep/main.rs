@@ -8,6 +8,7 @@ mod heads;
 mod inputs;
 mod pretraining;
 mod shares;
+mod trying;
 mod unharmed;
 mod winner;
 

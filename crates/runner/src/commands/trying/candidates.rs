@@ -17,14 +17,14 @@ const USUAL: [&str; 12] = [
     "mobilenetv3_large",
     "efficientnet_b0",
     "convnext_tiny",
-    "dinov2_small",
+    "vit_small_patch14_dinov2",
     "deit_small_patch16",
     "vit_small_patch16",
     "resnet50",
     "regnety_008",
     "densenet121",
-    "swin_tiny",
-    "clip_vit_base_patch32",
+    "swin_tiny_patch4_window7",
+    "vit_base_patch32_clip",
 ];
 
 /// Images that a model's speed is measured with.

@@ -133,3 +133,70 @@ fn list(values: &[&str]) -> String {
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use frostline_experiment::{Experiment, expand};
+    use frostline_hub::{Hub, HubOptions, Silent};
+
+    use super::*;
+    use crate::cli::SubjectArgs;
+
+    fn digits() -> Subject {
+        let args = SubjectArgs {
+            source: Some("digits".to_owned()),
+            hub: None,
+            models: Vec::new(),
+            weights: Vec::new(),
+            resolution: Some(16),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let hub =
+            Hub::new(HubOptions { offline: true, ..HubOptions::standard(folder.path().to_owned()) }).unwrap();
+        Subject::look(&args, &hub, folder.path(), &Silent).unwrap()
+    }
+
+    fn arm(model: &str, weights: &str, strategy: &str, seeds: u64) -> Arm {
+        let text = str::to_owned;
+        Arm { model: text(model), weights: text(weights), strategy: text(strategy), seeds }
+    }
+
+    #[test]
+    fn the_plan_of_a_draft_is_its_arms() {
+        let subject = digits();
+        let odd = "file:a \"b\"\\c.safetensors";
+        for explained in [false, true] {
+            let arms = vec![
+                arm("resnet18", "hub", "probe:ridge", 3),
+                arm("resnet34", odd, "probe:ridge", 1),
+                arm("resnet34", odd, "last-1", 2),
+                arm("resnet18", "hub", "full", 1),
+            ];
+            let head = vec!["a line".to_owned()];
+            let draft = Draft { subject: &subject, head, arms, epochs: 4, per_class: Some(9), explained };
+            let text = draft.text();
+            let plan = expand(&Experiment::read(Path::new("x.toml"), &text, &[]).unwrap()).unwrap();
+            let mut told: Vec<String> = plan
+                .trials
+                .iter()
+                .map(|trial| format!("{} {} {} {}", trial.model, trial.weights, trial.strategy, trial.seed))
+                .collect();
+            told.sort();
+            let mut expected = vec![
+                "resnet18 hub full 0".to_owned(),
+                "resnet18 hub probe:ridge 0".to_owned(),
+                "resnet18 hub probe:ridge 1".to_owned(),
+                "resnet18 hub probe:ridge 2".to_owned(),
+                format!("resnet34 {odd} last-1 0"),
+                format!("resnet34 {odd} last-1 1"),
+                format!("resnet34 {odd} probe:ridge 0"),
+            ];
+            expected.sort();
+            assert_eq!(told, expected, "{text}");
+            assert_eq!((plan.trials[0].resolution, plan.trials[0].data.per_class), (16, Some(9)));
+            assert_eq!(text.contains("docs/strategies.md"), explained);
+        }
+    }
+}
