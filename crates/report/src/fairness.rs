@@ -7,6 +7,7 @@ use frostline_experiment::keys::keys;
 use frostline_experiment::{Trial, strategy_of};
 use frostline_recipe::Strategy;
 use frostline_results::Results;
+use frostline_text::plural;
 use frostline_zoo::{ModelCard, card};
 
 /// What a reader must know before taking one arm for better than another; each is a sentence or two.
@@ -25,7 +26,10 @@ pub(super) fn fairness(results: &Results, comparison: &Comparison<'_>) -> Vec<St
 /// That strategies shared one learning rate, which suits some of them better than others.
 fn one_rate(results: &Results) -> Option<String> {
     let axis = |key: &str| results.plan.axes.iter().find(|axis| axis.key == key);
-    let several = axis("strategy").is_some_and(|axis| axis.values.len() > 1);
+    // Those that take steps.
+    let trained = results.plan.trials.iter().filter(|trial| trial.uses("learning-rate"));
+    let strategies: BTreeSet<&str> = trained.map(|trial| trial.strategy.as_str()).collect();
+    let several = strategies.len() > 1;
     let swept = axis("learning-rate").is_some_and(|axis| axis.values.len() > 1);
     (several && !swept).then(|| {
         "The learning rate was not tuned: all strategies of a model had the same. What suits training everything may not suit a head \
@@ -71,15 +75,19 @@ fn at_the_edge(results: &Results, comparison: &Comparison<'_>) -> Option<String>
 
 /// That arms saw more training images than others, by epochs or by images of an epoch.
 fn budgets(comparison: &Comparison<'_>) -> Option<String> {
-    let mut budgets: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
+    let mut budgets: BTreeMap<(Option<usize>, usize), Vec<&str>> = BTreeMap::new();
     for arm in comparison.measured() {
         let images = arm.runs.iter().find_map(|run| Some(run.finished()?.data.as_ref()?.train));
-        budgets.entry((arm.trial().train.epochs, images?)).or_default().push(&arm.label);
+        let epochs = (!arm.trial().fits()).then_some(arm.trial().train.epochs);
+        budgets.entry((epochs, images?)).or_default().push(&arm.label);
     }
     (budgets.len() > 1).then(|| {
         let each = budgets.iter().map(|((epochs, images), arms)| {
             let some = if arms.len() > 3 { format!("{} arms", arms.len()) } else { arms.join(", ") };
-            format!("{epochs} epochs of {images} images for {some}")
+            match epochs {
+                Some(epochs) => format!("{} of {images} images for {some}", plural(*epochs, "epoch")),
+                None => format!("the features of {images} images for {some}"),
+            }
         });
         format!("Budgets differ: {}.", each.collect::<Vec<_>>().join("; "))
     })
@@ -170,12 +178,12 @@ fn untrained_statistics(trials: &[Trial]) -> Option<String> {
 
 /// Whether BatchNorms use the statistics that they start with, for some epochs or for all.
 fn keeps_statistics(trial: &Trial) -> bool {
-    use Strategy::{First, FreezeThenThaw, Head, Last, LpFt, Thaw, ThreePhase};
+    use Strategy::{First, FreezeThenThaw, Head, Last, LpFt, Probe, Thaw, ThreePhase};
     let kept = match trial.train.batch_norm.as_str() {
         "eval" => true,
         "follow" => matches!(
             strategy_of(trial),
-            Ok(Head | Last(_) | First(_) | Thaw | FreezeThenThaw(_) | LpFt | ThreePhase)
+            Ok(Head | Last(_) | First(_) | Thaw | FreezeThenThaw(_) | LpFt | Probe(_) | ThreePhase)
         ),
         _ => false,
     };
@@ -213,6 +221,20 @@ mod tests {
         assert!(!inside.contains("not tuned") && !inside.contains("edge"), "{inside}");
         let edge = with_rates(&[0.01, 0.001, 0.0001], 0.01);
         assert!(edge.contains("(0.0001 to 0.01)") && edge.contains("full · learning-rate 0.01"), "{edge}");
+    }
+
+    #[test]
+    fn what_is_fitted_has_no_rate_and_no_epochs() {
+        let fitted = |strategies: &[&str]| {
+            let mut plan = plan(&["resnet18"], strategies, 1);
+            plan.trials = plan.trials.into_iter().map(Trial::sealed).collect();
+            let results = results(plan, |_| (0.8, 1.0));
+            fairness(&results, &Comparison::of(&results)).join("\n")
+        };
+        let notes = fitted(&["full", "probe:ridge"]);
+        assert!(!notes.contains("not tuned") && notes.contains("the features of "), "{notes}");
+        assert!(fitted(&["full", "head", "probe:ridge"]).contains("not tuned"));
+        assert!(!fitted(&["knn:5", "probe:ridge"]).contains("Budgets"));
     }
 
     #[test]

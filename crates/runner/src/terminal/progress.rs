@@ -102,7 +102,16 @@ impl Progress {
         if skipped > 0 && self.form != Form::Events {
             self.say(&format!("{skipped} finished before, {due} to run"));
         }
-        self.with(|state| state.pace.due = due);
+        self.with(|state| {
+            // A sweep after one that has ended counts anew.
+            if state.pace.done >= state.pace.due {
+                state.pace = Pace::default();
+                if let Some(bar) = state.sweep.take() {
+                    bar.finish_and_clear();
+                }
+            }
+            state.pace.due = due;
+        });
     }
 
     /// A training of so many epochs and images a batch begins.
