@@ -13,12 +13,11 @@ pub(crate) struct Point {
     pub(crate) gradient: Vec<f64>,
 }
 
+/// A function: its value at a point, and its gradient there.
+pub(crate) type Function<'f> = dyn Fn(&[f64]) -> (f64, Vec<f64>) + 'f;
+
 /// Goes downhill from `start` until no part of the gradient is larger than `tolerance`, in at most so many steps; the lowest point found.
-pub(crate) fn minimise(
-    start: Vec<f64>,
-    (tolerance, steps): (f64, usize),
-    function: &dyn Fn(&[f64]) -> (f64, Vec<f64>),
-) -> Point {
+pub(crate) fn minimise(start: Vec<f64>, (tolerance, steps): (f64, usize), function: &Function<'_>) -> Point {
     let at = |x: Vec<f64>| {
         let (value, gradient) = function(&x);
         Point { x, value, gradient }

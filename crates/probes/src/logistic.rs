@@ -35,8 +35,8 @@ pub fn logistic(
     let turned = Turned::of(&rows);
     let (within, side) = turned.as_ref().map_or((&rows, width), |turned| (&turned.rows, turned.rows.width));
     let mut start = vec![0.0; classes * (side + 1)];
-    let (mut best, mut tried): (Option<(f64, f64, Vec<f64>)>, Vec<(f64, f64)>) = (None, Vec::new());
-    let mut in_vain = 0;
+    let mut best: Option<(f64, f64, Vec<f64>)> = None;
+    let (mut tried, mut in_vain) = (Vec::new(), 0);
     for strength in STRENGTHS {
         let function = |x: &[f64]| loss((within, train.labels), (x, classes), strength);
         let tolerance = if strength < WEAK { TOLERANCES.1 } else { TOLERANCES.0 };

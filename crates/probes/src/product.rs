@@ -32,19 +32,17 @@ pub(crate) fn add(
                 let sums = &mut c[row * c_step + start..row * c_step + end];
                 let factors = &a.values[row * a.step..][..k];
                 let line = |inner: usize| &b.values[inner * b.step + start..inner * b.step + end];
-                let mut inner = 0;
-                while inner + 4 <= k {
+                let fours = k / 4 * 4;
+                for inner in (0..fours).step_by(4) {
                     let [f0, f1, f2, f3] = [0, 1, 2, 3].map(|i| factor * factors[inner + i]);
                     let lines = line(inner).iter().zip(line(inner + 1));
                     let lines = lines.zip(line(inner + 2).iter().zip(line(inner + 3)));
                     for (sum, ((b0, b1), (b2, b3))) in sums.iter_mut().zip(lines) {
                         *sum += (f0 * b0 + f1 * b1) + (f2 * b2 + f3 * b3);
                     }
-                    inner += 4;
                 }
-                for inner in inner..k {
-                    let f = factor * factors[inner];
-                    sums.iter_mut().zip(line(inner)).for_each(|(sum, b)| *sum += f * b);
+                for (inner, f) in factors.iter().enumerate().skip(fours) {
+                    sums.iter_mut().zip(line(inner)).for_each(|(sum, b)| *sum += factor * f * b);
                 }
             }
         }

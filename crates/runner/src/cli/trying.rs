@@ -9,8 +9,11 @@ use super::RunArgs;
 /// Which images, and which models are asked about them.
 #[derive(Args, Clone, Debug)]
 pub struct SubjectArgs {
-    /// A folder with a folder of images for each class, or another source: hub:OWNER/NAME[@REV], cifar:PATH, digits
-    #[arg(value_name = "FOLDER")]
+    /// Where the images come from.
+    #[arg(
+        value_name = "FOLDER",
+        help = "A folder with a folder of images for each class, or hub:OWNER/NAME[@REV], cifar:PATH, digits"
+    )]
     pub source: Option<String>,
     /// Takes the images from a data set on the Hub instead
     #[arg(long, value_name = "OWNER/NAME", conflicts_with = "source", required_unless_present = "source")]

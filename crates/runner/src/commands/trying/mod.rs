@@ -65,7 +65,7 @@ pub fn try_them(args: &TryArgs, hub: HubOptions) -> Result<(String, Ending), Err
         .clone()
         .unwrap_or_else(|| Path::new("results").join(format!("try-{}", subject.name)));
     let mut quest = Quest::new(args, &subject, (asked, left_out), per_class, (began, budget), folder);
-    quest.open(&hub)?;
+    quest.open()?;
     quest.probe(&hub)?;
     quest.climb(&hub)?;
     quest.repeat(&hub)?;

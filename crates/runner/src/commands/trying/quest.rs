@@ -146,7 +146,7 @@ impl<'a> Quest<'a> {
     }
 
     /// Opens the results folder.
-    pub(super) fn open(&mut self, _hub: &Hub) -> Result<(), Error> {
+    pub(super) fn open(&mut self) -> Result<(), Error> {
         let arms = self.asked.iter().flat_map(|candidate| PROBES.map(|probe| self.arm(candidate, probe)));
         self.arms = arms.collect();
         let (experiment, plan) = self.experiment()?;

@@ -58,7 +58,7 @@ pub(super) fn told(
         markdown += "\n";
     }
     let time = format!("{} of {}", duration(quest.spent()), duration(quest.budget));
-    _ = write!(markdown, "Time: {time}.\n");
+    _ = writeln!(markdown, "Time: {time}.");
     write_file(&quest.folder.join("try.md"), markdown.as_bytes())?;
     _ = write!(
         text,
