@@ -121,7 +121,7 @@ fn facts(dataset: &Dataset, resolution: usize, given: bool) -> Vec<String> {
     };
     let why = if given { "as asked" } else { "by their size" };
     facts.push(format!("{from}, and are resized to {resolution}x{resolution}, {why}"));
-    let most = counts.iter().max_by_key(|class| class.train);
+    let most = counts.iter().min_by_key(|class| std::cmp::Reverse(class.train));
     let least = counts.iter().min_by_key(|class| class.train);
     if let (Some(most), Some(least)) = (most, least)
         && most.train >= 3 * least.train.max(1)

@@ -8,6 +8,7 @@ mod file;
 mod init;
 mod look;
 mod quest;
+mod scores;
 mod told;
 
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@ use frostline_results::{Results, Status};
 
 use super::file::{Arm, Draft};
 use super::look::Subject;
+use super::scores::{Score, scores};
 use super::{CLIMBERS, Candidate, MOST_EPOCHS, MOST_SEEDS, told};
 use crate::cli::{ExportArgs, PlanArgs, TryArgs};
 use crate::commands::export::export;
@@ -22,25 +23,6 @@ use crate::machine::seconds;
 const PLANNED: f64 = 0.85;
 /// Classifiers on frozen features.
 const PROBES: [&str; 2] = ["probe:ridge", "probe:logistic"];
-
-/// What an arm has come to so far.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Score {
-    pub(super) model: String,
-    pub(super) strategy: String,
-    /// Validation accuracies in [0, 1], by seed.
-    pub(super) validation: Vec<f64>,
-    /// Seconds of a trial alone, the mean.
-    pub(super) seconds: f64,
-    /// The trial with the best of them.
-    pub(super) best: String,
-}
-
-impl Score {
-    pub(super) fn mean(&self) -> f64 {
-        self.validation.iter().sum::<f64>() / self.validation.len().max(1) as f64
-    }
-}
 
 /// What is asked, what is known so far, and how much time is left.
 pub(super) struct Quest<'a> {
@@ -57,7 +39,7 @@ pub(super) struct Quest<'a> {
     pub(super) arms: Vec<Arm>,
     /// Measured by expected time.
     pace: f64,
-    /// What a sweep takes besides its trials, in seconds.
+    /// What a trial takes besides its own time: its weights are written, its inputs read. In seconds.
     overhead: f64,
     run: Option<Run>,
     /// Whether the user, or the clock, has ended it.
@@ -164,45 +146,30 @@ impl<'a> Quest<'a> {
         let run_args = crate::cli::RunArgs { results: Some(self.folder.clone()), ..self.args.run.clone() };
         let Some(run) = &mut self.run else { return Ok(Vec::new()) };
         run.store.record_plan(&plan, &experiment.text, &asked(&file, &run_args))?;
+        let known: Vec<String> = plan
+            .trials
+            .iter()
+            .map(|trial| trial.id.clone())
+            .filter(|id| run.store.state(id).is_some())
+            .collect();
         let Tally { left, .. } = run.sweep(&plan, &plan).run(hub)?;
         self.ended = left > 0 || run.interrupt.flag().load(Ordering::Relaxed);
         let took = seconds() - before;
-        if expected > 0.0 && !self.ended {
-            self.pace *= ((took - self.overhead).max(0.05) / expected).clamp(0.2, 5.0);
+        let results = Results::read(&self.folder)?;
+        let new = results.trials.iter().filter(|stored| !known.contains(&stored.trial.id));
+        let new: Vec<f64> = new.map(|stored| stored.outcome.seconds.wall).collect();
+        if !self.ended && !new.is_empty() {
+            let trained: f64 = new.iter().sum();
+            self.overhead = ((took - trained) / new.len() as f64).clamp(0.2, 60.0);
+            if expected > 0.0 {
+                self.pace *= (trained / expected).clamp(0.2, 5.0);
+            }
         }
         self.scores()
     }
 
-    /// What is stored of the arms.
     pub(super) fn scores(&self) -> Result<Vec<Score>, Error> {
-        let results = Results::read(&self.folder)?;
-        let mut scores: Vec<Score> = Vec::new();
-        for stored in results.trials.iter().filter(|stored| stored.outcome.status == Status::Finished) {
-            let (trial, outcome) = (&stored.trial, &stored.outcome);
-            let Some(accuracy) = outcome.validation_accuracy else { continue };
-            let known = scores
-                .iter_mut()
-                .find(|score| (&score.model, &score.strategy) == (&trial.model, &trial.strategy));
-            match known {
-                Some(score) => {
-                    if score.validation.iter().all(|other| accuracy > *other) {
-                        score.best.clone_from(&trial.id);
-                    }
-                    let count = score.validation.len() as f64;
-                    score.seconds = (score.seconds * count + outcome.seconds.wall) / (count + 1.0);
-                    score.validation.push(accuracy);
-                }
-                None => scores.push(Score {
-                    model: trial.model.clone(),
-                    strategy: trial.strategy.clone(),
-                    validation: vec![accuracy],
-                    seconds: outcome.seconds.wall,
-                    best: trial.id.clone(),
-                }),
-            }
-        }
-        scores.sort_by(|a, b| b.mean().total_cmp(&a.mean()).then(a.seconds.total_cmp(&b.seconds)));
-        Ok(scores)
+        Ok(scores(&Results::read(&self.folder)?))
     }
 
     fn say(&self, line: &str) {
@@ -256,7 +223,7 @@ impl<'a> Quest<'a> {
                     continue;
                 }
                 let planned: f64 = new.iter().chain([&arm]).map(|arm| self.expected(arm)).sum();
-                if planned + self.overhead > self.left() {
+                if planned + self.overhead * (new.len() + 1) as f64 > self.left() {
                     self.left_out.push(format!("{} on {}: there is no time for it", arm.strategy, arm.model));
                 } else {
                     new.push(arm);
@@ -292,9 +259,10 @@ impl<'a> Quest<'a> {
                 .sum()
         };
         for counts in [CLIMBERS, [2, 1, 1], [1, 1, 1], [1, 1, 0], [1, 0, 0]] {
+            let trials = counts.iter().sum::<usize>() as f64;
             let epochs = (1..=MOST_EPOCHS).rev().find(|epochs| {
                 self.epochs = *epochs;
-                cost(self, counts) <= PLANNED * (self.left() - 3.0 * self.overhead)
+                cost(self, counts) <= PLANNED * (self.left() - trials * self.overhead)
             });
             if epochs.is_some_and(|epochs| epochs >= 3 || (epochs >= 2 && counts == [1, 0, 0])) {
                 if counts != CLIMBERS {
@@ -311,11 +279,11 @@ impl<'a> Quest<'a> {
     pub(super) fn repeat(&mut self, hub: &Hub) -> Result<(), Error> {
         while !self.ended {
             let scores = self.scores()?;
-            // What a trial takes is known, and that of the next sweep besides.
-            let (mut time, mut more) = (self.left() - self.overhead, Vec::new());
+            // What a trial takes is known.
+            let (mut time, mut more) = (self.left(), Vec::new());
             let fewest = scores.iter().take(4).map(|score| score.validation.len()).min().unwrap_or(0);
             for score in scores.iter().take(4).filter(|score| score.validation.len() == fewest) {
-                let cost = 1.1 * score.seconds;
+                let cost = 1.1 * score.seconds + self.overhead;
                 let seeds = score.validation.len() as u64 + 1;
                 if cost <= time && seeds <= MOST_SEEDS {
                     time -= cost;
@@ -329,9 +297,7 @@ impl<'a> Quest<'a> {
                 let arm = self.arms.iter_mut().find(|arm| (&arm.model, &arm.strategy) == (model, strategy));
                 arm.into_iter().for_each(|arm| arm.seeds = *seeds);
             }
-            let (before, planned) = (seconds(), more.len());
-            let trained: f64 = self.sweep(hub, 0.0)?.iter().take(planned).map(|score| score.seconds).sum();
-            self.overhead = (seconds() - before - trained).clamp(0.5, 60.0);
+            self.sweep(hub, 0.0)?;
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use frostline_report::Report;
 use frostline_results::write_file;
 use frostline_text::duration;
 
-use super::quest::{Quest, Score};
+use super::quest::Quest;
+use super::scores::Score;
 use crate::error::Error;
 use crate::terminal::Columns;
 
