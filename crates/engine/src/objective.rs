@@ -6,7 +6,6 @@ use frostline_data::{Batch, Images};
 use frostline_kernels::{Hwnc, cross_entropy, mean_squared_error};
 use frostline_models::{Activation, AuxiliaryLogits};
 use frostline_streams::{Purpose, Streams};
-use rayon::prelude::*;
 
 use crate::EngineError;
 use crate::evaluate::most_likely;
@@ -147,8 +146,9 @@ fn rotations(batch: &Batch, device: &Device) -> Result<(Hwnc, Lesson), EngineErr
 fn add_noise(pixels: &mut [f32], examples: &[u32], deviation: f32, streams: &Streams, epoch: u64) {
     let n = examples.len();
     let values = pixels.len() / n;
+    // One after another: this runs beside the training, whose thread may be the pool's only one and waits for it.
     let noise: Vec<Vec<f32>> = examples
-        .par_iter()
+        .iter()
         .map(|&example| {
             let mut draws = streams.draws(Purpose::Noise, epoch, u64::from(example));
             (0..values).map(|_| deviation * draws.normal()).collect()
