@@ -2,7 +2,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::layers;
+use super::{layers, wide};
 use crate::conv::{ConvSpec, Geometry};
 use crate::conv_norm::Normalisation;
 use crate::curves::Curve;
@@ -12,6 +12,11 @@ use crate::squeeze::Excitation;
 
 /// As [`crate::activate`].
 pub fn activate(x: &Tensor, curve: Curve) -> Result<Tensor> {
+    bent(&wide(x)?, curve)?.to_dtype(x.dtype())
+}
+
+/// The curve of numbers in single precision.
+fn bent(x: &Tensor, curve: Curve) -> Result<Tensor> {
     let sigmoid = |x: &Tensor| (x.neg()?.exp()? + 1.0)?.recip();
     let hard = |x: &Tensor| {
         let above = layers::relu(&(x + 3.0)?)?;
@@ -75,26 +80,31 @@ pub fn squeeze_excite(x: &Hwnc, excitation: &Excitation<'_>) -> Result<Hwnc> {
     let Excitation { reduce, inner, expand, gate } = *excitation;
     let (h, w, n, c) = x.dims();
     let reduced = reduce.1.elem_count();
-    let means = x.tensor().reshape((h * w, n, c))?.mean(0)?;
+    let values = wide(x.tensor())?;
+    let means = values.reshape((h * w, n, c))?.mean(0)?;
     let bent = layers::linear(&means, &reduce.0.reshape((c, reduced))?, Some(reduce.1))?;
     let expanded =
         layers::linear(&activate(&bent, inner)?, &expand.0.reshape((reduced, c))?, Some(expand.1))?;
-    Hwnc::new(x.tensor().broadcast_mul(&activate(&expanded, gate)?.reshape((1, 1, n, c))?)?)
+    let gates = activate(&expanded, gate)?.reshape((1, 1, n, c))?;
+    Hwnc::new(values.broadcast_mul(&gates)?.to_dtype(x.tensor().dtype())?)
 }
 
 /// As [`crate::response_norm`].
 pub fn response_norm(x: &Hwnc, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Hwnc> {
-    let norms = x.tensor().sqr()?.sum_keepdim((0, 1))?.sqrt()?;
+    let values = wide(x.tensor())?;
+    let norms = values.sqr()?.sum_keepdim((0, 1))?.sqrt()?;
     let relative = norms.broadcast_div(&(norms.mean_keepdim(D::Minus1)? + eps)?)?;
     let factors = (relative.broadcast_mul(weight)? + 1.0)?;
-    Hwnc::new(x.tensor().broadcast_mul(&factors)?.broadcast_add(bias)?)
+    Hwnc::new(values.broadcast_mul(&factors)?.broadcast_add(bias)?.to_dtype(x.tensor().dtype())?)
 }
 
 /// As [`crate::add_scaled`].
 pub fn add_scaled(x: &Tensor, branch: &Tensor, gamma: &Tensor, scales: &[f32]) -> Result<Tensor> {
-    let branch = branch.broadcast_mul(gamma)?;
-    match scales {
+    let (dtype, x) = (x.dtype(), wide(x)?);
+    let branch = wide(branch)?.broadcast_mul(gamma)?;
+    let sum = match scales {
         [] => x + branch,
-        scales => super::add_images(x, &branch, scales),
-    }
+        scales => super::add_images(&x, &branch, scales),
+    };
+    sum?.to_dtype(dtype)
 }

@@ -2,6 +2,7 @@
 
 use candle_core::{D, Result, Tensor};
 
+use super::wide;
 use crate::layout::Hwnc;
 use crate::window_attention::{Grid, WindowSpec};
 
@@ -16,8 +17,8 @@ pub fn window_attention(qkv: &Hwnc, biases: &Tensor, outside: &Tensor, spec: Win
     let ways = Tensor::from_vec(ways, area * area, device)?;
     let biases = biases.index_select(&ways, 0)?.reshape((area, area, heads))?.permute((2, 0, 1))?;
     // The pixels of the map, and one more that is outside.
-    let outside = outside.reshape((1, 1, columns))?.broadcast_as((1, n, columns))?.contiguous()?;
-    let pixels = Tensor::cat(&[&qkv.tensor().reshape((h * w, n, columns))?, &outside], 0)?;
+    let outside = wide(outside)?.reshape((1, 1, columns))?.broadcast_as((1, n, columns))?.contiguous()?;
+    let pixels = Tensor::cat(&[&wide(qkv.tensor())?.reshape((h * w, n, columns))?, &outside], 0)?;
     let mut places = vec![0u32; h * w];
     let mut mixed = Vec::new();
     for window in grid.windows() {
@@ -45,7 +46,7 @@ pub fn window_attention(qkv: &Hwnc, biases: &Tensor, outside: &Tensor, spec: Win
     }
     let mixed = Tensor::cat(&mixed, 0)?;
     let pixels = mixed.index_select(&Tensor::from_vec(places, h * w, device)?, 0)?;
-    Hwnc::new(pixels.reshape((h, w, n, c))?)
+    Hwnc::new(pixels.reshape((h, w, n, c))?.to_dtype(qkv.tensor().dtype())?)
 }
 
 /// As [`crate::merge_pixels`].
