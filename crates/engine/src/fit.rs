@@ -1,5 +1,5 @@
-//! Phases that take no step: the features of all images are gathered once for all runs of a cohort that have them alike, and each run
-//! fits its classifier on them ([`fit_together`]).
+//! Phases that take no step: [`gather`] takes the features of all images once for all runs of a cohort that have them alike, and
+//! [`Run::fit`] fits each run's classifier on them.
 
 use std::sync::Arc;
 

@@ -46,7 +46,9 @@ pub enum ProbeError {
     #[error("{0}")]
     Unfit(String),
     /// A feature that is infinite or not a number.
-    #[error("the features of image {0} are not all finite")]
+    #[error(
+        "the features of image {0} are not all finite numbers; other weights, or single precision, may help"
+    )]
     NotFinite(usize),
 }
 

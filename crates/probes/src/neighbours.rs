@@ -23,7 +23,7 @@ impl Neighbours {
     pub fn new(train: &Features<'_>, classes: usize, count: usize) -> Result<Self, ProbeError> {
         if count == 0 || count > train.len() {
             let problem = format!(
-                "a vote of {count} neighbours needs as many training images; there are {}",
+                "a vote of {count} neighbours needs as many training images; there are {}, so take a smaller K",
                 train.len()
             );
             return Err(ProbeError::Unfit(problem));

@@ -111,7 +111,7 @@ impl Trial {
     /// Whether a key has an effect, given the others.
     pub fn uses(&self, key: &str) -> bool {
         match key {
-            key if self.fits() && IN_STEPS.contains(&key) => false,
+            key if IN_STEPS.contains(&key) && self.fits() => false,
             "momentum" | "nesterov" => self.train.optimizer == "sgd",
             "step-every" | "step-factor" => self.train.schedule == "step",
             "schedule-over" => self.train.schedule != "constant" || self.train.warmup > 0.0,

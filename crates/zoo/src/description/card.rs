@@ -85,6 +85,19 @@ impl PinnedWeights {
 }
 
 impl ModelCard {
+    /// A model with weights in one of timm's repositories: its name, title and repository, its paper's year and title, the weights' licence
+    /// and normalisation.
+    pub(crate) const fn of_timm(
+        (name, title, repo): (&'static str, &'static str, &'static str),
+        (year, paper): (u16, &'static str),
+        (licence, normalisation): (&'static str, Normalisation),
+        stages: &'static [&'static str],
+        architecture: fn(usize) -> Architecture,
+    ) -> Self {
+        let pinned = Some(PinnedWeights::in_timm(repo, licence, normalisation));
+        Self { name, title, year, paper, stages, normalisation, pinned, architecture }
+    }
+
     /// The description for a number of classes, without auxiliary heads.
     pub fn without_auxiliary(&self, classes: usize) -> Architecture {
         (self.architecture)(classes).without_auxiliary()

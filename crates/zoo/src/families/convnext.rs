@@ -4,8 +4,7 @@
 //! mean over pixels and the final norm, and the linear head. This file only describes them.
 
 use crate::description::{
-    Architecture, Builder, Curve, Initial, Layer, Linear, ModelCard, Normalisation, PinnedWeights, Skip,
-    Window,
+    Architecture, Builder, Curve, Initial, Layer, Linear, ModelCard, Normalisation, Skip, Window,
 };
 
 const STAGES: &[&str] = &["stem", "stage1", "stage2", "stage3", "stage4", "head"];
@@ -93,7 +92,8 @@ const fn first(
     repo: &'static str,
     architecture: fn(usize) -> Architecture,
 ) -> ModelCard {
-    card((name, title), (2022, SMALL), (repo, "Apache-2.0"), architecture)
+    let of = ("Apache-2.0", Normalisation::IMAGENET);
+    ModelCard::of_timm((name, title, repo), (2022, SMALL), of, STAGES, architecture)
 }
 
 const fn second(
@@ -102,18 +102,8 @@ const fn second(
     repo: &'static str,
     architecture: fn(usize) -> Architecture,
 ) -> ModelCard {
-    card((name, title), (2023, SECOND), (repo, "CC-BY-NC-4.0"), architecture)
-}
-
-const fn card(
-    (name, title): (&'static str, &'static str),
-    (year, paper): (u16, &'static str),
-    (repo, licence): (&'static str, &'static str),
-    architecture: fn(usize) -> Architecture,
-) -> ModelCard {
-    let normalisation = Normalisation::IMAGENET;
-    let pinned = Some(PinnedWeights::in_timm(repo, licence, normalisation));
-    ModelCard { name, title, year, paper, stages: STAGES, normalisation, pinned, architecture }
+    let of = ("CC-BY-NC-4.0", Normalisation::IMAGENET);
+    ModelCard::of_timm((name, title, repo), (2023, SECOND), of, STAGES, architecture)
 }
 
 /// What the weights of a block's two linear layers are in timm's files.

@@ -3,8 +3,7 @@
 //! stage1 … stage4, head. This file only describes them.
 
 use crate::description::{
-    Architecture, Builder, ConvNorm, Curve, Initial, Layer, ModelCard, Normalisation, PinnedWeights, Skip,
-    Window,
+    Architecture, Builder, ConvNorm, Curve, Initial, Layer, ModelCard, Normalisation, Skip, Window,
 };
 
 const STAGES: &[&str] = &["stem", "stage1", "stage2", "stage3", "stage4", "head"];
@@ -37,9 +36,8 @@ const fn card(
     repo: &'static str,
     architecture: fn(usize) -> Architecture,
 ) -> ModelCard {
-    let normalisation = Normalisation::IMAGENET;
-    let pinned = Some(PinnedWeights::in_timm(repo, "BSD-3-Clause", normalisation));
-    ModelCard { name, title, year: 2020, paper: PAPER, stages: STAGES, normalisation, pinned, architecture }
+    let of = ("BSD-3-Clause", Normalisation::IMAGENET);
+    ModelCard::of_timm((name, title, repo), (2020, PAPER), of, STAGES, architecture)
 }
 
 /// Blocks and channels of each stage, and the channels of a group.

@@ -3,9 +3,7 @@
 //! is as large as the map, and the biases of the ways that remain stay as they are. Stages: stem, stage1 … stage4, the last
 //! with the final norm and the mean over pixels, and the linear head. This file only describes them.
 
-use crate::description::{
-    Architecture, Builder, Curve, Layer, ModelCard, Normalisation, PinnedWeights, Skip, Window,
-};
+use crate::description::{Architecture, Builder, Curve, Layer, ModelCard, Normalisation, Skip, Window};
 
 const STAGES: &[&str] = &["stem", "stage1", "stage2", "stage3", "stage4", "head"];
 const PAPER: &str =
@@ -33,9 +31,8 @@ const fn card(
     repo: &'static str,
     architecture: fn(usize) -> Architecture,
 ) -> ModelCard {
-    let normalisation = Normalisation::IMAGENET;
-    let pinned = Some(PinnedWeights::in_timm(repo, "MIT", normalisation));
-    ModelCard { name, title, year: 2021, paper: PAPER, stages: STAGES, normalisation, pinned, architecture }
+    let of = ("MIT", Normalisation::IMAGENET);
+    ModelCard::of_timm((name, title, repo), (2021, PAPER), of, STAGES, architecture)
 }
 
 /// `depths` blocks in the stages, of 96 channels and 3 heads in the first and twice as many in each that follows.

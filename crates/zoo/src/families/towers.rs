@@ -3,10 +3,8 @@
 //! 2021, arXiv:2103.00020); and DeiT III (Touvron et al. 2022, arXiv:2204.07118), which did with labels. They are ViTs with layer
 //! scale, with other tokens, or with a norm before the first block. This file only describes them.
 
-use super::vit::{BASE, SMALL, STAGES, Tower, tower};
-use crate::description::{
-    Architecture, Curve, ModelCard, Normalisation, PinnedWeights, Style, Tokens, Widths,
-};
+use super::vit::{BASE, SMALL, Tower, card, tower};
+use crate::description::{Architecture, Curve, ModelCard, Normalisation, Style, Tokens, Widths};
 
 const DINOV2: &str =
     "Oquab et al.: DINOv2: Learning Robust Visual Features without Supervision, arXiv:2304.07193";
@@ -89,16 +87,6 @@ const fn dinov2(
     architecture: fn(usize) -> Architecture,
 ) -> ModelCard {
     card((name, title, repo), (2023, DINOV2), Normalisation::IMAGENET, architecture)
-}
-
-const fn card(
-    (name, title, repo): (&'static str, &'static str, &'static str),
-    (year, paper): (u16, &'static str),
-    normalisation: Normalisation,
-    architecture: fn(usize) -> Architecture,
-) -> ModelCard {
-    let pinned = Some(PinnedWeights::in_timm(repo, "Apache-2.0", normalisation));
-    ModelCard { name, title, year, paper, stages: STAGES, normalisation, pinned, architecture }
 }
 
 /// DINOv2, whose weights saw images of 518x518; with registers, patches alone have a position.

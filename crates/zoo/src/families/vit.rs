@@ -2,9 +2,7 @@
 //! arXiv:2012.12877), as timm has them. Stages: embed (patches, class token, positions), block1 … block12, the last with
 //! the final norm, and the linear head on the class token. This file only describes them.
 
-use crate::description::{
-    Architecture, Builder, Layer, ModelCard, Normalisation, PinnedWeights, Style, Tokens, Widths,
-};
+use crate::description::{Architecture, Builder, Layer, ModelCard, Normalisation, Style, Tokens, Widths};
 
 pub(super) const STAGES: &[&str] = &[
     "embed", "block1", "block2", "block3", "block4", "block5", "block6", "block7", "block8", "block9",
@@ -86,22 +84,13 @@ const fn deit(
     card((name, title, repo), (2020, DEIT), Normalisation::IMAGENET, architecture)
 }
 
-const fn card(
-    (name, title, repo): (&'static str, &'static str, &'static str),
-    (year, paper): (u16, &'static str),
+pub(super) const fn card(
+    names: (&'static str, &'static str, &'static str),
+    paper: (u16, &'static str),
     normalisation: Normalisation,
     architecture: fn(usize) -> Architecture,
 ) -> ModelCard {
-    ModelCard {
-        name,
-        title,
-        year,
-        paper,
-        stages: STAGES,
-        normalisation,
-        pinned: Some(PinnedWeights::in_timm(repo, "Apache-2.0", normalisation)),
-        architecture,
-    }
+    ModelCard::of_timm(names, paper, ("Apache-2.0", normalisation), STAGES, architecture)
 }
 
 /// Patches of `patch` by `patch` pixels, `grid` by `grid` of them in the images that the weights were trained on.

@@ -117,7 +117,6 @@ fn affordable(
     let all = |asked: &[Candidate], images: usize| {
         asked.iter().map(|candidate| candidate.pass(images)).sum::<f64>()
     };
-    // Three times: to train on, to choose on and to test on are passes of their own in later sweeps.
     while asked.len() > least && (asked.len() > MOST_ASKED && !named || all(&asked, images) > seconds) {
         if let Some(slow) = asked.pop() {
             left_out.push(format!(

@@ -12,7 +12,7 @@ use super::file::{Arm, Draft};
 use super::look::Subject;
 use super::scores::{Score, scores};
 use super::{CLIMBERS, Candidate, MOST_EPOCHS, MOST_SEEDS, told};
-use crate::cli::{ExportArgs, PlanArgs, TryArgs};
+use crate::cli::{ExportArgs, PlanArgs, RunArgs, TryArgs};
 use crate::commands::export::export;
 use crate::commands::sweep::{Run, asked, ending};
 use crate::error::{Ending, Error};
@@ -23,6 +23,8 @@ use crate::machine::seconds;
 const PLANNED: f64 = 0.85;
 /// Classifiers on frozen features.
 const PROBES: [&str; 2] = ["probe:ridge", "probe:logistic"];
+/// The best so many get more seeds.
+const REPEATED: usize = 4;
 
 /// What is asked, what is known so far, and how much time is left.
 pub(super) struct Quest<'a> {
@@ -127,13 +129,16 @@ impl<'a> Quest<'a> {
         }
     }
 
+    fn run_args(&self) -> RunArgs {
+        RunArgs { results: Some(self.folder.clone()), ..self.args.run.clone() }
+    }
+
     /// Opens the results folder.
     pub(super) fn open(&mut self) -> Result<(), Error> {
         let arms = self.asked.iter().flat_map(|candidate| PROBES.map(|probe| self.arm(candidate, probe)));
         self.arms = arms.collect();
         let (experiment, plan) = self.experiment()?;
-        let run_args = crate::cli::RunArgs { results: Some(self.folder.clone()), ..self.args.run.clone() };
-        let run = Run::open(&experiment, &plan, &self.file(), &run_args)?;
+        let run = Run::open(&experiment, &plan, &self.file(), &self.run_args())?;
         run.end_at(self.began + 1.05 * self.budget);
         self.run = Some(run);
         Ok(())
@@ -142,10 +147,9 @@ impl<'a> Quest<'a> {
     /// Trains what the experiment has now and is not stored; the scores of all that is.
     fn sweep(&mut self, hub: &Hub, expected: f64) -> Result<Vec<Score>, Error> {
         let (experiment, plan) = self.experiment()?;
-        let (before, file) = (seconds(), self.file());
-        let run_args = crate::cli::RunArgs { results: Some(self.folder.clone()), ..self.args.run.clone() };
+        let (before, asked) = (seconds(), asked(&self.file(), &self.run_args()));
         let Some(run) = &mut self.run else { return Ok(Vec::new()) };
-        run.store.record_plan(&plan, &experiment.text, &asked(&file, &run_args))?;
+        run.store.record_plan(&plan, &experiment.text, &asked)?;
         let known: Vec<String> = plan
             .trials
             .iter()
@@ -165,7 +169,7 @@ impl<'a> Quest<'a> {
                 self.pace *= (trained / expected).clamp(0.2, 5.0);
             }
         }
-        self.scores()
+        Ok(scores(&results))
     }
 
     pub(super) fn scores(&self) -> Result<Vec<Score>, Error> {
@@ -279,24 +283,26 @@ impl<'a> Quest<'a> {
     pub(super) fn repeat(&mut self, hub: &Hub) -> Result<(), Error> {
         while !self.ended {
             let scores = self.scores()?;
-            // What a trial takes is known.
+            let mut best: Vec<(usize, f64)> = Vec::new();
+            for score in scores.iter().take(REPEATED) {
+                let is = |arm: &Arm| (&arm.model, &arm.strategy) == (&score.model, &score.strategy);
+                best.extend(self.arms.iter().position(is).map(|place| (place, score.seconds)));
+            }
+            // By the seeds that were asked for: one that failed is not asked for again.
+            let fewest = best.iter().map(|(place, _)| self.arms[*place].seeds).min().unwrap_or(MOST_SEEDS);
             let (mut time, mut more) = (self.left(), Vec::new());
-            let fewest = scores.iter().take(4).map(|score| score.validation.len()).min().unwrap_or(0);
-            for score in scores.iter().take(4).filter(|score| score.validation.len() == fewest) {
-                let cost = 1.1 * score.seconds + self.overhead;
-                let seeds = score.validation.len() as u64 + 1;
-                if cost <= time && seeds <= MOST_SEEDS {
+            for (place, seconds) in best {
+                // What a trial takes is known.
+                let cost = 1.1 * seconds + self.overhead;
+                if self.arms[place].seeds == fewest && fewest < MOST_SEEDS && cost <= time {
                     time -= cost;
-                    more.push((score.model.clone(), score.strategy.clone(), seeds));
+                    more.push(place);
                 }
             }
             if more.is_empty() {
                 return Ok(());
             }
-            for (model, strategy, seeds) in &more {
-                let arm = self.arms.iter_mut().find(|arm| (&arm.model, &arm.strategy) == (model, strategy));
-                arm.into_iter().for_each(|arm| arm.seeds = *seeds);
-            }
+            more.into_iter().for_each(|place| self.arms[place].seeds += 1);
             self.sweep(hub, 0.0)?;
         }
         Ok(())
@@ -321,9 +327,8 @@ impl<'a> Quest<'a> {
         };
         self.forget_unfinished(&scores);
         let (experiment, plan) = self.experiment()?;
-        let run_args = crate::cli::RunArgs { results: Some(self.folder.clone()), ..self.args.run.clone() };
         if let Some(run) = &self.run {
-            run.store.record_plan(&plan, &experiment.text, &asked(&self.file(), &run_args))?;
+            run.store.record_plan(&plan, &experiment.text, &asked(&self.file(), &self.run_args()))?;
         }
         let report = write_report(&self.folder)?;
         let output = self.folder.join("winner.safetensors");
@@ -350,7 +355,7 @@ impl<'a> Quest<'a> {
         for arm in &mut self.arms {
             let score =
                 scores.iter().find(|score| (&score.model, &score.strategy) == (&arm.model, &arm.strategy));
-            let done = score.map_or(0, |score| score.validation.len() as u64);
+            let done = score.map_or(0, |score| score.last_seed + 1);
             if done < arm.seeds && self.ended {
                 gone.push(format!(
                     "seed {done} of {} on {}: time was up before it came to its end",

@@ -9,6 +9,8 @@ pub(super) struct Score {
     pub(super) strategy: String,
     /// Validation accuracies in [0, 1], by seed.
     pub(super) validation: Vec<f64>,
+    /// The highest seed among them.
+    pub(super) last_seed: u64,
     /// Seconds of a trial alone, the mean.
     pub(super) seconds: f64,
     /// The trial with the best of them.
@@ -41,11 +43,13 @@ pub(super) fn scores(results: &Results) -> Vec<Score> {
                 let count = score.validation.len() as f64;
                 score.seconds = (score.seconds * count + outcome.seconds.wall) / (count + 1.0);
                 score.validation.push(accuracy);
+                score.last_seed = score.last_seed.max(trial.seed);
             }
             None => scores.push(Score {
                 model: trial.model.clone(),
                 strategy: trial.strategy.clone(),
                 validation: vec![accuracy],
+                last_seed: trial.seed,
                 seconds: outcome.seconds.wall,
                 best: trial.id.clone(),
             }),
@@ -74,6 +78,7 @@ mod tests {
         let ranked = scores(&results);
         assert_eq!(ranked.iter().map(|score| score.strategy.as_str()).collect::<Vec<_>>(), ["head", "full"]);
         assert_eq!((ranked[0].validation.len(), (100.0 * ranked[0].mean()).round()), (2, 81.0));
+        assert_eq!(ranked[0].last_seed, 1);
         let best = results.trials.iter().find(|stored| stored.trial.id == ranked[0].best).unwrap();
         assert_eq!(best.trial.seed, 1, "whose weights are exported");
     }

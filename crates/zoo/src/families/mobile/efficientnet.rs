@@ -3,9 +3,7 @@
 //! and the linear head. This file only describes them.
 
 use super::{Block, conv_norm, head, inverted_residual};
-use crate::description::{
-    Architecture, Builder, Curve, Layer, ModelCard, Normalisation, PinnedWeights, Window,
-};
+use crate::description::{Architecture, Builder, Curve, Layer, ModelCard, Normalisation, Window};
 
 const STAGES: &[&str] =
     &["stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", "top", "head"];
@@ -38,9 +36,8 @@ const fn card(
     repo: &'static str,
     architecture: fn(usize) -> Architecture,
 ) -> ModelCard {
-    let normalisation = Normalisation::IMAGENET;
-    let pinned = Some(PinnedWeights::in_timm(repo, "Apache-2.0", normalisation));
-    ModelCard { name, title, year: 2019, paper: PAPER, stages: STAGES, normalisation, pinned, architecture }
+    let of = ("Apache-2.0", Normalisation::IMAGENET);
+    ModelCard::of_timm((name, title, repo), (2019, PAPER), of, STAGES, architecture)
 }
 
 /// The stages of B0: blocks, kernel, stride of the first block, how often wider the middle is, channels.

@@ -3,9 +3,7 @@
 //! linear layer) and the linear head. This file only describes them.
 
 use super::{Block, conv_norm, head, inverted_residual, weight};
-use crate::description::{
-    Architecture, Builder, Curve, Initial, Layer, ModelCard, Normalisation, PinnedWeights, Window,
-};
+use crate::description::{Architecture, Builder, Curve, Initial, Layer, ModelCard, Normalisation, Window};
 
 const SMALL_STAGES: &[&str] =
     &["stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "top", "head"];
@@ -31,18 +29,8 @@ const fn card(
     repo: &'static str,
     architecture: fn(usize) -> Architecture,
 ) -> ModelCard {
-    let normalisation = Normalisation::IMAGENET;
-    let pinned = Some(PinnedWeights::in_timm(repo, "Apache-2.0", normalisation));
-    ModelCard {
-        name,
-        title,
-        year: 2019,
-        paper: PAPER,
-        stages: LARGE_STAGES,
-        normalisation,
-        pinned,
-        architecture,
-    }
+    let of = ("Apache-2.0", Normalisation::IMAGENET);
+    ModelCard::of_timm((name, title, repo), (2019, PAPER), of, LARGE_STAGES, architecture)
 }
 
 /// A block: kernel, stride, channels in between and at the end, those within the gates or 0, and whether its curve is ReLU.
