@@ -3,6 +3,7 @@
 use frostline_experiment::Trial;
 use frostline_results::{Outcome, Status, StoredTrial};
 
+use super::Tuning;
 use super::statistics::{mean, wilson};
 
 /// Trials that differ only in the seed.
@@ -27,6 +28,8 @@ pub struct Arm<'a> {
     pub time_ratio: Option<f64>,
     /// The same of training alone: forward, backward and optimizer steps.
     pub training_ratio: Option<f64>,
+    /// What was tried before its values were chosen; none where nothing was.
+    pub tuning: Option<Tuning<'a>>,
 }
 
 /// One trial of an arm.
@@ -102,12 +105,18 @@ impl<'a> Arm<'a> {
         mean(&self.values(|outcome| Some(outcome.pretraining.as_ref()?.wall_seconds)))
     }
 
-    /// What its trials cost by the clock, by seed: their wall time and that of the pretraining that they start from, in full, as it
-    /// is had for no less.
+    /// What its trials cost by the clock, by seed: their wall time and that of the pretraining that they start from and of the
+    /// candidates that were not chosen, in full, as they are had for no less.
     pub fn total_seconds(&self) -> Vec<f64> {
         let before =
             |outcome: &Outcome| outcome.pretraining.as_ref().map_or(0.0, |before| before.wall_seconds);
-        self.values(|outcome| Some(outcome.seconds.wall + before(outcome)))
+        let tuning = self.tuning_seconds();
+        self.values(|outcome| Some(outcome.seconds.wall + before(outcome) + tuning))
+    }
+
+    /// The wall time of the candidates that were not chosen; 0 where none were tried.
+    pub fn tuning_seconds(&self) -> f64 {
+        self.tuning.as_ref().map_or(0.0, Tuning::seconds)
     }
 
     /// The mean of [`Arm::total_seconds`].

@@ -18,6 +18,7 @@ mod resampling;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +34,7 @@ pub use ranks::Rank;
 pub use reaching::Reached;
 pub use resampling::{Influences, bca};
 pub use statistics::{deviation, interval, mean, pareto_front, wilson};
+pub use tuning::{Candidate, Tuning};
 
 use frostline_experiment::{Plan, Trial};
 use frostline_results::{Results, Seconds, StoredTrial};
@@ -99,7 +101,7 @@ impl<'a> Comparison<'a> {
         comparison
     }
 
-    /// All planned trials, arm by arm.
+    /// All planned trials, arm by arm, without the candidates that were not chosen.
     pub fn runs(&self) -> impl Iterator<Item = (&Arm<'a>, &Run<'a>)> {
         self.arms.iter().flat_map(|arm| arm.runs.iter().map(move |run| (arm, run)))
     }
@@ -152,7 +154,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// The mean over an arm's trials of their wall time and their part of the pretraining that they start from, which all finished
-    /// trials that start from it share alike.
+    /// trials that start from it share alike, and of the arm's tuning.
     pub fn total_shared(&self, arm: &Arm<'_>) -> Option<f64> {
         let sharing = |trunk: &str| {
             let of = |run: &Run<'_>| {
@@ -162,10 +164,12 @@ impl<'a> Comparison<'a> {
             };
             self.runs().filter(|(_, run)| of(run)).count()
         };
+        let finished = arm.runs.iter().filter(|run| run.finished().is_some()).count();
+        let tuning = arm.tuning_seconds() / finished.max(1) as f64;
         mean(&arm.values(|outcome| {
             let before = outcome.pretraining.as_ref();
             let part = before.map_or(0.0, |before| before.wall_seconds / sharing(&before.trunk) as f64);
-            Some(outcome.seconds.wall + part)
+            Some(outcome.seconds.wall + part + tuning)
         }))
     }
 
@@ -191,7 +195,8 @@ fn arms<'a>(plan: &'a Plan, stored: &BTreeMap<&str, &'a StoredTrial>) -> Vec<Arm
     let (keys, variants) = distinguishing_keys(plan);
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut arms: Vec<Arm<'a>> = Vec::new();
-    for trial in &plan.trials {
+    let tuned = tuning::tunings(plan, stored);
+    for trial in plan.trials.iter().filter(|trial| tuned.is_of_an_arm(trial)) {
         let place = *places.entry(trial.arm()).or_insert_with(|| {
             arms.push(Arm {
                 number: 0,
@@ -203,6 +208,7 @@ fn arms<'a>(plan: &'a Plan, stored: &BTreeMap<&str, &'a StoredTrial>) -> Vec<Arm
                 baseline: None,
                 time_ratio: None,
                 training_ratio: None,
+                tuning: tuned.of(&trial.arm()),
             });
             arms.len() - 1
         });

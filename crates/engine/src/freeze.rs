@@ -58,12 +58,15 @@ pub struct Movable {
 }
 
 impl Movable {
-    /// What a strategy changes of a model.
+    /// What a strategy changes of a model as it was built, without adapters.
     ///
     /// # Errors
     /// [`EngineError::Strategy`] where it does not fit the model.
     pub fn by(model: &Model, strategy: &Strategy, recipe: &Recipe) -> Result<Self, EngineError> {
-        Ok(Self::of(model, &strategy.phases(&parts_of(model), recipe.epochs)?, recipe))
+        let mut parts = parts_of(model);
+        // Adapters are given to what it makes of the model, and move there.
+        parts.parameters.extend(strategy.rank().map_or_else(Vec::new, |rank| model.card().adapters(rank)));
+        Ok(Self::of(model, &strategy.phases(&parts, recipe.epochs)?, recipe))
     }
 
     pub(crate) fn of(model: &Model, phases: &[Phase], recipe: &Recipe) -> Self {

@@ -87,9 +87,18 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Whether all epochs are behind it.
+    /// Whether all epochs are behind it, or as many as it has patience for.
     pub(crate) fn is_done(&self) -> bool {
-        self.epochs.len() == self.task.recipe.epochs
+        self.epochs.len() == self.task.recipe.epochs || self.has_lost_patience()
+    }
+
+    /// Whether the last phase has gone on for as many epochs as the recipe allows without one that validates better than all before it.
+    fn has_lost_patience(&self) -> bool {
+        let recipe = self.task.recipe;
+        let begins = recipe.epochs - self.phases.last().map_or(0, |phase| phase.epochs);
+        let best = self.best.as_ref().map_or(0, |best| best.epoch);
+        let since = self.epochs.len().saturating_sub(best.max(begins));
+        recipe.patience.is_some_and(|patience| since >= patience)
     }
 
     /// The phase of the epoch under way.
@@ -227,7 +236,9 @@ impl<'a> Run<'a> {
         self.keep_best(&report)?;
         self.epochs.push(report.clone());
         self.voice.tell(Event::Epoch(&report));
-        if ends && let Some(audit) = self.audit.take() {
+        if (ends || self.is_done())
+            && let Some(audit) = self.audit.take()
+        {
             let model = self.task.model;
             self.timed(Section::Audit, |_| audit.end(model, hashes))?;
         }

@@ -6,9 +6,10 @@ mod formula;
 
 use std::collections::BTreeMap;
 
+use candle_core::{Device, Tensor};
 use frostline_engine::{Optimizer, Parts, Phase, Recipe, StateOnStart, Strategy, freeze, parts_of};
 use frostline_kernels::{Tape, cross_entropy, mean_squared_error};
-use frostline_models::{Activation, BuildSpec, Pass, build, build_autoencoder};
+use frostline_models::{Activation, BuildSpec, HeadPolicy, Model, Pass, build, build_autoencoder};
 use frostline_streams::Streams;
 
 const CLASSES: usize = 10;
@@ -100,6 +101,56 @@ fn l2_sp_is_pytorchs_loss_with_the_penalty() {
 #[test]
 fn bn_only_and_then_all_is_pytorchs() {
     check("bn-only, then all at a tenth, state kept", |parts| phases(parts, "bn-only", Some("full"), 0.1));
+}
+
+#[test]
+fn adapters_are_pefts_and_merge_into_the_weights() {
+    let spec = BuildSpec { classes: CLASSES, height: 32, width: 32, seed: 0 };
+    let mut model = build("vit_tiny_patch4", &spec).unwrap();
+    formula::fill(&model, 0.0);
+    assert_eq!(model.adapt(4).unwrap(), 4 * 12);
+    // The first factors are the formula's; the second ones stay zero.
+    for down in model.parameters().iter().filter(|one| one.name().ends_with("lora_A.weight")) {
+        let torch = formula::values(down.name(), down.shape());
+        let torch = Tensor::from_vec(torch, down.shape(), &Device::Cpu).unwrap();
+        let native = torch.t().unwrap().contiguous().unwrap();
+        down.set(&native.reshape(down.var().shape()).unwrap()).unwrap();
+    }
+    let (recipe, strategy) = (Recipe::default(), "lora:4".parse::<Strategy>().unwrap());
+    let phase = strategy.phases(&parts_of(&model), 1).unwrap().remove(0);
+    // Each adapter has 4 of all inputs and outputs of its layer; the head trains whole.
+    let adapters: usize =
+        [(192, 576), (192, 192), (192, 768), (768, 192)].iter().map(|(a, b)| 4 * (a + b)).sum();
+    assert_eq!(phase.trainable(&parts_of(&model)), 12 * adapters + 193 * CLASSES);
+    let mut optimizer = Optimizer::new(&recipe, model.parameters(), std::slice::from_ref(&phase)).unwrap();
+    freeze(&model, &phase, &recipe);
+    optimizer.begin(&phase);
+    let examples: Vec<u32> = (0..BATCH as u32).collect();
+    let losses: Vec<f64> = (0..2 * STEPS)
+        .map(|step| {
+            let x = formula::images(&format!("trajectory {}", step % 4), BATCH, 32, 32);
+            let labels = formula::labels(BATCH, step % 4, CLASSES);
+            let pass = Pass::Train { streams: Streams::new(0), epoch: 1, examples: &examples };
+            let (loss, tape) =
+                Tape::record(|| cross_entropy(&model.forward(&x, &pass).unwrap(), &labels, 0.0)).unwrap();
+            optimizer.step(&tape.backward(&loss).unwrap(), recipe.learning_rate).unwrap();
+            f64::from(loss.to_scalar::<f32>().unwrap())
+        })
+        .collect();
+    follow("lora:4", &losses);
+
+    // What is given away is a plain model that computes the same.
+    let plain = build("vit_tiny_patch4", &spec).unwrap();
+    plain.load(&model.state_dict().unwrap(), HeadPolicy::Keep).unwrap();
+    let x = formula::images("trajectory 0", BATCH, 32, 32);
+    let logits = |model: &Model| {
+        let logits = model.forward(&x, &Pass::Evaluate).unwrap();
+        logits.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let (adapted, merged) = (logits(&model), logits(&plain));
+    let furthest = adapted.iter().zip(&merged).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(furthest < 1e-3, "{furthest}");
+    model.adapt(2).unwrap_err();
 }
 
 #[test]

@@ -43,6 +43,12 @@ impl Halving {
                     .to_owned(),
             );
         }
+        if plan.trials.iter().any(|trial| trial.train.patience.is_some()) {
+            return Some(
+                "halving compares arms after as many epochs, and `patience` ends trials at others; keep one of them"
+                    .to_owned(),
+            );
+        }
         if plan.trials.iter().any(|trial| trial.data.validation == 0.0) {
             return Some(
                 "halving chooses on validation, so `validation` must be above 0 in all trials".to_owned(),

@@ -77,6 +77,7 @@ fn recipes_are_alike(a: &TrainSpec, b: &TrainSpec) -> bool {
         batch_norm,
         recalibrate,
         keep,
+        patience: _,
         precision,
         schedule_over,
     } = a;

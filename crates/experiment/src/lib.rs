@@ -13,7 +13,9 @@ mod meaning;
 mod memory;
 mod plan;
 mod refusal;
+mod schema;
 mod trial;
+mod tune;
 
 pub use checkpoints::{Checkpoints, Footprint};
 pub use file::{Experiment, Problem, Problems, did_you_mean};
@@ -23,6 +25,8 @@ pub use meaning::{reading_of, recipe_of, strategy_of};
 pub use memory::{Memory, trained_numbers};
 pub use plan::{Axis, Claim, Plan, SelectError, expand};
 pub use refusal::METHODS;
+pub use schema::schema;
 pub use trial::{
     DataSpec, HeldOut, NUMERICS, PhaseWords, Pretraining, TrainSpec, Trial, Trunk, keys, pretraining_name,
 };
+pub use tune::{Choice, Family, Tried, Tune};

@@ -40,6 +40,7 @@ pub fn recipe_of(spec: &TrainSpec) -> Result<Recipe, String> {
         batch_norm: spec.batch_norm.parse::<BatchNormPolicy>().map_err(|e| at("batch-norm", e))?,
         recalibrate: spec.recalibrate,
         keep: spec.keep.parse::<Keep>().map_err(|e| at("keep", e))?,
+        patience: spec.patience,
     };
     recipe.check().map_err(|error| error.to_string())?;
     Ok(recipe)

@@ -1,7 +1,7 @@
 //! How much memory a trial will take, from what is planned alone: [`Memory`]. It is a reckoning and no measurement: over the models
 //! and strategies that it was held to it came out between 0.6 and 1.4 times what was measured.
 
-use frostline_recipe::{BatchNormPolicy, Keep, OptimizerKind, Parts, Phase};
+use frostline_recipe::{BatchNormPolicy, Keep, OptimizerKind, Phase};
 use frostline_zoo::{StageSummary, card};
 
 use crate::meaning::{recipe_of, strategy_of};
@@ -41,12 +41,15 @@ impl Memory {
         let side = trial.resolution;
         let summary = card.summary(classes, side, side).ok()?;
         let recipe = recipe_of(&trial.train).ok()?;
-        let parts = Parts::new(card, classes);
-        let phases = strategy_of(trial).ok()?.phases(&parts, trial.train.epochs).ok()?;
-        let infos = card.parameters(classes);
-        let shapes: Vec<usize> =
-            card.without_auxiliary(classes).parameters.iter().map(|spec| spec.shape.len()).collect();
-        let live = card.live_elements(classes, side, side).ok()?;
+        let strategy = strategy_of(trial).ok()?;
+        let parts = strategy.parts(card, classes);
+        let phases = strategy.phases(&parts, trial.train.epochs).ok()?;
+        let infos = &parts.parameters;
+        let mut architecture = card.without_auxiliary(classes);
+        strategy.rank().map(|rank| architecture.adapt(rank));
+        let shapes: Vec<usize> = architecture.parameters.iter().map(|spec| spec.shape.len()).collect();
+        let mut live = card.live_elements(classes, side, side).ok()?;
+        live.extend(infos.iter().skip(live.len()).map(|adapter| adapter.elements));
         let whole: u64 = infos.iter().map(|info| info.elements as u64).sum();
         let used = numbers(&live, |_| true);
         let states = match recipe.optimizer {
@@ -138,8 +141,11 @@ impl Memory {
 /// nothing knows.
 pub fn trained_numbers(trial: &Trial, classes: usize) -> Option<u64> {
     let card = card(&trial.model).ok()?;
-    let live = card.live_elements(classes, trial.resolution, trial.resolution).ok()?;
-    let phases = strategy_of(trial).ok()?.phases(&Parts::new(card, classes), trial.train.epochs).ok()?;
+    let strategy = strategy_of(trial).ok()?;
+    let parts = strategy.parts(card, classes);
+    let mut live = card.live_elements(classes, trial.resolution, trial.resolution).ok()?;
+    live.extend(parts.parameters.iter().skip(live.len()).map(|adapter| adapter.elements));
+    let phases = strategy.phases(&parts, trial.train.epochs).ok()?;
     let of = |phase: &Phase| numbers(&live, |index| phase.rates.get(index).is_some_and(Option::is_some));
     phases.iter().map(of).max()
 }

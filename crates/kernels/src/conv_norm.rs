@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::conv::{self, ConvSpec, Geometry};
+use crate::conv::{self, ConvSpec, Finish, Geometry};
 use crate::gemm::Factor;
 use crate::layout::Hwnc;
 use crate::norm::gradients;
@@ -80,19 +80,21 @@ fn run<T: Factor>(
     let gradients = inputs.iter().any(|input| wanted(input));
     let weights_values = Values::of(&weights)?;
     let factor = T::of_singles(&weights_values);
-    let mut z = conv::forward::<T>(&geometry, &Values::of(x.tensor())?, &factor, None, gradients);
-    let rows = geometry.oh * geometry.ow * geometry.n;
+    let x_values = Values::of(x.tensor())?;
+    let convolve = |finish| conv::forward::<T>(&geometry, &x_values, &factor, finish, gradients);
     // Of the convolution without its bias.
-    let (moments, statistics) = match norm.running {
+    let (moments, statistics, z) = match norm.running {
         Some((mean, variance)) => {
             let mean = moved(&norm::double(mean)?, bias, -1.0)?;
-            (Moments { mean, variance: norm::double(variance)? }, None)
+            (Moments { mean, variance: norm::double(variance)? }, None, None)
         }
         None => {
+            let z = convolve(Finish::bias(None));
             let moments = passes::moments(&z, geometry.c_out);
             let mean = moved(&moments.mean, bias, 1.0)?;
+            let rows = geometry.oh * geometry.ow * geometry.n;
             let statistics = BatchStatistics::of(&mean, &moments.variance, rows)?;
-            (moments, Some(statistics))
+            (moments, Some(statistics), Some(z))
         }
     };
     let inverse_std = moments.inverse_std(norm.spec.eps);
@@ -104,21 +106,28 @@ fn run<T: Factor>(
     // The values before the norm are needed again for gamma's gradient, and for that of the batch's statistics.
     let keep = gradients && (statistics.is_some() || wanted(&gamma));
     let residual_values = residual.as_ref().map(Values::<T>::of).transpose()?;
-    let y = if keep {
-        passes::normalise(&pass, &z, residual_values.as_deref(), norm.spec.relu)
-    } else {
-        passes::normalise_in_place(&pass, &mut z, residual_values.as_deref(), norm.spec.relu);
-        std::mem::take(&mut z)
+    let (residual_values, relu) = (residual_values.as_deref(), norm.spec.relu);
+    let (y, z) = match z {
+        // Where the statistics are known beforehand, each output is normalised where it is summed.
+        None if !keep => (convolve(Finish::norm(pass, residual_values, relu)), None),
+        Some(mut z) if !keep => {
+            passes::normalise_in_place(&pass, &mut z, residual_values, relu);
+            (z, None)
+        }
+        z => {
+            let z = z.unwrap_or_else(|| convolve(Finish::bias(None)));
+            (passes::normalise(&pass, &z, residual_values, relu), Some(z))
+        }
     };
     let y = storage::tensor(y, dims)?;
     let operation = ConvNorm {
         geometry,
-        z: keep.then(|| Mutex::new(Some(z))),
+        z: z.map(|z| Mutex::new(Some(z))),
         mean,
         scale,
         beta: beta_values,
         inverse_std,
-        relu: norm.spec.relu,
+        relu,
         of_batch: statistics.is_some(),
         biased: bias.is_some(),
     };

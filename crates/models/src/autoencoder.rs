@@ -5,7 +5,7 @@ use frostline_zoo::{card, with_decoder};
 
 use crate::build::assemble_shrunk;
 use crate::error::ModelError;
-use crate::model::{BuildSpec, Model};
+use crate::model::{BuildSpec, Model, Start};
 
 /// Builds the model `name` on the CPU with a decoder as its last stage. Its forward pass gives images `[H, W, N, 3]`, to be
 /// held against the normalised images that went in; the trunk starts as [`crate::build`] starts it. `classes` plays no part.
@@ -23,5 +23,5 @@ pub fn build_autoencoder(name: &str, spec: &BuildSpec) -> Result<Model, ModelErr
 pub fn build_autoencoder_on(name: &str, spec: &BuildSpec, device: &Device) -> Result<Model, ModelError> {
     let card = card(name)?;
     let (architecture, traced) = with_decoder(card, spec.height, spec.width)?;
-    assemble_shrunk(card, architecture, traced, spec, device)
+    assemble_shrunk(card, architecture, traced, spec, (device, Start::Drawn))
 }

@@ -5,7 +5,7 @@ use frostline_zoo::description::{Architecture, ModelCard};
 use frostline_zoo::{Traced, card, lay_out, traced};
 
 use crate::error::ModelError;
-use crate::model::{BuildSpec, Model, assemble};
+use crate::model::{BuildSpec, Model, Start, assemble};
 
 /// Builds the model `name` on the CPU, with the initial values that `torchvision.models` gives it. Taps of convolutions
 /// that reach no pixel at this resolution are left out of the computation, which changes no output and no gradient;
@@ -25,7 +25,18 @@ pub fn build(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
 pub fn build_on(name: &str, spec: &BuildSpec, device: &Device) -> Result<Model, ModelError> {
     let card = card(name)?;
     let (architecture, traced) = lay_out(card, spec.classes, spec.height, spec.width)?;
-    assemble_shrunk(card, architecture, traced, spec, device)
+    assemble_shrunk(card, architecture, traced, spec, (device, Start::Drawn))
+}
+
+/// [`build_on`] with zeros, for weights that are loaded: what [`Model::load`] does not find it draws as [`build_on`] does, and the rest
+/// would be drawn for nothing.
+///
+/// # Errors
+/// As [`build_on`].
+pub fn build_blank_on(name: &str, spec: &BuildSpec, device: &Device) -> Result<Model, ModelError> {
+    let card = card(name)?;
+    let (architecture, traced) = lay_out(card, spec.classes, spec.height, spec.width)?;
+    assemble_shrunk(card, architecture, traced, spec, (device, Start::Blank))
 }
 
 /// Gives an architecture its numbers, without the taps that reach no pixel.
@@ -34,12 +45,12 @@ pub(crate) fn assemble_shrunk(
     mut architecture: Architecture,
     traced: Vec<Traced>,
     spec: &BuildSpec,
-    device: &Device,
+    numbers: (&Device, Start),
 ) -> Result<Model, ModelError> {
     for stage in &traced {
         architecture.shrink(&stage.live_taps);
     }
-    assemble(card, architecture, traced, spec, device)
+    assemble(card, architecture, traced, spec, numbers)
 }
 
 /// [`build`] with the auxiliary heads that the model has, for training from scratch: torchvision's `aux_logits=True`. They
@@ -59,7 +70,9 @@ pub fn build_with_auxiliary_on(name: &str, spec: &BuildSpec, device: &Device) ->
     let card = card(name)?;
     let mut architecture = (card.architecture)(spec.classes);
     match traced(card, &mut architecture, spec.height, spec.width) {
-        Ok(traced) if spec.classes > 0 => assemble_shrunk(card, architecture, traced, spec, device),
+        Ok(traced) if spec.classes > 0 => {
+            assemble_shrunk(card, architecture, traced, spec, (device, Start::Drawn))
+        }
         _ => build_on(name, spec, device),
     }
 }
@@ -72,5 +85,5 @@ pub fn build_with_auxiliary_on(name: &str, spec: &BuildSpec, device: &Device) ->
 pub fn build_unshrunk(name: &str, spec: &BuildSpec) -> Result<Model, ModelError> {
     let card = card(name)?;
     let (architecture, traced) = lay_out(card, spec.classes, spec.height, spec.width)?;
-    assemble(card, architecture, traced, spec, &Device::Cpu)
+    assemble(card, architecture, traced, spec, (&Device::Cpu, Start::Drawn))
 }

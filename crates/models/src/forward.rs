@@ -272,7 +272,7 @@ impl Model {
 
     fn linear(&self, linear: &Linear, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
         let bias = linear.bias.map(|bias| self.tensor(bias, pass));
-        kernels::linear(x, &self.tensor(linear.weight, pass), bias.as_ref())
+        self.adapted(linear, x, kernels::linear(x, &self.tensor(linear.weight, pass), bias.as_ref())?, pass)
     }
 
     /// Inverted dropout (Srivastava et al. 2014) of rows `[N, C]` or `[T·N, C]` with a mask per image, keyed by (layer,

@@ -5,6 +5,7 @@
 //! tape. [`resolve`] fetches the weights that a [`WeightsSource`] names and [`Model::load`] takes them, strictly. This
 //! crate knows no data set, no optimizer and no terminal.
 
+mod adapt;
 mod autoencoder;
 mod build;
 mod classifier;
@@ -22,7 +23,9 @@ mod state_dict;
 mod weights;
 
 pub use autoencoder::{build_autoencoder, build_autoencoder_on};
-pub use build::{build, build_on, build_unshrunk, build_with_auxiliary, build_with_auxiliary_on};
+pub use build::{
+    build, build_blank_on, build_on, build_unshrunk, build_with_auxiliary, build_with_auxiliary_on,
+};
 pub use classifier::Classifier;
 pub use copies::Copies;
 pub use error::ModelError;

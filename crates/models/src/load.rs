@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use candle_core::{DType, Tensor};
-use frostline_zoo::description::{Architecture, Layout, ParameterSpec};
+use frostline_zoo::description::{Architecture, Layout, ParameterSpec, is_adapter};
 
 use crate::error::ModelError;
 use crate::mismatch::{Mismatch, Misshapen};
@@ -196,14 +196,18 @@ impl Model {
         Ok(dict)
     }
 
-    /// Every parameter and statistic in torchvision's names, shapes and element order, on the CPU.
+    /// Every parameter and statistic in torchvision's names, shapes and element order, on the CPU; adapters are in the weights of their
+    /// layers.
     ///
     /// # Errors
     /// Where a tensor cannot be read from its device.
     pub fn state_dict(&self) -> Result<StateDict, ModelError> {
         let mut dict = StateDict::new(self.name());
-        for parameter in self.parameters() {
+        for parameter in self.parameters().iter().filter(|parameter| !is_adapter(parameter.name())) {
             dict.insert(parameter.name(), parameter.torch_values()?);
+        }
+        for (place, weight) in self.merged()? {
+            dict.insert(self.parameters()[place].name(), weight);
         }
         for norm in self.norms() {
             for (part, tensor) in

@@ -8,8 +8,9 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{DType, Device, Tensor};
 use frostline_kernels::Hwnc;
 use frostline_streams::Streams;
-use frostline_zoo::description::{Architecture, Fold, ModelCard};
+use frostline_zoo::description::{Architecture, Fold, ModelCard, ParameterSpec};
 use frostline_zoo::{StageSummary, Traced, summarise};
+use rayon::prelude::*;
 
 use crate::classifier::Classifier;
 use crate::error::ModelError;
@@ -59,20 +60,29 @@ pub struct Model {
     pub(crate) classifier: OnceLock<Arc<dyn Classifier>>,
 }
 
+/// What parameters begin as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Drawn, each from its own stream.
+    Drawn,
+    /// Zero.
+    Blank,
+}
+
 /// Gives an architecture its numbers.
 pub(crate) fn assemble(
     card: &'static ModelCard,
     architecture: Architecture,
     traced: Vec<Traced>,
     spec: &BuildSpec,
-    device: &Device,
+    (device, start): (&Device, Start),
 ) -> Result<Model, ModelError> {
     let streams = Streams::new(spec.seed);
-    let parameters = architecture
-        .parameters
-        .iter()
-        .map(|parameter| Parameter::new(parameter.clone(), streams, device).map(Arc::new))
-        .collect::<Result<Vec<_>, _>>()?;
+    let parameter = |spec: &ParameterSpec| match start {
+        Start::Drawn => Parameter::new(spec.clone(), streams, device).map(Arc::new),
+        Start::Blank => Parameter::blank(spec.clone(), device).map(Arc::new),
+    };
+    let parameters = architecture.parameters.par_iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
     let norms = architecture
         .norms
         .iter()
@@ -256,6 +266,19 @@ impl Model {
     pub(crate) fn dropout_override(&self) -> Option<f32> {
         let probability = f32::from_bits(self.dropout.load(Ordering::Relaxed));
         (!probability.is_nan()).then_some(probability)
+    }
+
+    /// Changes what it is, and makes the parameters that it has then besides.
+    pub(crate) fn extend(
+        &mut self,
+        change: impl FnOnce(&mut Architecture) -> usize,
+    ) -> Result<usize, ModelError> {
+        let count = change(&mut self.architecture);
+        for spec in &self.architecture.parameters[self.parameters.len()..] {
+            let parameter = Parameter::new(spec.clone(), Streams::new(self.spec.seed), &self.device)?;
+            self.parameters.push(Arc::new(parameter));
+        }
+        Ok(count)
     }
 
     pub(crate) fn architecture(&self) -> &Architecture {

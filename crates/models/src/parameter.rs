@@ -28,6 +28,12 @@ impl Parameter {
         Self::of_torch(spec, torch, device)
     }
 
+    /// Zeros.
+    pub(crate) fn blank(spec: ParameterSpec, device: &Device) -> candle_core::Result<Self> {
+        let torch = vec![0.0; spec.shape.iter().product()];
+        Self::of_torch(spec, torch, device)
+    }
+
     fn of_torch(spec: ParameterSpec, torch: Vec<f32>, device: &Device) -> candle_core::Result<Self> {
         let native = spec.layout.to_native(&torch);
         let var = Var::from_vec(native, spec.layout.native_shape(&spec.shape), device)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use frostline_models::{
-    BuildSpec, HeadPolicy, Model, ModelError, StateDict, build, read_header, read_safetensors,
+    BuildSpec, HeadPolicy, Model, ModelError, StateDict, build, build_blank_on, read_header, read_safetensors,
 };
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use tempfile::TempDir;
@@ -51,6 +51,23 @@ fn weights_survive_a_file_in_torchvisions_names_and_shapes() {
     assert_eq!((report.parameters, report.head_redrawn, report.head_classes), (62, false, Some(5)));
     assert!(all_same(&from, &to));
     assert_eq!(read_header(&path).unwrap().len(), 122);
+}
+
+#[test]
+fn a_blank_model_with_weights_is_one_that_was_drawn_before() {
+    for (name, side, head) in [
+        ("resnet18", 32, HeadPolicy::Redraw),
+        ("alexnet", 64, HeadPolicy::Keep),
+        ("vit_tiny_patch4", 32, HeadPolicy::Redraw),
+    ] {
+        let spec = |seed| BuildSpec { classes: 5, height: side, width: side, seed };
+        let weights = build(name, &spec(1)).unwrap().state_dict().unwrap();
+        let (drawn, blank) =
+            (build(name, &spec(2)).unwrap(), build_blank_on(name, &spec(2), &Device::Cpu).unwrap());
+        drawn.load(&weights, head).unwrap();
+        blank.load(&weights, head).unwrap();
+        assert!(all_same(&drawn, &blank), "{name}");
+    }
 }
 
 #[test]

@@ -77,6 +77,9 @@ pub struct Recipe {
     pub recalibrate: bool,
     /// Which epoch counts.
     pub keep: Keep,
+    /// The last phase ends after so many epochs without a higher validation accuracy (early stopping; Prechelt 1998); none where all epochs are
+    /// trained.
+    pub patience: Option<usize>,
 }
 
 /// A value of a recipe that cannot be used.
@@ -107,6 +110,7 @@ impl Default for Recipe {
             batch_norm: BatchNormPolicy::Follow,
             recalibrate: false,
             keep: Keep::Best,
+            patience: None,
         }
     }
 }
@@ -162,6 +166,15 @@ impl Recipe {
         if let Some(norm) = self.clip_norm {
             demand(positive(norm), "clip-norm", &norm, "it must be a number above 0")?;
         }
+        if let Some(patience) = self.patience {
+            demand(patience >= 1, "patience", &patience, "at least 1 epoch is needed")?;
+            demand(
+                self.keep == Keep::Best,
+                "patience",
+                &patience,
+                "it waits for a better epoch, so keep must be \"best\"",
+            )?;
+        }
         if let OptimizerKind::Sgd { momentum, nesterov } = self.optimizer {
             demand((0.0..1.0).contains(&momentum), "momentum", &momentum, "it must be in [0, 1)")?;
             demand(
@@ -214,9 +227,11 @@ mod tests {
     #[test]
     fn each_bad_value_is_named() {
         type Spoil = fn(&mut Recipe);
-        let bad: [(&str, Spoil); 10] = [
+        let bad: [(&str, Spoil); 12] = [
             ("epochs", |r| r.epochs = 0),
             ("batch", |r| r.batch = 1),
+            ("patience", |r| r.patience = Some(0)),
+            ("patience", |r| (r.patience, r.keep) = (Some(2), Keep::Last)),
             ("learning-rate", |r| r.learning_rate = f64::NAN),
             ("weight-decay", |r| r.weight_decay = -1.0),
             ("warmup", |r| r.warmup = 10.0),

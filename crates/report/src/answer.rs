@@ -97,7 +97,7 @@ fn best(comparison: &Comparison<'_>, first: &Arm<'_>, arms: usize) -> String {
 }
 
 /// The cheapest arm that cannot be told from the most accurate, and within how much that is known. Cost is time by the clock, that of
-/// pretraining included.
+/// pretraining and tuning included.
 fn cheapest(comparison: &Comparison<'_>, measured: &[&Arm<'_>]) -> String {
     let first = measured[0];
     let cost = |arm: &Arm<'_>| arm.total().unwrap_or(f64::MAX);
@@ -167,10 +167,12 @@ fn known(comparison: &Comparison<'_>, pair: &Pair) -> String {
 
 /// What a trial of an arm costs by the clock.
 fn cost_of(arm: &Arm<'_>) -> String {
-    let before = arm
-        .pretraining()
-        .map_or_else(String::new, |before| format!(" ({} of it pretraining)", duration(before)));
-    format!("{}{before}", duration(arm.total().unwrap_or(0.0)))
+    let tuning = arm.tuning.as_ref().map(|tuning| (tuning.seconds(), "tuning"));
+    let parts = [arm.pretraining().map(|before| (before, "pretraining")), tuning];
+    let parts: Vec<String> =
+        parts.iter().flatten().map(|(time, of)| format!("{} of it {of}", duration(*time))).collect();
+    let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+    format!("{}{parts}", duration(arm.total().unwrap_or(0.0)))
 }
 
 fn percent(comparison: &Comparison<'_>, share: Option<f64>) -> String {

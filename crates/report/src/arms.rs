@@ -63,6 +63,7 @@ pub(super) fn costs(comparison: &Comparison<'_>) -> Table {
         "arm",
         "total>",
         "pretraining>",
+        "tuning>",
         "total, shared>",
         "wall>",
         &format!("wall / {baseline}>"),
@@ -75,7 +76,8 @@ pub(super) fn costs(comparison: &Comparison<'_>) -> Table {
         "pixels>",
         "weights",
     ]);
-    let pretrained = comparison.arms.iter().any(|arm| arm.pretraining().is_some());
+    let before = |arm: &Arm<'_>| arm.pretraining().is_some() || arm.tuning.is_some();
+    let more = comparison.arms.iter().any(before);
     for arm in &comparison.arms {
         let average = |of: fn(&Outcome) -> Option<f64>, show: fn(f64) -> String| {
             mean(&arm.values(of)).map_or_else(none, show)
@@ -85,9 +87,10 @@ pub(super) fn costs(comparison: &Comparison<'_>) -> Table {
         };
         table.row([
             arm.label.clone(),
-            arm.total().filter(|_| pretrained).map_or_else(none, duration),
+            arm.total().filter(|_| more).map_or_else(none, duration),
             arm.pretraining().map_or_else(none, duration),
-            comparison.total_shared(arm).filter(|_| pretrained).map_or_else(none, duration),
+            arm.tuning.as_ref().map_or_else(none, |tuning| duration(tuning.seconds())),
+            comparison.total_shared(arm).filter(|_| more).map_or_else(none, duration),
             spread_of_time(&arm.wall_seconds()),
             arm.time_ratio.map_or_else(none, rate),
             average(|outcome| Some(outcome.seconds.train), duration),

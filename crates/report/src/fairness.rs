@@ -10,11 +10,14 @@ use frostline_results::Results;
 use frostline_text::plural;
 use frostline_zoo::{ModelCard, card};
 
+use super::tuned;
+
 /// What a reader must know before taking one arm for better than another; each is a sentence or two.
 pub(super) fn fairness(results: &Results, comparison: &Comparison<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(one_rate(results));
     notes.extend(at_the_edge(results, comparison));
+    notes.extend(tuned::at_the_edge(results, comparison));
     notes.extend(budgets(comparison));
     notes.extend(differing_settings(results));
     notes.extend(lineages(comparison));
@@ -30,10 +33,11 @@ fn one_rate(results: &Results) -> Option<String> {
     let trained = results.plan.trials.iter().filter(|trial| trial.uses("learning-rate"));
     let strategies: BTreeSet<&str> = trained.map(|trial| trial.strategy.as_str()).collect();
     let several = strategies.len() > 1;
-    let swept = axis("learning-rate").is_some_and(|axis| axis.values.len() > 1);
+    let tuned = results.plan.tune.iter().flat_map(|tune| &tune.axes).any(|axis| axis.key == "learning-rate");
+    let swept = tuned || axis("learning-rate").is_some_and(|axis| axis.values.len() > 1);
     (several && !swept).then(|| {
         "The learning rate was not tuned: all strategies of a model had the same. What suits training everything may not suit a head \
-         alone, so a gap between strategies is one at this rate. An axis `learning-rate` in [grid] gives each its own choice."
+         alone, so a gap between strategies is one at this rate. `learning-rate` in [tune] has each choose its own."
             .to_owned()
     })
 }
@@ -134,9 +138,10 @@ fn normalisations(comparison: &Comparison<'_>) -> Option<String> {
     })
 }
 
-/// Settings that are no axis and yet are not the same in all trials: an `[[override]]` made them differ.
+/// Settings that are no axis, nor tuned, and yet are not the same in all trials: an `[[override]]` made them differ.
 fn differing_settings(results: &Results) -> Vec<String> {
-    let axes: BTreeSet<&str> = results.plan.axes.iter().map(|axis| axis.key.as_str()).collect();
+    let axes = results.plan.axes.iter().chain(results.plan.tune.iter().flat_map(|tune| &tune.axes));
+    let axes: BTreeSet<&str> = axes.map(|axis| axis.key.as_str()).collect();
     let mut notes = Vec::new();
     for key in keys().iter().filter(|key| !axes.contains(key.name)) {
         let mut whose: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();

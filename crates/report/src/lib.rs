@@ -16,6 +16,7 @@ mod provenance;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tuned;
 mod worth;
 mod write;
 

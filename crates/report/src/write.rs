@@ -11,6 +11,7 @@ use frostline_text::plural;
 use crate::plots::PlotError;
 use crate::{
     answer, arms, claims, comparisons, depth, forms, gallery, halved, notes, plots, pretraining, provenance,
+    tuned,
 };
 use frostline_compare::Comparison;
 
@@ -181,6 +182,7 @@ pub(crate) fn render(results: &Results, comparison: &Comparison<'_>, plots: &[Pl
     }
     let notes = notes::notes(results, comparison).into_iter().map(|note| format!("- {note}\n"));
     section(&mut text, "Read with care", &notes.collect::<String>());
+    section(&mut text, "Tuned", &tuned::tuned(results, comparison));
     section(&mut text, "Stopped early", &halved::stopped(results, comparison));
     let unfinished = arms::unfinished(comparison, results);
     if !unfinished.is_empty() {
@@ -224,11 +226,13 @@ fn arms_section(results: &Results, comparison: &Comparison<'_>) -> String {
         return String::new();
     }
     let baseline = arms::baseline_name(comparison);
+    let tuned = comparison.arms.iter().any(|arm| arm.tuning.is_some());
+    let tuning = if tuned { ", and the values that were tried for its arm" } else { "" };
     let mut text = format!(
         "The most accurate first. Accuracy is over the whole test split, mean ± standard deviation over seeds; *by images* is where the \
          mean may lie by the choice of the test images alone (Wilson's 95 % interval). *Rank* and *best* say in which places, and how \
          often in the first, an arm comes out of experiments made up of the same seeds and images, drawn anew. Total time is a trial by \
-         the clock, with the pretraining that it starts from in full. The ratio to {baseline} is of training alone, within seeds; \
+         the clock, with the pretraining that it starts from in full{tuning}. The ratio to {baseline} is of training alone, within seeds; \
          *trained* are the numbers that take part at the resolution.\n\n"
     );
     text += &arms::arms(comparison).without_empty_columns().markdown();
@@ -261,9 +265,14 @@ fn costs(comparison: &Comparison<'_>) -> String {
     } else {
         ""
     };
+    let tuned = if comparison.arms.iter().any(|arm| arm.tuning.is_some()) {
+        " *Tuning* is the time of the candidates that were not chosen: in full in *total*, by its part for each seed in *total, shared*."
+    } else {
+        ""
+    };
     format!(
         "By the clock, means over seeds (± standard deviation). Wall time is a trial's training and evaluation, which with many test \
-         images hides what freezing saves; training is its forward, backward and optimizer steps.{three} The ratio to {baseline} is \
+         images hides what freezing saves; training is its forward, backward and optimizer steps.{three}{tuned} The ratio to {baseline} is \
          within seeds. *Trained* are numbers that take part at the resolution, *nominal* those that the strategy names.\n\n{table}"
     )
 }

@@ -4,6 +4,11 @@ use std::fs::{self, File};
 use std::io::{Result, Write};
 use std::path::Path;
 
+/// What this process may still write to a folder's file system, in bytes; none where the system does not tell.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    fs4::available_space(folder).ok()
+}
+
 #[cfg(not(test))]
 fn allowed() -> Result<()> {
     Ok(())

@@ -49,11 +49,13 @@ mod superseded;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod tuned;
 mod underway;
 
 pub use answers::{Answers, BINS, Bin, ClassTally, Marks};
 pub use atomic::write_file;
 pub use claims::Claim;
+pub use disk::free_bytes;
 pub use environment::{Build, Environment};
 pub use error::StoreError;
 pub use halved::{Halved, Rung, RungArm};

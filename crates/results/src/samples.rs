@@ -40,6 +40,7 @@ pub fn plan(models: &[&str], strategies: &[&str], seeds: u64) -> Plan {
         baseline: vec![("strategy".to_owned(), "full".to_owned())],
         margin: 1.0,
         halving: None,
+        tune: None,
     }
 }
 

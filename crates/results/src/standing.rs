@@ -8,7 +8,7 @@ use frostline_experiment::{Plan, Trial, Trunk};
 
 use super::claims::{Seen, held};
 use super::records::PlanRecord;
-use super::{Holder, Invocation, Outcome, Status, StoreError, TrunkOutcome, Underway, json, ledger};
+use super::{Holder, Invocation, Outcome, Status, StoreError, TrunkOutcome, Underway, json, ledger, tuned};
 
 /// How far a sweep is.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +52,8 @@ pub enum Stand {
     },
     /// Nothing was done of it.
     Waiting,
+    /// Its arm has chosen another value of what is tuned, so it is not needed.
+    Unchosen,
     /// What is stored of it cannot be read, so it is done again.
     Damaged {
         /// What is wrong.
@@ -83,7 +85,17 @@ impl Standing {
                 (Err(error), _) => look.open(&trial.id, path.exists().then_some(error)),
             }
         };
-        let trials = plan.trials.iter().map(of_trial).collect::<Result<Vec<_>, _>>()?;
+        let mut trials = plan.trials.iter().map(of_trial).collect::<Result<Vec<_>, _>>()?;
+        if let Some(tune) = &plan.tune {
+            let tried =
+                |trial: &Trial| tuned::look(&folder.join("trials").join(&trial.id), recorded.get(&trial.id));
+            let unchosen = tune.unchosen(&plan, tried);
+            for (trial, stand) in plan.trials.iter().zip(&mut trials) {
+                if matches!(stand, Stand::Waiting) && unchosen.contains(trial.id.as_str()) {
+                    *stand = Stand::Unchosen;
+                }
+            }
+        }
         let of_trunk = |trunk: Trunk| {
             let path = folder.join("pretrained").join(&trunk.id);
             let stand = match json::read::<TrunkOutcome>(&path.join("outcome.json"), "outcome") {

@@ -9,6 +9,7 @@ use frostline_experiment::{Plan, Trial, Trunk};
 
 use super::atomic::{publish_folder, remove_folder, tidy, write_file, write_through};
 use super::claims::{CLAIMS, Claim};
+use super::disk::free_bytes;
 use super::presence::{Gate, Presence};
 use super::pulse::Pulse;
 use super::records::PlanRecord;
@@ -165,7 +166,7 @@ impl Store {
 
     /// What this process may still write to the folder's file system, in bytes; none where the system does not tell.
     pub fn free_bytes(&self) -> Option<u64> {
-        fs4::available_space(&self.folder).ok()
+        free_bytes(&self.folder)
     }
 
     /// How a trial stands, `None` where nothing is stored of it.

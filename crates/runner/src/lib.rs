@@ -64,6 +64,8 @@ pub fn run(command: &Command) -> Result<(String, Ending), Error> {
         }
         Command::Completions(args) => Ok(done(commands::shell::completions(args))),
         Command::Man(args) => commands::shell::man(args).map(done),
+        Command::Doctor(args) => commands::doctor::doctor(args),
+        Command::Schema => Ok(done(commands::shell::schema())),
     }
 }
 

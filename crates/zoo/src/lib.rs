@@ -15,7 +15,7 @@ mod trace;
 mod weights_source;
 
 pub use decoder::with_decoder;
-pub use description::{ModelCard, Normalisation, ParameterInfo, PinnedWeights, Role};
+pub use description::{ModelCard, Normalisation, ParameterInfo, PinnedWeights, Role, is_adapter};
 pub use error::ZooError;
 pub use list::{UnknownModel, card, zoo};
 pub use sizes::{conv_output, pool_output};

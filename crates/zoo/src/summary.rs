@@ -61,6 +61,14 @@ impl ModelCard {
         infos((self.architecture)(classes))
     }
 
+    /// The parameters that adapters of a rank add behind all others ([`Architecture::adapt`]); none in a model without transformer blocks.
+    pub fn adapters(&self, rank: usize) -> Vec<ParameterInfo> {
+        let mut architecture = self.without_auxiliary(1);
+        let before = architecture.parameters.len();
+        architecture.adapt(rank);
+        infos(architecture).split_off(before)
+    }
+
     /// The least side in pixels of an image that the model takes, square or not.
     pub fn smallest_side(&self) -> Option<usize> {
         smallest_side(&self.without_auxiliary(1))

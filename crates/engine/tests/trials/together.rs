@@ -80,6 +80,8 @@ fn case(counter: &mut u64) -> Case {
         ..recipe(3 + any(counter, 2))
     };
     let precision = if any(counter, 3) == 0 { DType::BF16 } else { DType::F32 };
+    let patience = [None, Some(1), Some(2)][any(counter, 3)].filter(|_| recipe.keep == Keep::Best);
+    let recipe = Recipe { patience, ..recipe };
     Case { strategy, recipe, precision }
 }
 
@@ -119,7 +121,10 @@ fn together(trial: &Trial, cases: &[Case], look: Look, budget: usize) -> Vec<Cam
 
 fn twin(trial: &Trial, case: &Case) -> Model {
     let Movable { parameters, statistics } = Movable::by(&trial.model, &case.strategy, &case.recipe).unwrap();
-    let twin = trial.model.twin(&parameters, &statistics).unwrap();
+    let mut twin = trial.model.twin(&parameters, &statistics).unwrap();
+    if let Some(rank) = case.strategy.rank() {
+        twin.adapt(rank).unwrap();
+    }
     twin.set_precision(case.precision).unwrap();
     twin
 }
@@ -155,12 +160,30 @@ fn a_trial_has_the_same_bits_alone_and_in_any_cohort() {
         let look = LOOKS[round % LOOKS.len()];
         let cases: Vec<Case> = (0..2 + any(&mut counter, 3)).map(|_| case(&mut counter)).collect();
         let budget = [0, 40_000, usize::MAX / 2][any(&mut counter, 3)];
-        let all = together(&trial, &cases, look, budget);
-        for (case, came) in cases.iter().zip(&all) {
-            let alone = together(&trial, std::slice::from_ref(case), look, 0).remove(0);
-            assert_same(&format!("{case:?} in {look:?} with {budget} bytes"), &alone, came);
-        }
+        is_the_same_together(&trial, &cases, look, budget);
     }
+}
+
+fn is_the_same_together(trial: &Trial, cases: &[Case], look: Look, budget: usize) {
+    let all = together(trial, cases, look, budget);
+    for (case, came) in cases.iter().zip(&all) {
+        let alone = together(trial, std::slice::from_ref(case), look, 0).remove(0);
+        assert_same(&format!("{case:?} in {look:?} with {budget} bytes"), &alone, came);
+    }
+}
+
+#[test]
+fn adapters_have_the_same_bits_together_and_go_on_from_any_step() {
+    let trial = Trial::of("vit_tiny_patch4", 8, 6);
+    let of = |name: &str| Case { strategy: name.parse().unwrap(), recipe: recipe(2), precision: DType::F32 };
+    let half = Case { precision: DType::BF16, ..of("lora:2") };
+    let cases = [of("lora:2"), of("head"), of("lora:4"), half];
+    is_the_same_together(&trial, &cases, LOOKS[1], 40_000);
+    goes_on(&trial, &cases, LOOKS[0], 5);
+    let [(trained, state, _)] = &together(&trial, &cases[..1], LOOKS[1], 0)[..] else { panic!("one case") };
+    let moved = moved(&Trial::state_of(&twin(&trial, &cases[0])), state);
+    assert!(trained.epochs.len() == 2 && moved.len() == 2 + 2 * 48, "{moved:?}");
+    assert!(moved.iter().all(|name| name.starts_with("head.") || name.contains(".lora_")), "{moved:?}");
 }
 
 /// Keeps the states of one step, and asks for the end there if it shall.
@@ -187,32 +210,37 @@ fn a_training_goes_on_from_any_step_with_the_same_bits() {
         let trial = Trial::new(6);
         let look = LOOKS[round % LOOKS.len()];
         let cases: Vec<Case> = (0..1 + any(&mut counter, 3)).map(|_| case(&mut counter)).collect();
-        let whole = together(&trial, &cases, look, 0);
-        let mut stop = Stop { left: 1 + any(&mut counter, 9), kept: Vec::new() };
-        let mut shelf = Shelf::new(usize::MAX / 2, || 0.0);
-        let models: Vec<Model> = cases.iter().map(|case| twin(&trial, case)).collect();
-        let mut ears: Vec<Silent> = cases.iter().map(|_| Silent).collect();
-        let members = models.iter().zip(&cases).zip(&mut ears).map(|((model, case), observer)| Member {
-            task: task(&trial, model, case, look),
-            observer,
-            from: None,
-            until: None,
-        });
-        let _ = train_together(members.collect(), Objective::Labels, &mut shelf, &mut stop);
-        assert_eq!(stop.kept.len(), cases.len(), "the training has that many steps");
-        let models: Vec<Model> = cases.iter().map(|case| twin(&trial, case)).collect();
-        let members = models.iter().zip(&cases).zip(&mut ears).zip(&stop.kept);
-        let members = members.map(|(((model, case), observer), (_, state))| Member {
-            task: task(&trial, model, case, look),
-            observer,
-            from: Some(State::from_bytes(state).unwrap()),
-            until: None,
-        });
-        let trained = train_together(members.collect(), Objective::Labels, &mut shelf, &mut NoBookmark);
-        let resumed = finish(&trial, models, trained, &mut shelf);
-        for ((case, whole), resumed) in cases.iter().zip(&whole).zip(&resumed) {
-            assert_same(&format!("{case:?} in {look:?}"), whole, resumed);
-        }
+        goes_on(&trial, &cases, look, 1 + any(&mut counter, 9));
+    }
+}
+
+/// Trainings that are kept after so many steps go on from there with the bits of undisturbed ones.
+fn goes_on(trial: &Trial, cases: &[Case], look: Look, steps: usize) {
+    let whole = together(trial, cases, look, 0);
+    let mut stop = Stop { left: steps, kept: Vec::new() };
+    let mut shelf = Shelf::new(usize::MAX / 2, || 0.0);
+    let models: Vec<Model> = cases.iter().map(|case| twin(trial, case)).collect();
+    let mut ears: Vec<Silent> = cases.iter().map(|_| Silent).collect();
+    let members = models.iter().zip(cases).zip(&mut ears).map(|((model, case), observer)| Member {
+        task: task(trial, model, case, look),
+        observer,
+        from: None,
+        until: None,
+    });
+    let _ = train_together(members.collect(), Objective::Labels, &mut shelf, &mut stop);
+    assert_eq!(stop.kept.len(), cases.len(), "the training has that many steps");
+    let models: Vec<Model> = cases.iter().map(|case| twin(trial, case)).collect();
+    let members = models.iter().zip(cases).zip(&mut ears).zip(&stop.kept);
+    let members = members.map(|(((model, case), observer), (_, state))| Member {
+        task: task(trial, model, case, look),
+        observer,
+        from: Some(State::from_bytes(state).unwrap()),
+        until: None,
+    });
+    let trained = train_together(members.collect(), Objective::Labels, &mut shelf, &mut NoBookmark);
+    let resumed = finish(trial, models, trained, &mut shelf);
+    for ((case, whole), resumed) in cases.iter().zip(&whole).zip(&resumed) {
+        assert_same(&format!("{case:?} in {look:?}"), whole, resumed);
     }
 }
 

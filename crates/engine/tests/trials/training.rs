@@ -42,6 +42,30 @@ fn a_model_that_diverges_in_its_last_step_fails_wherever_it_is_looked_at() {
 }
 
 #[test]
+fn a_trial_without_a_better_epoch_ends_and_its_numbers_are_those_of_the_whole_one() {
+    // A rate that is far too high gets no better for long.
+    let long = Recipe { learning_rate: 0.3, ..recipe(12) };
+    let run = |strategy: &str, patience| {
+        let trial = Trial::new(8);
+        let strategy = strategy.parse().unwrap();
+        trial.run(&strategy, &Recipe { patience, ..long.clone() }, &mut Silent).unwrap()
+    };
+    for strategy in ["head", "freeze-then-thaw:3"] {
+        let (whole, short) = (run(strategy, None), run(strategy, Some(2)));
+        let accuracy = |epoch: usize| whole.epochs[epoch - 1].validation_accuracy.unwrap();
+        // The first epoch of the last phase after which two have gone by without a better one.
+        let begins = if strategy == "head" { 0 } else { 3 };
+        let better = |epoch: usize| (1..epoch).all(|before| accuracy(before) < accuracy(epoch));
+        let stale = |end: usize| end >= begins + 2 && (end - 1..=end).all(|epoch| !better(epoch));
+        let end = (1..=12).find(|end| stale(*end)).unwrap_or(12);
+        assert!(end < 12, "{strategy}: {:?}", (1..=12).map(accuracy).collect::<Vec<_>>());
+        assert_eq!(short.epochs[..], whole.epochs[..end], "{strategy}");
+        let best = (1..=end).rev().find(|epoch| better(*epoch)).unwrap();
+        assert_eq!(short.chosen_epoch, best, "{strategy}");
+    }
+}
+
+#[test]
 fn only_what_the_strategy_names_moves() {
     for (strategy, stages) in [(Strategy::Head, 1), (Strategy::Last(1), 2)] {
         let trial = Trial::new(8);

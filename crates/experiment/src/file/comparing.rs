@@ -1,10 +1,12 @@
-//! How arms are compared: `baseline`, `margin` and `[halving]`.
+//! How arms are compared: `baseline`, `margin`, `[halving]` and `[tune]`.
 
+use super::GridAxis;
 use super::problem::Problem;
 use super::read::{Reader, entries_of, number};
 use super::suggest::did_you_mean;
 use super::tree::{Name, Node, Place, Value};
 use crate::halving::Halving;
+use crate::trial::keys::{Section, key, keys};
 
 impl Reader {
     /// `baseline`: a strategy, or a table of keys and values like `when`.
@@ -48,6 +50,37 @@ impl Reader {
             self.report(Problem::new(message).at(&node.place, "here").help(help));
         }
         margin
+    }
+
+    /// `[tune]`: keys of recipes, each with values to choose from.
+    pub(crate) fn tune(&mut self, header: &Name, node: Node) -> Vec<GridAxis> {
+        let mut axes = Vec::new();
+        for (name, node) in self.table(entries_of(header, node)) {
+            match key(&name.text) {
+                Some(key) if key.section == Section::Train => {
+                    let (place, values) = (name.place.clone(), node.place.clone());
+                    let Some(axis) = self.axis(key, place, node) else { continue };
+                    if axis.values.len() < 2 {
+                        let message = format!("`{}` needs at least two values to choose from", key.name);
+                        let help = "add more, or write the one value in [train]";
+                        self.report(Problem::new(message).at(&values, "here").help(help));
+                    } else {
+                        axes.push(axis);
+                    }
+                }
+                Some(key) => {
+                    let message = format!("`{}` cannot be tuned", key.name);
+                    let help =
+                        "[tune] has keys of [train], as arms differ in the others; make it an axis of [grid]";
+                    self.report(Problem::new(message).at(&name.place, "here").help(help));
+                }
+                None => {
+                    let own = keys().iter().filter(|key| key.section == Section::Train);
+                    self.unknown(&name, "[tune]", own.map(|key| key.name).collect(), None);
+                }
+            }
+        }
+        axes
     }
 
     /// `[halving]`: `first`, in epochs, and `factor`.

@@ -14,7 +14,7 @@ use super::tree::{Name, Node, Place, Text, Value, read_value, text};
 use crate::trial::keys::{key, keys};
 
 /// The sections whose keys a flag may set.
-const SECTIONS: [&str; 4] = ["data", "train", "run", "grid"];
+const SECTIONS: [&str; 5] = ["data", "train", "run", "grid", "tune"];
 
 /// The keys outside of the sections, likewise.
 const ROOT: [&str; 2] = ["question", "checkpoints"];
@@ -35,7 +35,7 @@ pub(crate) fn apply(root: &mut Node, flag: &str, replaced: &mut Replaced) -> Res
         None => (None, key.clone()),
     };
     if let Some(section) = section.as_deref().filter(|section| !SECTIONS.contains(section)) {
-        let help = did_you_mean(section, SECTIONS, "sections are data, train, run, grid");
+        let help = did_you_mean(section, SECTIONS, "sections are data, train, run, grid, tune");
         return Err(Problem::new(format!("unknown section `{section}`")).at(&key.place, "here").help(help));
     }
     if let Some(conditions) = conditions {
@@ -60,7 +60,8 @@ pub(crate) fn apply(root: &mut Node, flag: &str, replaced: &mut Replaced) -> Res
     Ok(())
 }
 
-/// The section that a key without one belongs in: `[grid]` for a list, or where the key has no other.
+/// The section that a key without one belongs in: `[grid]`, or `[tune]` where the key is tuned, for a list, or where the key has no
+/// other.
 fn home(root: &mut [(Name, Node)], name: &Name, value: &Node) -> Result<String, Problem> {
     let Some(known) = key(&name.text) else {
         let names = keys().iter().map(|key| key.name).chain(ROOT);
@@ -68,12 +69,17 @@ fn home(root: &mut [(Name, Node)], name: &Name, value: &Node) -> Result<String, 
         let problem = Problem::new(format!("unknown key `{}`", name.text));
         return Err(problem.at(&name.place, "here").help(help));
     };
-    let axis = match find(root, "grid") {
+    let mut has = |section: &str| match find(root, section) {
         Some((_, Node { value: Value::Table(axes), .. })) => find(axes, &name.text).is_some(),
         _ => false,
     };
+    let (axis, tuned) = (has("grid"), has("tune"));
     let list = matches!(value.value, Value::List(_)) && known.form() != crate::trial::keys::Form::Texts;
-    Ok(if axis || list { "grid".to_owned() } else { known.section.to_string() })
+    Ok(match () {
+        () if tuned && list => "tune".to_owned(),
+        () if axis || list => "grid".to_owned(),
+        () => known.section.to_string(),
+    })
 }
 
 fn add_override(
@@ -292,7 +298,7 @@ minutes = 15
             ("train.epocs=3", "--set:1:7: unknown key `epocs` in [train] (did you mean `epochs`?)"),
             (
                 "trian.epochs=3",
-                "--set:1:1: unknown section `trian` (did you mean `train`? sections are data, train, run, grid)",
+                "--set:1:1: unknown section `trian` (did you mean `train`? sections are data, train, run, grid, tune)",
             ),
             (
                 "epocs=3",

@@ -52,6 +52,8 @@ pub struct Experiment {
     pub(crate) fixed: Vec<Assignment>,
     /// The axes of `[grid]` in the order of the file.
     pub(crate) axes: Vec<GridAxis>,
+    /// Those of `[tune]`, likewise.
+    pub(crate) tuned: Vec<GridAxis>,
     /// The strategies of `[strategy.NAME]`.
     pub(crate) strategies: Vec<(String, Vec<PhaseWords>)>,
     /// The pretrainings of `[pretrain.NAME]`.
@@ -94,6 +96,11 @@ pub(crate) struct ClaimEntry {
 }
 
 impl Experiment {
+    /// The axes of `[grid]`, and those of `[tune]`.
+    pub(crate) fn all_axes(&self) -> impl DoubleEndedIterator<Item = &GridAxis> {
+        self.axes.iter().chain(&self.tuned)
+    }
+
     /// Reads the text of the file at `path`, with each of `flags` (`key=value`) on top of it.
     ///
     /// # Errors

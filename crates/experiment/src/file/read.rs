@@ -16,12 +16,13 @@ use crate::trial::keys::{Key, Section, key, keys};
 
 pub(crate) type Entries = Vec<(Name, Node)>;
 
-const ROOT: [&str; 14] = [
+const ROOT: [&str; 15] = [
     "question",
     "checkpoints",
     "baseline",
     "margin",
     "halving",
+    "tune",
     "data",
     "train",
     "run",
@@ -82,6 +83,7 @@ impl Reader {
             halving: None,
             fixed: Vec::new(),
             axes: Vec::new(),
+            tuned: Vec::new(),
             strategies: Vec::new(),
             pretrainings: Vec::new(),
             overrides: Vec::new(),
@@ -101,6 +103,7 @@ impl Reader {
                 "train" => experiment.fixed.extend(self.section(&name, node, Section::Train)),
                 "run" => experiment.fixed.extend(self.section(&name, node, Section::Run)),
                 "grid" => experiment.axes = self.grid(&name, node),
+                "tune" => experiment.tuned = self.tune(&name, node),
                 "strategy" => experiment.strategies = self.strategies(&name, node),
                 "pretrain" => experiment.pretrainings = self.pretrainings(&name, node),
                 "except" => excepted = self.tables(&name, node),
@@ -111,7 +114,7 @@ impl Reader {
         }
         self.required();
         self.given_twice(&experiment);
-        for axis in &experiment.axes {
+        for axis in experiment.all_axes() {
             axis.values.iter().for_each(|(value, _)| self.known.add(axis.key, value));
         }
         experiment.fixed.iter().for_each(|fixed| self.known.add(fixed.key, &fixed.value));
@@ -205,7 +208,7 @@ impl Reader {
     }
 
     /// One axis; a single value is a list of one.
-    fn axis(&mut self, key: &'static Key, name: Place, node: Node) -> Option<GridAxis> {
+    pub(crate) fn axis(&mut self, key: &'static Key, name: Place, node: Node) -> Option<GridAxis> {
         self.given.push(key.name);
         let items = match node.value {
             Value::List(items) if items.is_empty() => {
@@ -257,13 +260,21 @@ impl Reader {
     }
 
     fn given_twice(&mut self, experiment: &Experiment) {
-        for axis in &experiment.axes {
-            if let Some(fixed) = experiment.fixed.iter().find(|fixed| fixed.key == axis.key) {
-                let name = axis.key.name;
-                let problem =
-                    Problem::new(format!("`{name}` is given in [{}] and in [grid]", axis.key.section));
-                let problem = problem.at(&axis.name, "an axis here").at(&fixed.place, "one value here");
+        let axes = experiment.axes.iter().map(|axis| (axis, "grid"));
+        for (axis, section) in axes.chain(experiment.tuned.iter().map(|axis| (axis, "tune"))) {
+            let name = axis.key.name;
+            let mut twice = |other: &str, place: &Place| {
+                let problem = Problem::new(format!("`{name}` is given in [{other}] and in [{section}]"));
+                let problem = problem.at(&axis.name, "several values here").at(place, "and here");
                 self.report(problem.help("keep one of them"));
+            };
+            if let Some(fixed) = experiment.fixed.iter().find(|fixed| fixed.key == axis.key) {
+                twice(&axis.key.section.to_string(), &fixed.place);
+            }
+            if section == "tune"
+                && let Some(other) = experiment.axes.iter().find(|other| other.key == axis.key)
+            {
+                twice("grid", &other.name);
             }
         }
     }

@@ -7,10 +7,11 @@ use std::path::Path;
 use frostline_streams::{Purpose, Streams};
 
 use super::{Axis, Claim, Plan};
-use crate::file::{Assignment, Experiment, Place, Problem, Problems};
+use crate::file::{Assignment, Experiment, GridAxis, Place, Problem, Problems};
 use crate::refusal;
 use crate::trial::keys::{Key, keys};
 use crate::trial::{Trial, pretraining_name};
+use crate::tune::Tune;
 
 /// More cells than this are taken for a mistake.
 const MOST_CELLS: usize = 100_000;
@@ -21,7 +22,7 @@ const MOST_CELLS: usize = 100_000;
 /// Cells that cannot be trained, and claims that speak of no trial, each with its place in the file.
 pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
     let fail = |list| Problems { subject: experiment.path.clone(), list };
-    let cells = experiment.axes.iter().try_fold(1usize, |cells, axis| cells.checked_mul(axis.values.len()));
+    let cells = experiment.all_axes().try_fold(1usize, |cells, axis| cells.checked_mul(axis.values.len()));
     let cells = cells.filter(|cells| *cells <= MOST_CELLS).ok_or_else(|| {
         let problem = Problem::new(format!("the grid has more than {MOST_CELLS} cells"));
         fail(vec![
@@ -39,27 +40,37 @@ pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
     if !problems.is_empty() {
         return Err(fail(problems.into_iter().map(|(_, problem)| problem).collect()));
     }
-    let axes = experiment.axes.iter().map(|axis| Axis {
-        key: axis.key.name.to_owned(),
-        values: axis.values.iter().map(|(value, _)| value.clone()).collect(),
-    });
+    let trials = in_order(trials);
+    let seed = trials.first().map_or(0, |trial| trial.seed);
+    let tuned = !experiment.tuned.is_empty();
     let plan = Plan {
         experiment: experiment.name.clone(),
         question: experiment.question.clone(),
-        axes: axes.collect(),
-        trials: in_order(trials),
+        axes: axes(&experiment.axes),
+        trials,
         claims,
         checkpoints: experiment.checkpoints,
         baseline: experiment.baseline.clone(),
         margin: experiment.margin,
         halving: experiment.halving.as_ref().map(|(halving, _)| *halving),
+        tune: tuned.then(|| Tune { axes: axes(&experiment.tuned), seed }),
     };
     let halved =
         experiment.halving.as_ref().and_then(|(halving, place)| Some((halving.problem(&plan)?, place)));
-    match halved {
+    let tuned = experiment.tuned.first().zip(plan.tune.as_ref());
+    let tuned = tuned.and_then(|(axis, tune)| Some((tune.problem(&plan)?, &axis.name)));
+    match tuned.or(halved) {
         Some((problem, place)) => Err(fail(vec![Problem::new(problem).at(place, "here")])),
         None => Ok(plan),
     }
+}
+
+fn axes(axes: &[GridAxis]) -> Vec<Axis> {
+    let axes = axes.iter().map(|axis| Axis {
+        key: axis.key.name.to_owned(),
+        values: axis.values.iter().map(|(value, _)| value.clone()).collect(),
+    });
+    axes.collect()
 }
 
 /// The trials of the grid's cells, each once.
@@ -98,7 +109,7 @@ impl Cell {
         for fixed in &experiment.fixed {
             cell.set(fixed.key, &fixed.value, &fixed.place);
         }
-        for axis in experiment.axes.iter().rev() {
+        for axis in experiment.all_axes().rev() {
             let (value, place) = &axis.values[index % axis.values.len()];
             index /= axis.values.len();
             cell.set(axis.key, value, place);
@@ -183,7 +194,7 @@ fn as_written(experiment: &Experiment) -> Vec<Trial> {
     let Ok(written) = Experiment::read(Path::new(&experiment.path), &experiment.text, &[]) else {
         return Vec::new();
     };
-    let cells = written.axes.iter().map(|axis| axis.values.len()).product();
+    let cells = written.all_axes().map(|axis| axis.values.len()).product();
     trials(&written, cells, &mut Vec::new())
 }
 

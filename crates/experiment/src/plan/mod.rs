@@ -15,6 +15,7 @@ use crate::checkpoints::Checkpoints;
 use crate::comparing;
 use crate::halving::Halving;
 use crate::trial::{Trial, Trunk};
+use crate::tune::Tune;
 
 /// What a sweep will do, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Plan {
     /// How arms that cannot win are stopped; none where all are trained to their end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halving: Option<Halving>,
+    /// The keys that each arm chooses values for; none where all values are the grid's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tune: Option<Tune>,
 }
 
 impl Plan {

@@ -102,8 +102,8 @@ mod tests {
         let (experiment, question) = (String::new(), String::new());
         let (axes, claims, checkpoints) = Default::default();
         let (baseline, margin) = (crate::comparing::full(), crate::comparing::one_point());
-        let halving = None;
-        Plan { experiment, question, axes, trials, claims, checkpoints, baseline, margin, halving }
+        let (halving, tune) = (None, None);
+        Plan { experiment, question, axes, trials, claims, checkpoints, baseline, margin, halving, tune }
     }
 
     fn count(filters: &[&str]) -> Result<usize, String> {

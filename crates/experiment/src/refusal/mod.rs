@@ -5,7 +5,7 @@ mod pretraining;
 
 pub use pretraining::METHODS;
 
-use frostline_recipe::{Keep, Parts, Strategy, StrategyError};
+use frostline_recipe::{Keep, Strategy, StrategyError};
 use frostline_sources::{Augment, Source, SplitNames};
 use frostline_zoo::{ModelCard, WeightsSource, card};
 
@@ -176,7 +176,7 @@ fn strategy(card: &ModelCard, trial: &Trial) -> Option<Refusal> {
         Ok(strategy) => strategy,
         Err(error) => return Some(Refusal::new(&["strategy"], &error)),
     };
-    let error = strategy.phases(&Parts::new(card, ANY_CLASSES), trial.train.epochs).err()?;
+    let error = strategy.phases(&strategy.parts(card, ANY_CLASSES), trial.train.epochs).err()?;
     let keys: &[&'static str] = if matches!(error, StrategyError::Epochs { .. }) {
         &["strategy", "epochs"]
     } else {

@@ -1,6 +1,8 @@
 //! The keys of an experiment file: [`Key`] says of each where it is written, what it means, what it may hold, and which
 //! field of a [`Trial`] it is. Every value has one spelling, which [`Key::show`] writes and [`Key::set`] reads.
 
+mod schema;
+
 use std::fmt;
 
 use frostline_recipe::Ragged;
@@ -198,6 +200,7 @@ static KEYS: &[Key] = &[
     Key { name: "recalibrate", section: Train, kind: Kind::Flag(field!(train.recalibrate)), meaning: "BatchNorm's statistics anew over the training images before each evaluation" },
     Key { name: "precision", section: Train, kind: Kind::Choice(field!(train.precision), &["f32", "bf16"]), meaning: "of activations and factors: f32, bf16 (rounded as by autocast; weights and sums stay f32)" },
     Key { name: "keep", section: Train, kind: Kind::Choice(field!(train.keep), &["best", "last"]), meaning: "the epoch that counts: best (on validation) or last" },
+    Key { name: "patience", section: Train, kind: Kind::OptionalCount(field!(train.patience), EPOCHS, "none"), meaning: "epochs without a better one after which the last phase ends; none (all are trained)" },
     Key { name: "device", section: Run, kind: Kind::Choice(field!(device), &["cpu", "cuda", "metal"]), meaning: "what computes: cpu, cuda, metal; which of several is the command line's to say (--device)" },
 ];
 

@@ -137,6 +137,7 @@ impl Trial {
             "duplicates" => is_kept(&data.duplicates),
             "ragged" => is_kept(&self.train.ragged),
             "recalibrate" => !self.train.recalibrate,
+            "patience" => self.train.patience.is_none(),
             "precision" => is_single(&self.train.precision),
             "device" => is_cpu(&self.device),
             _ => false,
@@ -167,7 +168,7 @@ impl Trial {
 }
 
 /// Keys that say how steps are taken, which a strategy that takes none leaves out of account.
-const IN_STEPS: [&str; 22] = [
+const IN_STEPS: [&str; 23] = [
     "augment",
     "views",
     "epochs",
@@ -190,6 +191,7 @@ const IN_STEPS: [&str; 22] = [
     "batch-norm",
     "recalibrate",
     "keep",
+    "patience",
 ];
 
 impl Default for Trial {

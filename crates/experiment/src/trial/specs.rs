@@ -104,6 +104,9 @@ pub struct TrainSpec {
     pub recalibrate: bool,
     /// Which epoch counts: `best`, `last`.
     pub keep: String,
+    /// Epochs without a higher validation accuracy after which the last phase ends; all epochs are trained where none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
     /// What activations are kept in and products take: `f32`, `bf16`.
     #[serde(default = "single", skip_serializing_if = "is_single")]
     pub precision: String,
@@ -171,6 +174,7 @@ impl Default for TrainSpec {
             batch_norm: "follow".to_owned(),
             recalibrate: false,
             keep: "best".to_owned(),
+            patience: None,
             precision: single(),
             schedule_over: over_trial(),
         }

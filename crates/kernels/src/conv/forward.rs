@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Geometry;
+use super::{Finish, Geometry};
 use crate::gemm::{Factor, Matrix, MatrixMut, multiply_sum};
 use crate::tasks;
 
@@ -18,17 +18,16 @@ struct Task<'a, T> {
     out: MatrixMut<'a, T>,
 }
 
-/// `[oh, ow, n, c_out]` from `x` `[h, w, n, c_in]`, `weights` `[kh, kw, c_in, c_out]` and a bias `[c_out]`.
-pub(super) fn forward<T: Factor>(g: &Geometry, x: &[T], weights: &[T], bias: Option<&[f32]>) -> Vec<T> {
+/// `[oh, ow, n, c_out]` from `x` `[h, w, n, c_in]` and `weights` `[kh, kw, c_in, c_out]`.
+pub(super) fn forward<T: Factor>(g: &Geometry, x: &[T], weights: &[T], finish: Finish<'_, T>) -> Vec<T> {
     let mut y = tasks::zeros(g.oh * g.ow * g.n * g.c_out);
     split(g, &mut y).into_par_iter().for_each_init(Vec::new, |room, task| {
         let Task { oy, pixels, columns, mut out } = task;
         T::write_wide(&mut out, room, |out| {
             add_taps(g, x, weights, (oy, &pixels, &columns), out);
-            if let Some(bias) = bias {
-                add_bias(out, &bias[columns]);
-            }
+            finish.add_bias(out, &columns);
         });
+        finish.normalise(&mut out, (oy * g.ow + pixels.start) * g.n, &columns);
     });
     y
 }
@@ -71,14 +70,5 @@ fn add_taps<T: Factor>(
         }
         let first = (pixels.start - block.start) * g.n;
         multiply_sum(&mut out.rows(first..first + rows), false, &terms);
-    }
-}
-
-/// Adds a bias to every row.
-pub(super) fn add_bias(out: &mut MatrixMut<'_>, bias: &[f32]) {
-    for row in 0..out.height() {
-        for (value, bias) in out.row(row).iter_mut().zip(bias) {
-            *value += bias;
-        }
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{ConvSpec, Geometry, conv2d, data_gradient, depthwise, forward, weight_gradient};
+use super::{ConvSpec, Finish, Geometry, conv2d, data_gradient, depthwise, forward, weight_gradient};
 use crate::gemm::Factor;
 use crate::layout::Hwnc;
 use crate::precision::Number;
@@ -90,7 +90,8 @@ impl Grouped {
             let weights = bundle.filled(g, weights);
             let bias = bias.map(|bias| &bias[bundle.outputs.clone()]);
             let seen = taken(x, g.c_in, &bundle.inputs);
-            let part = forward::<T>(&bundle.geometry, &seen, &T::of_singles(&weights), bias, gradients);
+            let finish = Finish::bias(bias);
+            let part = forward::<T>(&bundle.geometry, &seen, &T::of_singles(&weights), finish, gradients);
             put(&mut y, g.c_out, &bundle.outputs, &part);
         }
         y

@@ -8,6 +8,7 @@
 
 mod data_gradient;
 mod depthwise;
+mod finish;
 mod forward;
 mod geometry;
 mod grouped;
@@ -24,6 +25,7 @@ use crate::precision::Number;
 use crate::storage::{self, Values, by_number};
 use crate::tape::{Backward, note, wanted};
 use crate::{Gradient, composed, tasks};
+pub(crate) use finish::Finish;
 pub(crate) use geometry::Geometry;
 pub use grouped::grouped_conv2d;
 pub use spec::{ConvSpec, conv_output};
@@ -53,7 +55,8 @@ pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec)
         by_number!(storage::is_half(x.tensor()), T => {
             let weights = Values::of(&weights)?;
             let factor = T::of_singles(&weights);
-            let y = forward::<T>(&geometry, &Values::of(x.tensor())?, &factor, bias.as_deref(), gradients);
+            let finish = Finish::bias(bias.as_deref());
+            let y = forward::<T>(&geometry, &Values::of(x.tensor())?, &factor, finish, gradients);
             storage::tensor(y, (geometry.oh, geometry.ow, geometry.n, geometry.c_out))?
         })
     };
@@ -61,7 +64,7 @@ pub fn conv2d(x: &Hwnc, weights: &Tensor, bias: Option<&Tensor>, spec: ConvSpec)
     Hwnc::new(y)
 }
 
-/// `[oh, ow, n, c_out]` from `x` `[h, w, n, c_in]`, `weights` `[kh, kw, c_in, c_out]` and a bias `[c_out]`.
+/// `[oh, ow, n, c_out]` from `x` `[h, w, n, c_in]` and `weights` `[kh, kw, c_in, c_out]`, finished where it is summed.
 ///
 /// With `gradients` to follow, products are summed directly: what transforms would add to the rounding of a map, gradients
 /// would carry through the whole network.
@@ -69,17 +72,17 @@ pub(crate) fn forward<T: Factor>(
     g: &Geometry,
     x: &[T],
     weights: &[T],
-    bias: Option<&[f32]>,
+    finish: Finish<'_, T>,
     gradients: bool,
 ) -> Vec<T> {
     if patches::serve(g) {
-        return patches::forward(g, x, weights, bias);
+        return patches::forward(g, x, weights, finish);
     }
-    match (T::singles(x), T::singles(weights)) {
-        (Some(x), Some(weights)) if !gradients && winograd::serve(g) => {
-            T::kept(winograd::forward(g, x, weights, bias))
+    match (T::singles(x), T::singles(weights), finish.singles()) {
+        (Some(x), Some(weights), Some(finish)) if !gradients && winograd::serve(g) => {
+            T::kept(winograd::forward(g, x, weights, finish))
         }
-        _ => forward::forward(g, x, weights, bias),
+        _ => forward::forward(g, x, weights, finish),
     }
 }
 

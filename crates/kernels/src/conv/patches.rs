@@ -8,9 +8,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Geometry;
-use super::forward::add_bias;
 use super::weight_gradient::sum_in_order;
+use super::{Finish, Geometry};
 use crate::gemm::{Factor, Matrix, MatrixMut, multiply};
 use crate::tasks;
 
@@ -23,7 +22,7 @@ pub(super) fn serve(g: &Geometry) -> bool {
 }
 
 /// The forward pass, as [`super::forward::forward`].
-pub(super) fn forward<T: Factor>(g: &Geometry, x: &[T], weights: &[T], bias: Option<&[f32]>) -> Vec<T> {
+pub(super) fn forward<T: Factor>(g: &Geometry, x: &[T], weights: &[T], finish: Finish<'_, T>) -> Vec<T> {
     let mut y = tasks::zeros(g.oh * g.ow * g.n * g.c_out);
     let size = pixels(g);
     let list: Vec<_> = y
@@ -37,17 +36,16 @@ pub(super) fn forward<T: Factor>(g: &Geometry, x: &[T], weights: &[T], bias: Opt
     list.into_par_iter().for_each_init(
         <(Patches<T>, Vec<f32>)>::default,
         |(patches, room), (oy, pixels, block)| {
-            let rows = pixels.len() * g.n;
+            let (rows, first) = (pixels.len() * g.n, (oy * g.ow + pixels.start) * g.n);
             let mut out = MatrixMut::dense(block, rows, g.c_out);
             let (taps, gathered) = patches.gather(g, x, oy, pixels);
             let a = Matrix::dense(gathered, taps.len(), rows).transposed();
             let weights = Matrix::dense(weights, g.kh * g.kw * g.c_in, g.c_out);
             T::write_wide(&mut out, room, |out| {
                 multiply(out, false, a, weights.rows(taps));
-                if let Some(bias) = bias {
-                    add_bias(out, bias);
-                }
+                finish.add_bias(out, &(0..g.c_out));
             });
+            finish.normalise(&mut out, first, &(0..g.c_out));
         },
     );
     y

@@ -121,6 +121,13 @@ impl<'a, T: Number> MatrixMut<'a, T> {
         }
     }
 
+    /// All values, where no other columns lie between the rows.
+    pub(crate) fn dense_values(&mut self) -> Option<&mut [T]> {
+        // SAFETY: rows that follow one another without a gap are all inside the view, as one row is.
+        let values = || unsafe { std::slice::from_raw_parts_mut(self.data, self.rows * self.cols) };
+        (self.row_stride == self.cols).then(values)
+    }
+
     /// One row.
     pub(crate) fn row(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows, "row {row} of {}", self.rows);

@@ -4,6 +4,8 @@
 //! in double precision in the order of the blocks. The loops are over slices and fuse no multiplications, so that every
 //! instruction set gives the same bits. `gradients` has the passes back.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::precision::Number;
@@ -24,6 +26,19 @@ pub(crate) struct Pass<'a> {
     pub(crate) mean: &'a [f32],
     pub(crate) scale: &'a [f32],
     pub(crate) beta: &'a [f32],
+}
+
+impl<'a> Pass<'a> {
+    /// How many channels it has.
+    pub(crate) fn channels(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// That of some channels.
+    pub(crate) fn columns(&self, columns: &Range<usize>) -> Self {
+        let part = |all: &'a [f32]| &all[columns.clone()];
+        Self { mean: part(self.mean), scale: part(self.scale), beta: part(self.beta) }
+    }
 }
 
 impl Moments {
@@ -81,7 +96,7 @@ pub(crate) fn normalise<T: Number>(pass: &Pass<'_>, x: &[T], residual: Option<&[
     let blocks = y.par_chunks_mut(size).zip(x.par_chunks(size)).enumerate();
     blocks.for_each(|(block, (y, x))| {
         y.copy_from_slice(x);
-        normalise_block(pass, y, residual.map(|residual| &residual[block * size..][..x.len()]), relu);
+        normalise_rows_in_place(pass, y, residual.map(|residual| &residual[block * size..][..x.len()]), relu);
     });
     y
 }
@@ -96,7 +111,7 @@ pub(crate) fn normalise_in_place<T: Number>(
     let size = rows_of_block(pass.mean.len()) * pass.mean.len();
     x.par_chunks_mut(size).enumerate().for_each(|(block, x)| {
         let residual = residual.map(|residual| &residual[block * size..][..x.len()]);
-        normalise_block(pass, x, residual, relu);
+        normalise_rows_in_place(pass, x, residual, relu);
     });
 }
 
@@ -123,8 +138,13 @@ tasks::vectorised! {
     }
 }
 
-/// `(x - mean) · scale + beta [+ residual]`, then ReLU if asked for, over whole rows.
-fn normalise_block<T: Number>(pass: &Pass<'_>, values: &mut [T], residual: Option<&[T]>, relu: bool) {
+/// [`normalise`] of whole rows where they are, on the calling thread.
+pub(crate) fn normalise_rows_in_place<T: Number>(
+    pass: &Pass<'_>,
+    values: &mut [T],
+    residual: Option<&[T]>,
+    relu: bool,
+) {
     // ReLU keeps NaN; where there is none, nothing is below the floor.
     let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
     match residual {

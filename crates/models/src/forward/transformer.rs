@@ -1,10 +1,12 @@
 //! The forward pass of vision transformers: tokens are `[1, T, N, C]` between stages and rows `[T·N, C]` within a block.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use frostline_kernels as kernels;
 use frostline_kernels::{AttentionSpec, Hwnc};
 use frostline_streams::Purpose;
-use frostline_zoo::description::{Curve, LayerNorm, Linear, ParameterId, PatchEmbed, TransformerBlock};
+use frostline_zoo::description::{
+    Adapter, Curve, LayerNorm, Linear, ParameterId, PatchEmbed, TransformerBlock,
+};
 
 use super::modern::of_kernels;
 use super::{Activation, Pass};
@@ -40,8 +42,8 @@ impl Model {
         let normed = self.layer_norm(&block.norm2, &rows, pass)?;
         let (weight, bias) = (self.tensor(block.fc1.weight, pass), self.bias(&block.fc1, pass)?);
         let hidden = match block.curve {
-            Curve::Gelu => kernels::linear_gelu(&normed, &weight, &bias)?,
-            curve => kernels::activate(&kernels::linear(&normed, &weight, Some(&bias))?, of_kernels(curve))?,
+            Curve::Gelu if block.fc1.adapter.is_none() => kernels::linear_gelu(&normed, &weight, &bias)?,
+            curve => kernels::activate(&self.linear(&block.fc1, &normed, pass)?, of_kernels(curve))?,
         };
         let hidden = self.dropout(&format!("{}.mlp.drop1", block.name), 0.0, &hidden, pass)?;
         let names = ("mlp.drop2", "drop_path2");
@@ -50,6 +52,14 @@ impl Model {
             true => Activation::Rows(rows),
             false => kernels::rows_as(&rows, x.dims())?.into(),
         })
+    }
+
+    /// What a linear layer gave for `x`, perhaps with something added, and what its adapter changes it by.
+    pub(super) fn adapted(&self, linear: &Linear, x: &Tensor, y: Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let Some(Adapter { down, up }) = linear.adapter else { return Ok(y) };
+        let low = kernels::linear(x, &self.tensor(down, pass), None)?;
+        let none = Tensor::zeros(linear.to, DType::F32, x.device())?;
+        kernels::linear_add(&low, &self.tensor(up, pass), &none, &y)
     }
 
     pub(super) fn layer_norm(&self, norm: &LayerNorm, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
@@ -72,7 +82,8 @@ impl Model {
         let plain = !pass.trains() || (left_out == 0.0 && !drops);
         if plain && scale.is_none() {
             let (weight, bias) = (self.tensor(linear.weight, pass), self.bias(linear, pass)?);
-            return kernels::linear_add(x, &weight, &bias, residual);
+            let sum = kernels::linear_add(x, &weight, &bias, residual)?;
+            return self.adapted(linear, x, sum, pass);
         }
         let y = self.linear(linear, x, pass)?;
         let y = self.dropout(&format!("{}.{dropout}", block.name), 0.0, &y, pass)?;

@@ -23,7 +23,7 @@ fn noise(salt: u32, index: usize) -> f64 {
     f64::from(bits(salt, index as u32)) / f64::from(1u32 << 31) - 1.0
 }
 
-fn values(name: &str, shape: &[usize]) -> Vec<f32> {
+pub(crate) fn values(name: &str, shape: &[usize]) -> Vec<f32> {
     let fan_in: usize = shape.iter().skip(1).product();
     let scale = (6.0 / fan_in as f64).sqrt();
     let salt = salt(name);

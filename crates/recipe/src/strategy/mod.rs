@@ -16,6 +16,11 @@ pub use probe::Probe;
 use std::fmt;
 use std::str::FromStr;
 
+use frostline_zoo::ModelCard;
+
+/// A rank beyond that of any layer is taken for a mistake.
+const MOST_RANK: usize = 1024;
+
 /// What of a model trains, when, and how fast.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Strategy {
@@ -46,6 +51,9 @@ pub enum Strategy {
     /// Everything, the trunk with weight decay of this strength towards the weights it started with instead of towards zero
     /// (Li et al. 2018, arXiv:1802.01483).
     L2Sp(f64),
+    /// The head, and adapters of this rank on the linear layers of transformer blocks: LoRA (Hu et al. 2022, arXiv:2106.09685), with α equal
+    /// to the rank and no dropout.
+    Lora(usize),
     /// Nothing by gradients: a classifier on the features of the frozen trunk.
     Probe(Probe),
     /// Phases that an experiment spells out.
@@ -110,8 +118,8 @@ pub enum StrategyError {
 }
 
 impl Strategy {
-    /// The names that an experiment file may use, with K, E, D and A for numbers.
-    pub const NAMES: [&'static str; 15] = [
+    /// The names that an experiment file may use, with K, E, D, A and R for numbers.
+    pub const NAMES: [&'static str; 16] = [
         "full",
         "head",
         "last-K",
@@ -124,6 +132,7 @@ impl Strategy {
         "bn-only",
         "bias-only",
         "l2-sp:A",
+        "lora:R",
         "probe:ridge",
         "probe:logistic",
         "knn:K",
@@ -132,6 +141,18 @@ impl Strategy {
     /// The classifier that it fits; none where it trains by gradients.
     pub fn probe(&self) -> Option<Probe> {
         if let Self::Probe(probe) = self { Some(*probe) } else { None }
+    }
+
+    /// The rank of the adapters that it gives a model; none where it gives none.
+    pub fn rank(&self) -> Option<usize> {
+        if let Self::Lora(rank) = self { Some(*rank) } else { None }
+    }
+
+    /// A model for a number of classes as this strategy sees it: with its adapters, where it has some.
+    pub fn parts(&self, card: &ModelCard, classes: usize) -> Parts {
+        let mut parts = Parts::new(card, classes);
+        parts.parameters.extend(self.rank().map_or_else(Vec::new, |rank| card.adapters(rank)));
+        parts
     }
 
     /// The phases of this strategy for a model, laid over `epochs`, which they fill exactly.
@@ -192,6 +213,10 @@ impl FromStr for Strategy {
                 Ok(count) if count >= 1 => Ok(Self::Probe(Probe::Neighbours(count))),
                 _ => Err(number("K must be a whole number of neighbours, at least 1")),
             },
+            "lora" => match argument.parse() {
+                Ok(rank) if (1..=MOST_RANK).contains(&rank) => Ok(Self::Lora(rank)),
+                _ => Err(number("R must be a whole number from 1 to 1024, the rank of the adapters")),
+            },
             "l2-sp" => match value {
                 Ok(strength) if strength > 0.0 && strength.is_finite() => Ok(Self::L2Sp(strength)),
                 _ => Err(number("A must be a number above 0")),
@@ -216,6 +241,7 @@ impl fmt::Display for Strategy {
             Self::BnOnly => f.write_str("bn-only"),
             Self::BiasOnly => f.write_str("bias-only"),
             Self::L2Sp(strength) => write!(f, "l2-sp:{strength}"),
+            Self::Lora(rank) => write!(f, "lora:{rank}"),
             Self::Probe(probe) => probe.fmt(f),
             Self::Own { name, .. } => f.write_str(name),
         }

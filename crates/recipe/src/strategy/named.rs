@@ -1,5 +1,7 @@
 //! What each name expands to.
 
+use frostline_zoo::is_adapter;
+
 use super::{Part, Parts, PhaseSpec, Rule, Strategy, StrategyError};
 
 impl Strategy {
@@ -29,6 +31,16 @@ impl Strategy {
             Self::L2Sp(strength) => {
                 Ok(vec![PhaseSpec { l2_sp: Some(*strength), ..PhaseSpec::training(&name, &[Part::All]) }])
             }
+            Self::Lora(_) if !parts.parameters.iter().any(|parameter| is_adapter(&parameter.name)) => {
+                Err(StrategyError::NoSuchPart {
+                    strategy: name,
+                    part: Part::Adapters.to_string(),
+                    model: parts.model.clone(),
+                    rule: "adapters go to the linear layers of transformer blocks, which ViT, DeiT, DINOv2 and CLIP have"
+                        .to_owned(),
+                })
+            }
+            Self::Lora(_) => one(&[Part::Adapters, Part::Head]),
             Self::Probe(probe) => Ok(vec![PhaseSpec::fitting(*probe)]),
             Self::Own { phases, .. } => Ok(phases.clone()),
         }

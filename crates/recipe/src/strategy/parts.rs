@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use frostline_zoo::{ModelCard, ParameterInfo, Role};
+use frostline_zoo::{ModelCard, ParameterInfo, Role, is_adapter};
 
 /// A model's stages and parameters, without numbers.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub enum Part {
     Norms,
     /// `biases`: the biases of all layers, and the shifts of norms.
     Biases,
+    /// `adapters`: what `lora:R` adds.
+    Adapters,
     /// A stage's name.
     Stage(String),
     /// Parameters whose name matches a pattern such as `layer3.*.weight`; any text with one of `*?[.` is a pattern.
@@ -60,6 +62,7 @@ impl Part {
             Self::Head => parameter.stage == parts.head(),
             Self::Norms => matches!(parameter.role, Role::NormWeight | Role::NormBias),
             Self::Biases => matches!(parameter.role, Role::Bias | Role::NormBias),
+            Self::Adapters => is_adapter(&parameter.name),
             Self::Stage(name) => parts.stages.get(parameter.stage) == Some(name),
             Self::Names(pattern) => pattern.matches(&parameter.name),
         }
@@ -94,6 +97,7 @@ impl fmt::Display for Part {
             Self::Head => "head",
             Self::Norms => "norms",
             Self::Biases => "biases",
+            Self::Adapters => "adapters",
             Self::Stage(name) => name,
             Self::Names(pattern) => pattern.as_str(),
         })

@@ -1,5 +1,7 @@
 //! What each name trains, and that phases fill a trial.
 
+use frostline_zoo::card;
+
 use super::*;
 use crate::{BatchNormPolicy, StateOnStart};
 
@@ -179,9 +181,27 @@ fn what_does_not_fit_is_an_error_that_says_what_would() {
     for wrong in ["last-", "last--1", "lsat-1", "", "thaw:1"] {
         assert_eq!(wrong.parse::<Strategy>().unwrap_err(), StrategyError::Unknown(wrong.to_owned()));
     }
-    for wrong in ["last-0", "first-0", "layer-decay:0", "layer-decay:1.5", "l2-sp:-1", "freeze-then-thaw:0"] {
+    for wrong in
+        ["last-0", "first-0", "layer-decay:0", "layer-decay:1.5", "l2-sp:-1", "lora:0", "freeze-then-thaw:0"]
+    {
         assert!(matches!(wrong.parse::<Strategy>(), Err(StrategyError::Number { .. })), "{wrong}");
     }
+}
+
+#[test]
+fn adapters_train_with_the_head_and_only_where_there_are_transformer_blocks() {
+    let lora = strategy("lora:4");
+    let (vit, resnet) = (card("vit_tiny_patch4").unwrap(), card("resnet18").unwrap());
+    let parts = lora.parts(vit, 10);
+    assert_eq!(parts.parameters.len(), vit.parameters(10).len() + 2 * 4 * 12);
+    let phase = lora.phases(&parts, 3).unwrap().remove(0);
+    let trained = parts.parameters.iter().zip(&phase.rates).filter(|(_, rate)| rate.is_some());
+    let (heads, adapters): (Vec<&str>, Vec<&str>) =
+        trained.map(|(parameter, _)| parameter.name.as_str()).partition(|name| name.starts_with("head."));
+    assert_eq!((heads.len(), adapters.len()), (2, 96));
+    assert_eq!(phase.frozen_prefix, 1, "the patches are embedded by frozen weights");
+    let error = lora.phases(&lora.parts(resnet, 10), 3).unwrap_err().to_string();
+    assert!(error.contains("adapters") && error.contains("transformer blocks"), "{error}");
 }
 
 #[test]
@@ -189,7 +209,7 @@ fn names_round_trip() {
     for name in ["full", "head", "last-3", "first-1", "thaw", "freeze-then-thaw:3", "lp-ft", "three-phase"] {
         assert_eq!(strategy(name).to_string(), name);
     }
-    for name in ["layer-decay:0.75", "bn-only", "bias-only", "l2-sp:0.001"] {
+    for name in ["layer-decay:0.75", "bn-only", "bias-only", "l2-sp:0.001", "lora:8"] {
         assert_eq!(strategy(name).to_string(), name);
     }
     for part in ["all", "trunk", "head", "norms", "biases", "layer3", "layer3.*.weight"] {

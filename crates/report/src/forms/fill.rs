@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use frostline_compare::{
-    Arm, Comparison, Finding, Needed, Pair, Quantity, Run, Standing, Verdict, deviation, mean,
+    Arm, Candidate, Comparison, Finding, Needed, Pair, Quantity, Run, Standing, Verdict, deviation, mean,
 };
 use frostline_results::{BINS, Outcome, Results, Status, StoredTrial, StoredTrunk};
 
 use super::rows::{
-    ArmRow, BinRow, ClaimRow, ClassRow, ConfusionRow, Data, DifferenceRow, DisagreementRow, PretrainingRow,
-    ReachedRow, TrialRow, VERSION,
+    ArmRow, BinRow, CandidateRow, ClaimRow, ClassRow, ConfusionRow, Data, DifferenceRow, DisagreementRow,
+    PretrainingRow, ReachedRow, TrialRow, VERSION,
 };
 use crate::arms::trained;
 use crate::depth::{calibration_error, class_names};
+use crate::tuned::values_of;
 
 impl<'a> Data<'a> {
     pub(crate) fn of(
@@ -34,6 +35,7 @@ impl<'a> Data<'a> {
             differences: comparison.pairs.iter().map(|pair| difference(comparison, pair)).collect(),
             disagreements: comparison.pairs.iter().flat_map(disagreements).collect(),
             trials: comparison.runs().map(|(arm, run)| trial(arm.number, run)).collect(),
+            candidates: comparison.arms.iter().flat_map(candidates).collect(),
             times_to_accuracy: comparison.arms.iter().flat_map(|arm| reached(comparison, arm)).collect(),
             classes: per_arm(&|arm| classes(arm, names)),
             confusion: comparison.arms.iter().flat_map(confusion).collect(),
@@ -77,6 +79,7 @@ fn arm<'a>(comparison: &'a Comparison<'a>, index: usize) -> ArmRow<'a> {
         total_seconds_deviation: deviation(&arm.total_seconds()),
         total_shared_seconds: comparison.total_shared(arm),
         pretraining_seconds: arm.pretraining(),
+        tuning_seconds: arm.tuning.as_ref().map(frostline_compare::Tuning::seconds),
         wall_seconds: arm.wall(),
         training_seconds: average(|outcome| Some(outcome.seconds.train)),
         wall_ratio: arm.time_ratio,
@@ -87,6 +90,20 @@ fn arm<'a>(comparison: &'a Comparison<'a>, index: usize) -> ArmRow<'a> {
         parameters: average(|outcome| outcome.parameters.map(|n| n as f64)),
         peak_memory_bytes: average(|outcome| outcome.peak_memory_bytes.map(|n| n as f64)),
     }
+}
+
+fn candidates<'a>(arm: &'a Arm<'a>) -> Vec<CandidateRow<'a>> {
+    let Some(tuning) = &arm.tuning else { return Vec::new() };
+    let row = |candidate: &'a Candidate<'a>| CandidateRow {
+        arm: arm.number,
+        trial: &candidate.run.trial.id,
+        values: values_of(candidate),
+        validation_accuracy: candidate.run.finished().and_then(|outcome| outcome.validation_accuracy),
+        wall_seconds: candidate.run.stored.map(|stored| stored.outcome.seconds.wall),
+        chosen: candidate.chosen,
+        decided: tuning.decided,
+    };
+    tuning.candidates.iter().map(row).collect()
 }
 
 fn difference(comparison: &Comparison<'_>, pair: &Pair) -> DifferenceRow {

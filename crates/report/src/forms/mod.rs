@@ -38,6 +38,7 @@ pub(crate) fn write_data(folder: &Path, data: &Data<'_>) -> Result<(), StoreErro
     put("differences", csv(&data.differences))?;
     put("disagreements", csv(&data.disagreements))?;
     put("trials", csv(&data.trials))?;
+    put("candidates", csv(&data.candidates))?;
     put("times-to-accuracy", csv(&data.times_to_accuracy))?;
     put("classes", csv(&data.classes))?;
     put("confusion", csv(&data.confusion))?;

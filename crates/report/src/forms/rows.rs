@@ -26,8 +26,10 @@ pub(crate) struct Data<'a> {
     pub(crate) differences: Vec<DifferenceRow>,
     /// Where the models of one seed of a pair of arms disagree.
     pub(crate) disagreements: Vec<DisagreementRow>,
-    /// All planned trials.
+    /// All planned trials, without candidates that were not chosen.
     pub(crate) trials: Vec<TrialRow<'a>>,
+    /// What arms chose their values from.
+    pub(crate) candidates: Vec<CandidateRow<'a>>,
     /// The time in which arms reached levels of validation accuracy.
     pub(crate) times_to_accuracy: Vec<ReachedRow>,
     /// Test images of each class that arms told rightly.
@@ -79,12 +81,14 @@ pub(crate) struct ArmRow<'a> {
     pub(super) probability_best: Option<f64>,
     /// The number of the arm that is its baseline.
     pub(super) baseline: Option<usize>,
-    /// By the clock, the pretraining that it starts from in full.
+    /// By the clock, the pretraining that it starts from and its tuning in full.
     pub(super) total_seconds: Option<f64>,
     pub(super) total_seconds_deviation: Option<f64>,
-    /// The same with the pretraining shared by all trials that start from it.
+    /// The same with the pretraining shared by all trials that start from it, and the tuning by the arm's seeds.
     pub(super) total_shared_seconds: Option<f64>,
     pub(super) pretraining_seconds: Option<f64>,
+    /// Of the candidates that were tried for it and not chosen; part of the total.
+    pub(super) tuning_seconds: Option<f64>,
     pub(super) wall_seconds: Option<f64>,
     pub(super) training_seconds: Option<f64>,
     /// Over the baseline's, within seeds.
@@ -215,6 +219,21 @@ pub(crate) struct BinRow {
     pub(super) right: usize,
     /// The mean probability.
     pub(super) confidence: f64,
+}
+
+/// Values that were tried for an arm.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct CandidateRow<'a> {
+    pub(super) arm: usize,
+    pub(super) trial: &'a str,
+    /// The tuned keys with its values.
+    pub(super) values: String,
+    pub(super) validation_accuracy: Option<f64>,
+    pub(super) wall_seconds: Option<f64>,
+    pub(super) chosen: bool,
+    /// Whether all candidates of the arm are tried.
+    pub(super) decided: bool,
 }
 
 /// A pretraining of one seed.

@@ -77,9 +77,15 @@ pub(crate) fn accuracy_against_time(comparison: &Comparison<'_>) -> Result<Optio
     let svg = draw((WIDTH, height), "Test accuracy against total time, by arm", |canvas| {
         canvas.head(&format!("Test accuracy against total time{}", only_model(comparison)), &explanation)?;
         let before = marks.iter().any(|mark| mark.arm.pretraining().is_some());
+        let tuned = marks.iter().any(|mark| mark.arm.tuning.is_some());
         for panel in &placed {
             let scale = if panel.frame.x.is_logarithmic() { ", logarithmic" } else { "" };
-            let with = if before { " with its pretraining" } else { "" };
+            let with = match (before, tuned) {
+                (true, true) => " with its pretraining and tuning",
+                (true, false) => " with its pretraining",
+                (false, true) => " with its tuning",
+                (false, false) => "",
+            };
             panel.paint(canvas, &format!("a trial{with}, {unit}{scale}"), numbered)?;
         }
         if numbered { explain_numbers(canvas, bottom, &marks) } else { Ok(()) }

@@ -28,6 +28,8 @@ struct Curves<'c> {
     phases: Vec<(usize, &'c str)>,
     /// The epochs whose weights were kept, by seed.
     kept: Vec<usize>,
+    /// Whether some seeds have fewer epochs than others.
+    uneven: bool,
 }
 
 /// Draws the curves; none where no finished trial has two epochs.
@@ -53,6 +55,9 @@ pub(crate) fn learning_curves(comparison: &Comparison<'_>) -> Result<Option<Stri
     let mut explanation =
         "Solid: validation, mean over seeds, and the band from the lowest seed to the highest. Dashed: training. Rings: epochs that were kept."
             .to_owned();
+    if curves.iter().any(|curve| curve.uneven) {
+        explanation += " Where seeds ended early, the others go on alone.";
+    }
     if all > MOST {
         explanation = format!("The {MOST} most accurate of {all} arms. {explanation}");
     }
@@ -92,7 +97,8 @@ impl<'c> Curves<'c> {
         });
         let (training, validation) = (training.collect(), validation.collect());
         let kept = finished.iter().filter_map(|stored| stored.outcome.chosen_epoch).collect();
-        Self { name, look, place: &arm.place, training, validation, phases: phases(arm), kept }
+        let uneven = finished.iter().any(|stored| stored.epochs.len() != last);
+        Self { name, look, place: &arm.place, training, validation, phases: phases(arm), kept, uneven }
     }
 
     fn paint(&self, canvas: &Canvas<'_>, frame: &Frame, y_title: Option<&str>) -> Result<(), PlotError> {

@@ -107,6 +107,18 @@ Examples:
   frostline completions zsh > \"${fpath[1]}/_frostline\"
   frostline completions fish > ~/.config/fish/completions/frostline.fish";
 
+pub(super) const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  frostline schema > experiment.schema.json
+  #:schema ./experiment.schema.json        (as the first line of an experiment file, for Taplo and VS Code's Even Better TOML)";
+
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  frostline doctor              for yourself, or to go with a report of a fault; it names no person, home folder or token
+  frostline doctor --offline
+
+The exit code is 3 where something would keep a sweep from running.";
+
 pub(super) const DIFF_EXAMPLES: &str = "\
 Examples:
   frostline diff results/before results/after
@@ -146,7 +158,9 @@ pub(super) fn keys_help() -> String {
          what `pretrain:NAME` names. checkpoints = \"best\" (or \"last\"; before the first table) keeps each trial's weights.\n\
          There too: baseline, a strategy (\"full\") or a table of keys and values, which arms are held against, and margin (1),\n\
          the points of accuracy within which arms are as good as equal. [halving] (first, in epochs; factor) stops arms that\n\
-         cannot win: after `first` epochs, one in `factor` goes on, by validation, and so again after `factor` times as many.\n",
+         cannot win: after `first` epochs, one in `factor` goes on, by validation, and so again after `factor` times as many.\n\
+         [tune] (keys of [train], with values) has each arm try all values on the first seed and train its other seeds with\n\
+         what validates best; the candidates count in its cost.\n",
     );
     let defaults = Trial::default();
     for section in [Section::Grid, Section::Data, Section::Train, Section::Run] {

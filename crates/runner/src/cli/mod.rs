@@ -2,6 +2,7 @@
 
 mod cluster;
 mod help;
+mod shell;
 mod trying;
 
 use std::path::PathBuf;
@@ -13,10 +14,12 @@ use crate::machine::DeviceChoice;
 use crate::predict::Format;
 pub use cluster::{CancelArgs, ShareArgs, SlurmArgs, StatusArgs};
 use help::{
-    CANCEL_EXAMPLES, COMPLETIONS_EXAMPLES, DATA_EXAMPLES, DIFF_EXAMPLES, EXIT_CODES, EXPORT_EXAMPLES,
-    INIT_EXAMPLES, MERGE_EXAMPLES, PLAN_EXAMPLES, PREDICT_EXAMPLES, PRETRAIN_EXAMPLES, REPORT_EXAMPLES,
-    RUN_EXAMPLES, STATUS_EXAMPLES, SWEEP_EXAMPLES, TRY_EXAMPLES, long_help, short_help,
+    CANCEL_EXAMPLES, COMPLETIONS_EXAMPLES, DATA_EXAMPLES, DIFF_EXAMPLES, DOCTOR_EXAMPLES, EXIT_CODES,
+    EXPORT_EXAMPLES, INIT_EXAMPLES, MERGE_EXAMPLES, PLAN_EXAMPLES, PREDICT_EXAMPLES, PRETRAIN_EXAMPLES,
+    REPORT_EXAMPLES, RUN_EXAMPLES, SCHEMA_EXAMPLES, STATUS_EXAMPLES, SWEEP_EXAMPLES, TRY_EXAMPLES, long_help,
+    short_help,
 };
+pub use shell::{CompletionsArgs, DoctorArgs, ManArgs};
 pub use trying::{InitArgs, SubjectArgs, TryArgs};
 
 /// Compares image models and freeze strategies, and reports what each point of accuracy costs in time.
@@ -76,11 +79,17 @@ pub enum Command {
     /// Fetches and verifies a data source, and shows classes, sizes and digest
     #[command(after_help = DATA_EXAMPLES)]
     Data(DataArgs),
+    /// Says what of this machine matters to a sweep: processor, memory, room, devices, the Hub
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Prints what makes a shell complete these commands
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
     /// Writes manual pages, one for each command
     Man(ManArgs),
+    /// Prints the JSON schema of experiment files, with which editors complete and check them
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema,
 }
 
 /// Which trials: an experiment file, changes to it, and filters.
@@ -249,22 +258,6 @@ pub struct TrackArgs {
     /// Writes a file store that MLflow reads, a sweep's as it runs [default: mlruns/ in the results folder]
     #[arg(long, value_name = "DIR", require_equals = true)]
     pub mlflow: Option<Option<PathBuf>>,
-}
-
-/// A shell.
-#[derive(Args, Clone, Debug)]
-pub struct CompletionsArgs {
-    /// Whose completions
-    #[arg(value_name = "SHELL")]
-    pub shell: clap_complete::Shell,
-}
-
-/// Where manual pages go.
-#[derive(Args, Clone, Debug)]
-pub struct ManArgs {
-    /// The folder to write them to; it is made where it is missing
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
 }
 
 /// Two sweeps.

@@ -113,8 +113,8 @@ fn expansions(plan: &Plan) -> Result<Vec<Expansion>, Error> {
         seen.push(same(trial));
         let usage = |problem: String| Error::Usage { message: problem, help: None };
         let card = card(&trial.model).map_err(|error| usage(error.to_string()))?;
-        let parts = Parts::new(card, CLASSES);
         let strategy = strategy_of(trial).map_err(usage)?;
+        let parts = strategy.parts(card, CLASSES);
         let phases = strategy.phases(&parts, trial.train.epochs).map_err(|error| usage(error.to_string()))?;
         let batch_norm = trial.train.batch_norm.clone();
         expansions.push(Expansion { strategy: trial.strategy.clone(), parts, phases, batch_norm });

@@ -73,7 +73,7 @@ pub(super) fn each_left(standing: &Standing, works: &[f64]) -> Option<Vec<f64>> 
 /// The share of its epochs that is left of something that will be run; none of what has ended.
 fn open_share(stand: &Stand, of: usize) -> Option<f64> {
     match stand {
-        Stand::Done { .. } | Stand::Failed { .. } => None,
+        Stand::Done { .. } | Stand::Failed { .. } | Stand::Unchosen => None,
         Stand::Running { epochs, .. } | Stand::Stopped { epochs, .. } => {
             Some(1.0 - (*epochs).min(of) as f64 / of.max(1) as f64)
         }

@@ -3,6 +3,7 @@
 
 pub mod data;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod export;
 mod left;

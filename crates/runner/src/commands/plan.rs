@@ -1,7 +1,7 @@
 //! `frostline plan`: the trials as a table, or what their strategies are. [`describe`] makes the table; nothing is run.
 
 use frostline_experiment::keys::keys;
-use frostline_experiment::{Footprint, Kinds, Memory, Plan, Trial};
+use frostline_experiment::{Footprint, Kinds, Memory, Plan, Trial, Tried};
 use frostline_text::{bytes, plural};
 
 use super::planned;
@@ -58,6 +58,7 @@ pub fn describe(plan: &Plan, of: usize) -> String {
     let used = |key: &&&str| plan.trials.iter().any(|trial| trial.shows(key));
     let same: Vec<String> = shared.iter().filter(used).filter_map(same).collect();
     text += &wrapped("all trials: ", &same);
+    text += &tuned(plan);
     text += &together(plan);
     text += &memory(plan);
     let trunks = plan.trunks();
@@ -68,6 +69,20 @@ pub fn describe(plan: &Plan, of: usize) -> String {
         text += &format!("checkpoints {}: {}\n", plan.checkpoints, footprint(plan));
     }
     text
+}
+
+/// What each arm chooses, and how many trials that leaves.
+fn tuned(plan: &Plan) -> String {
+    let Some(tune) = &plan.tune else { return String::new() };
+    let keys = tune.axes.iter().map(|axis| format!("{} of {}", axis.key, axis.values.join(", ")));
+    let unchosen = tune.unchosen(plan, |_| Tried::Not).len();
+    format!(
+        "tuned: each arm takes what validates best on seed {}: {}; of {} {} need not be trained\n",
+        tune.seed,
+        keys.collect::<Vec<_>>().join("; "),
+        plural(plan.trials.len(), "trial"),
+        unchosen
+    )
 }
 
 /// What trials have in common, and what that saves.
@@ -133,7 +148,11 @@ pub(super) fn classes_of(trial: &Trial) -> usize {
 }
 
 fn totals(plan: &Plan, of: usize) -> String {
-    let (trials, arms) = (plan.trials.len(), count(plan.trials.iter().map(|trial| trial.arm())));
+    let trials = plan.trials.len();
+    let arms = match &plan.tune {
+        Some(tune) => tune.families(plan).len(),
+        None => count(plan.trials.iter().map(|trial| trial.arm())),
+    };
     let seeds = count(plan.trials.iter().map(|trial| trial.seed.to_string()));
     let epochs: usize = plan.trials.iter().map(|trial| trial.train.epochs).sum();
     let mut text = format!(
@@ -152,7 +171,8 @@ fn totals(plan: &Plan, of: usize) -> String {
     if trials < of {
         text += &format!("; {} left out by --only", of - trials);
     }
-    let cells: usize = plan.axes.iter().map(|axis| axis.values.len()).product();
+    let axes = plan.axes.iter().chain(plan.tune.iter().flat_map(|tune| &tune.axes));
+    let cells: usize = axes.map(|axis| axis.values.len()).product();
     if cells > of {
         text += &format!("; {} of the grid's {cells} cells are the same trial as another", cells - of);
     }

@@ -101,6 +101,14 @@ pub(super) fn check_shared(run: &RunArgs, plan: &Plan) -> Result<(), Error> {
         let help = "leave [halving] out, or do without shares: frostline sweep";
         return Err(Error::usage("[halving] compares all arms while they train, which shares cannot", help));
     }
+    if plan.tune.is_some() {
+        let help =
+            "leave [tune] out and have its keys as axes of [grid], or do without shares: frostline sweep";
+        return Err(Error::usage(
+            "[tune] chooses values once all of an arm are tried, which shares cannot wait for",
+            help,
+        ));
+    }
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! `frostline completions` and `frostline man`: what shells and `man` know of the command line, made from the command line itself.
+//! `frostline completions`, `frostline man` and `frostline schema`: what shells, `man` and editors know of the command line and of
+//! experiment files, made from those themselves.
 
 use std::fs;
 
@@ -13,6 +14,11 @@ pub fn completions(args: &CompletionsArgs) -> String {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "frostline", &mut script);
     String::from_utf8_lossy(&script).into_owned()
+}
+
+/// The JSON schema of experiment files.
+pub fn schema() -> String {
+    format!("{:#}\n", frostline_experiment::schema())
 }
 
 /// Writes the manual pages; what to print.

@@ -64,11 +64,11 @@ pub(super) fn ended(args: &SweepArgs, plan: &Plan, run: &Run, tally: &Tally) -> 
         alone.plan.only.retain(|only| !only.trim_start().starts_with("trial")); // filters of one key add up
         text += &with_checkpoints(&lacking, plan.checkpoints, &again(&alone));
     }
-    let Tally { finished, failed, skipped, stopped, elsewhere, left } = *tally;
+    let Tally { finished, failed, skipped, stopped, unchosen, elsewhere, left } = *tally;
     run.progress.event(
         "sweep-ends",
         json!({
-            "trained": finished, "failed": failed, "stored": skipped, "stopped": stopped, "elsewhere": elsewhere, "left": left,
+            "trained": finished, "failed": failed, "stored": skipped, "stopped": stopped, "unchosen": unchosen, "elsewhere": elsewhere, "left": left,
             "report": report.path.display().to_string(), "answer": report.answer,
         }),
     );
@@ -143,11 +143,13 @@ impl Run {
         args: &RunArgs,
     ) -> Result<Self, Error> {
         let folder = args.results.clone().unwrap_or_else(|| Path::new("results").join(&whole.experiment));
-        if whole.halving.is_some() && !plan.only.is_empty() {
-            let help = "leave --only out, or [halving]: with --set you can have another grid";
-            return Err(Error::usage("[halving] compares all arms, and --only leaves some out", help));
+        let compares = [("halving", whole.halving.is_some()), ("tune", whole.tune.is_some())];
+        for (section, _) in compares.iter().filter(|(_, given)| *given && !plan.only.is_empty()) {
+            let help = format!("leave --only out, or [{section}]: with --set you can have another grid");
+            let message = format!("[{section}] compares trials, and --only leaves some out");
+            return Err(Error::usage(message, help));
         }
-        let alone = args.force || whole.halving.is_some();
+        let alone = args.force || compares.iter().any(|(_, given)| *given);
         let (store, progress) = (Store::open_by(&folder, holder(), alone)?, Progress::new(form(args)));
         if store.restored() > 0 {
             let count = plural(store.restored(), "trial");
@@ -228,6 +230,7 @@ pub(super) fn parts_of(tally: &Tally) -> String {
         (tally.skipped, "stored before"),
         (tally.failed, "failed"),
         (tally.stopped, "stopped early"),
+        (tally.unchosen, "not needed, as other values were chosen"),
         (tally.elsewhere, "run by another process"),
         (tally.left, "left"),
     ];

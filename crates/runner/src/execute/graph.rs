@@ -15,7 +15,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use frostline_data::{Dataset, OnDuplicates, Prepared, Reading};
-use frostline_engine::{BatchNormPolicy, Parts, Phase};
+use frostline_engine::{BatchNormPolicy, Phase};
 use frostline_experiment::{
     DataSpec, Kinds, Plan, Trial, Trunk, pretraining_name, reading_of, recipe_of, strategy_of,
 };
@@ -207,7 +207,7 @@ fn frozen(trial: &Trial) -> Result<Vec<usize>, String> {
     let strategy = strategy_of(trial)?;
     let recipe = recipe_of(&trial.train)?;
     let phases = strategy
-        .phases(&Parts::new(card, ANY_CLASSES), trial.train.epochs)
+        .phases(&strategy.parts(card, ANY_CLASSES), trial.train.epochs)
         .map_err(|error| error.to_string())?;
     let moves = |phase: &Phase| {
         phase.batch_norm.unwrap_or(recipe.batch_norm) == BatchNormPolicy::Train && card.has_batch_norm()

@@ -61,7 +61,7 @@ impl Worker<'_> {
     }
 
     /// Trains some trials in their cohorts. Whether to go on.
-    fn all(&mut self, trials: &[Id<Train>], came: &mut Vec<Done>) -> Result<bool, SweepError> {
+    pub(super) fn all(&mut self, trials: &[Id<Train>], came: &mut Vec<Done>) -> Result<bool, SweepError> {
         let left: Vec<Id<Train>> = trials.iter().copied().filter(|id| self.goes_further(*id)).collect();
         for cohort in cohorts(self.graph, &left) {
             let done = self.train(&cohort)?;

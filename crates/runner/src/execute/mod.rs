@@ -27,6 +27,7 @@ mod start;
 mod tests;
 mod together;
 mod train;
+mod tuning;
 mod wait;
 mod witness;
 mod worker;
@@ -65,6 +66,8 @@ pub struct Tally {
     pub skipped: usize,
     /// Stopped early, as arms that cannot win.
     pub stopped: usize,
+    /// Not needed, as their arms have chosen other values.
+    pub unchosen: usize,
     /// Run by another process now.
     pub elsewhere: usize,
     /// Not begun, or given up, since the sweep was interrupted.
@@ -186,14 +189,17 @@ impl<'a> Sweep<'a> {
             Goal::Pretrainings => steps.iter().filter(|step| matches!(step, Step::Pretrain(_))).count(),
         };
         let mut tally = Tally { skipped, left: wanted, ..Tally::default() };
-        worker.progress.sweep_begins(wanted, skipped);
         if wanted > 0 {
             worker.store.record_environment(&worker.settings.environment)?;
         }
         (worker.due, worker.cohorts) = (due, cohorts);
         let halving = self.whole.halving.filter(|_| goal == Goal::Trials);
+        let tune = self.whole.tune.as_ref().filter(|_| goal == Goal::Trials);
+        let unneeded = tune.map_or(0, |tune| worker.unneeded(self.whole, tune));
+        worker.progress.sweep_begins(wanted - unneeded, skipped);
+        let chooses = halving.is_some() || tune.is_some();
         let (mut goes_on, mut others) = (true, Vec::new());
-        for step in steps.into_iter().filter(|step| halving.is_none() || !matches!(step, Step::Train(_))) {
+        for step in steps.into_iter().filter(|step| !chooses || !matches!(step, Step::Train(_))) {
             let done = worker.step(step)?;
             if counts(goal, step) {
                 tally.count(&done);
@@ -209,6 +215,12 @@ impl<'a> Sweep<'a> {
             came.iter().for_each(|done| tally.count(done));
             tally.stopped = stopped;
             tally.left -= stopped;
+        }
+        if let Some(tune) = tune.filter(|_| goes_on && wanted > 0) {
+            let (came, unchosen) = worker.tune(self.whole, tune)?;
+            came.iter().for_each(|done| tally.count(done));
+            tally.unchosen = unchosen;
+            tally.left -= unchosen;
         }
         if goes_on && worker.settings.waits {
             worker.wait_for(others, &mut tally)?;

@@ -4,7 +4,7 @@ use candle_core::{DType, Device};
 use frostline_engine::{Objective, ROTATIONS};
 use frostline_experiment::{TrainSpec, Trial, Trunk};
 use frostline_models::{
-    BuildSpec, HeadPolicy, Model, ModelError, Resolved, build_autoencoder_on, build_on,
+    BuildSpec, HeadPolicy, Model, ModelError, Resolved, build_autoencoder_on, build_blank_on, build_on,
     build_with_auxiliary_on, read_safetensors,
 };
 
@@ -20,7 +20,7 @@ pub(super) fn for_trial(
     let model = match weights {
         None => build_with_auxiliary_on(&trial.model, &spec, device)?,
         Some(weights) => {
-            let model = build_on(&trial.model, &spec, device)?;
+            let model = build_blank_on(&trial.model, &spec, device)?;
             let keeps = trial.train.head == "keep";
             let head = if keeps { HeadPolicy::KeepIfFits } else { HeadPolicy::Redraw };
             let report = model.load(&read_safetensors(&weights.path)?, head)?;

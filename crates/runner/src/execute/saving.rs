@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use frostline_engine::{Parts, Phase};
+use frostline_engine::Phase;
 use frostline_experiment::{Kinds, Memory, Plan, Trial, strategy_of};
 use frostline_models::card;
 
@@ -106,8 +106,8 @@ impl Work {
     fn of(trial: &Trial, still: impl Iterator<Item = usize>, classes: usize) -> Option<Self> {
         let card = card(&trial.model).ok()?;
         let summary = card.summary(classes, trial.resolution, trial.resolution).ok()?;
-        let phases: Vec<Phase> =
-            strategy_of(trial).ok()?.phases(&Parts::new(card, classes), trial.train.epochs).ok()?;
+        let strategy = strategy_of(trial).ok()?;
+        let phases: Vec<Phase> = strategy.phases(&strategy.parts(card, classes), trial.train.epochs).ok()?;
         let mut epochs = Vec::new();
         for (phase, still) in phases.iter().zip(still) {
             epochs.extend(std::iter::repeat_n((still, phase.frozen_prefix.max(still)), phase.epochs));

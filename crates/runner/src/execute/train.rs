@@ -99,6 +99,9 @@ impl<'a> Ready<'a> {
         });
         outcome.parameters = Some(model.parameters().iter().map(|p| p.elements() as u64).sum());
         outcome.multiply_adds = Some(model.summary().iter().map(|stage| stage.multiply_adds).sum());
+        if let Some(rank) = strategy.rank() {
+            model.adapt(rank)?;
+        }
         fold(&mut model, &recipe, &strategy)?;
         let augment = Augment::parse_all(&trial.data.augment).map_err(DataError::from)?;
         Ok(Self { trial, dataset, splits, model, recipe, strategy, augment, normalisation })

@@ -10,7 +10,7 @@ use candle_core::Device;
 use frostline_data::{Decoded, decode_files};
 use frostline_engine::classify;
 use frostline_models::{
-    BuildSpec, HeadPolicy, Model, WeightsSource, build_on, card, read_safetensors, resolve_file,
+    BuildSpec, HeadPolicy, Model, WeightsSource, build_blank_on, card, read_safetensors, resolve_file,
 };
 
 pub use formats::{Format, written};
@@ -63,7 +63,7 @@ impl<'a> Predictor<'a> {
         sidecar.check(weights, &resolve_file(card, &source, weights)?.lineage.sha256)?;
         let (height, width) = (sidecar.resolution, sidecar.resolution);
         let spec = BuildSpec { classes: sidecar.classes.len(), height, width, seed: 0 };
-        let mut model = build_on(&sidecar.architecture, &spec, device)?;
+        let mut model = build_blank_on(&sidecar.architecture, &spec, device)?;
         model.load(&read_safetensors(weights)?, HeadPolicy::Keep)?;
         model.fold()?;
         Ok(Self { sidecar, model })

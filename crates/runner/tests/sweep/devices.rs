@@ -1,15 +1,8 @@
 //! Devices: what is asked for and is not there, what an id tells of them, and a sweep that is handed out to several.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
-use super::{EXPERIMENT, folder, numbers, stored, sweep, text};
-
-fn frostline(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
-    command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HOME", folder.join("hf")).env("NO_COLOR", "1");
-    command.current_dir(folder).args(arguments).output().expect("the binary runs")
-}
+use super::{EXPERIMENT, folder, frostline, numbers, stored, sweep, text};
 
 /// The ids that a plan has.
 fn planned(folder: &Path, more: &[&str]) -> Vec<String> {

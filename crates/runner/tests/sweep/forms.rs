@@ -2,14 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
-use super::{EXPERIMENT, folder, sweep, text};
-
-fn frostline(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
-    command.env("NO_COLOR", "1").current_dir(folder).args(arguments).output().expect("the binary runs")
-}
+use super::{EXPERIMENT, folder, frostline, sweep, text};
 
 #[test]
 fn events_are_json_a_line_and_quiet_is_quiet() {

@@ -9,6 +9,7 @@ mod inputs;
 mod pretraining;
 mod shares;
 mod trying;
+mod tuning;
 mod unharmed;
 mod winner;
 
@@ -39,11 +40,20 @@ fn folder(experiment: &str) -> tempfile::TempDir {
     folder
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+/// The binary in a folder, with a Hub that has what the folder has and nothing else.
+fn binary(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
     command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HOME", folder.join("hf")).env("NO_COLOR", "1");
-    command.current_dir(folder).args(["sweep", "x.toml"]).args(arguments);
+    command.current_dir(folder).args(arguments);
     command
+}
+
+fn frostline(folder: &Path, arguments: &[&str]) -> Output {
+    binary(folder, arguments).output().expect("the binary runs")
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    binary(folder, &[&["sweep", "x.toml"], arguments].concat())
 }
 
 fn sweep(folder: &Path, arguments: &[&str]) -> Output {

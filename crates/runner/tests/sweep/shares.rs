@@ -1,10 +1,10 @@
 //! A sweep in shares: what processes that know nothing of each other come to together, what they wait for, and what a look tells meanwhile.
 
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
-use super::{folder, numbers, stored, sweep, text};
+use super::{binary, folder, numbers, stored, sweep, text};
 
 /// Two cohorts of two and four trials alone, with a pretraining that half of them share.
 const SWEEP: &str = r#"question = "Who does what?"
@@ -29,16 +29,9 @@ per-class = 12
 epochs = 2
 "#;
 
-fn frostline(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
-    command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HOME", folder.join("hf")).env("NO_COLOR", "1");
-    command.current_dir(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
 fn share(folder: &Path, share: &str, more: &[&str]) -> Child {
     let line = [&["run", "x.toml", "--threads", "1", "--cohort", share], more].concat();
-    frostline(folder, &line).spawn().unwrap()
+    binary(folder, &line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn ended(child: Child) -> Output {
@@ -46,7 +39,7 @@ fn ended(child: Child) -> Output {
 }
 
 fn status(folder: &Path) -> serde_json::Value {
-    let output = frostline(folder, &["status", "results/x", "--json"]).output().unwrap();
+    let output = binary(folder, &["status", "results/x", "--json"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -112,13 +105,12 @@ fn what_is_no_share_or_another_plan_is_refused_before_anything_is_made() {
         (["--cohort=1/2", "--force"], "to itself"),
         (["--set", "halving.first=1"], "halving"),
     ] {
-        let output =
-            frostline(folder.path(), &[&["run", "x.toml"], &arguments[..]].concat()).output().unwrap();
+        let output = binary(folder.path(), &[&["run", "x.toml"], &arguments[..]].concat()).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(problem), "{arguments:?}: {}", text(&output.stderr));
     }
     assert!(!folder.path().join("results").exists());
-    let nowhere = frostline(folder.path(), &["status", "results/x"]).output().unwrap();
+    let nowhere = binary(folder.path(), &["status", "results/x"]).output().unwrap();
     assert_eq!(nowhere.status.code(), Some(1));
     assert!(text(&nowhere.stderr).contains("holds no plan.json"), "{}", text(&nowhere.stderr));
 }

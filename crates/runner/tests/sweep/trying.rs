@@ -2,18 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use frostline_data::{Reading, Source};
 use frostline_hub::{Hub, HubOptions, Silent};
 
-use super::text;
-
-fn frostline(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
-    command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HOME", folder.join("hf")).env("NO_COLOR", "1");
-    command.current_dir(folder).args(arguments).output().unwrap()
-}
+use super::{frostline, text};
 
 /// Zeros, ones and a few sevens in a folder each.
 fn pictures(folder: &Path) {

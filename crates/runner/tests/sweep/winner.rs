@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use frostline_data::{Images, Reading, Source};
 use frostline_hub::{Hub, HubOptions, Silent};
 use polars::prelude::*;
 
-use super::{folder, stored, sweep, text, trials};
+use super::{folder, frostline, stored, sweep, text, trials};
 
 const EXPERIMENT: &str = r#"question = "Which?"
 checkpoints = "best"
@@ -25,11 +24,6 @@ batch = 32
 model = ["resnet18"]
 strategy = ["full"]
 "#;
-
-fn frostline(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
-    command.current_dir(folder).env("NO_COLOR", "1").args(arguments).output().unwrap()
-}
 
 fn only_trial(folder: &Path) -> String {
     stored(folder).into_keys().next().unwrap()

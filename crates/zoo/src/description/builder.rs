@@ -199,7 +199,7 @@ impl Builder {
         let weight =
             self.parameter(format!("{name}.weight"), Role::Weight, vec![to, from], layout, initials.0);
         let bias = self.parameter(format!("{name}.bias"), Role::Bias, vec![to], Layout::Vector, initials.1);
-        Linear { weight, bias: Some(bias), from, to }
+        Linear { weight, bias: Some(bias), from, to, adapter: None }
     }
 
     /// The same layer with a weight that starts at `initial`.

@@ -195,6 +195,17 @@ pub struct Linear {
     pub from: usize,
     /// Numbers that come out.
     pub to: usize,
+    /// What is added to the weights; none in a model that was not adapted.
+    pub adapter: Option<Adapter>,
+}
+
+/// A change of a linear layer's weights of low rank, `x · down · up` (LoRA; Hu et al. 2022, arXiv:2106.09685).
+#[derive(Clone, Copy, Debug)]
+pub struct Adapter {
+    /// `[from, rank]`
+    pub down: ParameterId,
+    /// `[rank, to]`
+    pub up: ParameterId,
 }
 
 /// A map of patches with a class token and registers before them and positions added: `[H, W, N, 3]` to `[1, T, N, C]`.

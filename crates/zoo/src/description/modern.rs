@@ -35,7 +35,7 @@ impl Builder {
         let (shape, bias) = (vec![to, from, 1, 1], format!("{name}.bias"));
         let weight = self.parameter(format!("{name}.weight"), Role::Weight, shape, layout, initials.0);
         let bias = self.parameter(bias, Role::Bias, vec![to], Layout::Vector, initials.1);
-        Linear { weight, bias: Some(bias), from, to }
+        Linear { weight, bias: Some(bias), from, to, adapter: None }
     }
 
     /// Gates for `channels` by way of `reduced`; `names` are those of the two layers.

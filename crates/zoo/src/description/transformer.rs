@@ -144,6 +144,6 @@ impl Builder {
         let live = LiveTaps::all(1, 1);
         let layout = Layout::Matrix { outputs: to, channels: from, height: 1, width: 1, live };
         let weight = self.parameter(format!("{name}.weight"), Role::Weight, vec![to, from], layout, WEIGHT);
-        Linear { weight, bias: None, from, to }
+        Linear { weight, bias: None, from, to, adapter: None }
     }
 }

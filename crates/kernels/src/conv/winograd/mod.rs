@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Geometry;
+use super::{Finish, Geometry};
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::tasks;
 pub(super) use weight_gradient::{serves_weights, weight_gradient};
@@ -41,7 +41,7 @@ fn fits(g: &Geometry) -> bool {
 }
 
 /// The forward pass, as [`super::forward::forward`].
-pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], finish: Finish<'_, f32>) -> Vec<f32> {
     let transformed = transform_weights(g, weights);
     let mut y = tasks::zeros(g.oh * g.ow * g.n * g.c_out);
     split(g, &mut y).into_par_iter().for_each_init(Buffers::default, |buffers, mut task| {
@@ -55,10 +55,12 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], bias: Option<&[f
             multiply(&mut MatrixMut::dense(product, rows, g.c_out), false, a, b);
         }
         transform_back(&buffers.products, across, &mut buffers.between, &mut task.outputs);
-        if let Some(bias) = bias {
-            for output in task.outputs.iter_mut().flatten() {
-                super::forward::add_bias(&mut MatrixMut::dense(output, rows, g.c_out), bias);
-            }
+        for (place, output) in task.outputs.into_iter().enumerate() {
+            let Some(output) = output else { continue };
+            let pixel = (2 * task.tile.0 + place / 2) * g.ow + 2 * task.tile.1 + place % 2;
+            let mut output = MatrixMut::dense(output, rows, g.c_out);
+            finish.add_bias(&mut output, &(0..g.c_out));
+            finish.normalise(&mut output, pixel * g.n + task.images.start, &(0..g.c_out));
         }
         buffers.input = input;
     });
@@ -75,7 +77,7 @@ pub(super) fn data_gradient(g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f3
             tasks::transpose(tap, g.c_in, g.c_out, reversed);
         },
     );
-    forward(&Geometry { c_in: g.c_out, c_out: g.c_in, ..*g }, dy, &reversed, None)
+    forward(&Geometry { c_in: g.c_out, c_out: g.c_in, ..*g }, dy, &reversed, Finish::bias(None))
 }
 
 /// A tile for some images.

@@ -46,6 +46,7 @@ struct Counts {
     running: usize,
     stopped: usize,
     waiting: usize,
+    unchosen: usize,
     damaged: usize,
 }
 
@@ -59,6 +60,7 @@ impl Counts {
                 Stand::Running { .. } => &mut counts.running,
                 Stand::Stopped { .. } => &mut counts.stopped,
                 Stand::Waiting => &mut counts.waiting,
+                Stand::Unchosen => &mut counts.unchosen,
                 Stand::Damaged { .. } => &mut counts.damaged,
             } += 1;
         }
@@ -67,7 +69,7 @@ impl Counts {
 
     /// `3 done, 1 running`.
     fn told(self) -> String {
-        let Self { done, failed, running, stopped, waiting, damaged } = self;
+        let Self { done, failed, running, stopped, waiting, unchosen, damaged } = self;
         let parts = [
             (done, "done"),
             (failed, "failed"),
@@ -75,6 +77,7 @@ impl Counts {
             (stopped, "stopped on the way"),
             (damaged, "damaged"),
             (waiting, "waiting"),
+            (unchosen, "not needed, as other values are chosen"),
         ];
         let parts = parts.iter().filter(|(count, _)| *count > 0);
         let parts: Vec<String> =
@@ -83,9 +86,10 @@ impl Counts {
     }
 
     fn as_json(self) -> Value {
-        let Self { done, failed, running, stopped, waiting, damaged } = self;
+        let Self { done, failed, running, stopped, waiting, unchosen, damaged } = self;
         json!({
-            "done": done, "failed": failed, "running": running, "stopped": stopped, "waiting": waiting, "damaged": damaged,
+            "done": done, "failed": failed, "running": running, "stopped": stopped, "waiting": waiting, "unchosen": unchosen,
+            "damaged": damaged,
         })
     }
 }
@@ -111,7 +115,10 @@ fn describe(
     }
     text += &table(standing, all);
     let are_active = jobs.is_some_and(Jobs::are_active);
-    if counts.done + counts.failed < standing.trials.len() && running.is_empty() && !are_active {
+    if counts.done + counts.failed + counts.unchosen < standing.trials.len()
+        && running.is_empty()
+        && !are_active
+    {
         let as_jobs = if jobs.is_some() { " --slurm" } else { "" };
         text += &format!("nothing runs; to go on: {}{as_jobs}\n", standing.asked);
     }
@@ -146,7 +153,8 @@ fn table(standing: &Standing, all: bool) -> String {
         let row = match stand {
             Stand::Done { seconds } if all => ("done", String::new(), format!("in {}", duration(*seconds))),
             Stand::Waiting if all => ("waiting", String::new(), String::new()),
-            Stand::Done { .. } | Stand::Waiting => continue,
+            Stand::Unchosen if all => ("not needed", String::new(), "other values are chosen".to_owned()),
+            Stand::Done { .. } | Stand::Waiting | Stand::Unchosen => continue,
             Stand::Running { by, epochs } => ("running", format!("{epochs}/{of}"), by.to_string()),
             Stand::Stopped { by, epochs } => {
                 let why = by.as_ref().map_or_else(
@@ -185,6 +193,7 @@ fn as_json(folder: &str, standing: &Standing, left: Option<Left>) -> Value {
                 ("stopped", json!({"epochs-done": epochs, "by": by.as_ref().map(by_json)}))
             }
             Stand::Waiting => ("waiting", json!({})),
+            Stand::Unchosen => ("unchosen", json!({})),
             Stand::Damaged { reason } => ("damaged", json!({"reason": reason})),
         };
         told["state"] = json!(state);
