@@ -237,7 +237,11 @@ mod tests {
         let rates = "learning-rate = [0.1, 0.01]";
         assert_eq!(read(data, rates), Ok(()));
         for (more, tune, said) in [
-            ("[data]\nsource = \"digits\"\nvalidation = 0.0\n[train]\nkeep = \"last\"\n", rates, "chosen on validation"),
+            (
+                "[data]\nsource = \"digits\"\nvalidation = 0.0\n[train]\nkeep = \"last\"\n",
+                rates,
+                "chosen on validation",
+            ),
             ("[data]\nsource = \"digits\"\n[halving]\nfirst = 1\n", rates, "it or [tune]"),
             (
                 "[data]\nsource = \"digits\"\n[train]\nlearning-rate = 0.1\n",

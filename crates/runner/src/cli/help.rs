@@ -84,6 +84,7 @@ Examples:
   frostline predict 81c7f9 photos
   frostline predict plants.safetensors 'photos/2024-*.jpg' leaf.png --top 3
   frostline predict plants.safetensors photos --format jsonl > predictions.jsonl
+  find photos -newer yesterday -name '*.jpg' | frostline predict plants.safetensors - --format csv
 
 Images are resized as in training. One that cannot be used is a row that says why, and the exit code is then 3.";
 

@@ -218,7 +218,7 @@ pub struct PredictArgs {
     /// The trial's id, as in `frostline export`, or a file that that wrote
     #[arg(value_name = "TRIAL|FILE.safetensors")]
     pub model: String,
-    /// PNG and JPEG files, folders of them, and patterns in quotes
+    /// PNG and JPEG files, folders of them, patterns in quotes, and - for a list of files from a pipe
     #[arg(value_name = "IMAGES", required = true)]
     pub images: Vec<String>,
     /// How many classes to tell for each image, the likeliest first

@@ -5,13 +5,19 @@ use std::path::Path;
 
 use frostline_engine::device;
 use frostline_results::{Sidecar, beside, find};
+use frostline_text::{duration, plural, rate};
 
 use super::export::whole;
 use super::one_device;
 use super::sweep::install_threads;
 use crate::cli::PredictArgs;
 use crate::error::{Ending, Error};
+use crate::machine::seconds;
 use crate::predict::{Predictor, image_paths, written};
+use crate::terminal::tell;
+
+/// So many images are worth a word on how fast they went.
+const MANY: usize = 100;
 
 /// The predictions, in the format that was asked for, and whether there is one for every image.
 ///
@@ -19,7 +25,7 @@ use crate::predict::{Predictor, image_paths, written};
 /// No such trial or file; weights without their sidecar, or that are not those that it speaks of; no images.
 pub fn predict(args: &PredictArgs) -> Result<(String, Ending), Error> {
     let device = device::open(args.device.kind(), one_device(&args.device, "frostline predict")?)?;
-    let paths = image_paths(&args.images)?;
+    let paths = image_paths(&args.images, &mut std::io::stdin().lock())?;
     let threads = install_threads(args.threads);
     let (sidecar, weights) = if args.model.ends_with(".safetensors") {
         let weights = Path::new(&args.model).to_owned();
@@ -29,7 +35,17 @@ pub fn predict(args: &PredictArgs) -> Result<(String, Ending), Error> {
     };
     threads?;
     let predictor = Predictor::new(&sidecar, &weights, &device)?;
+    let begun = seconds();
     let rows = predictor.predict(&paths, args.top)?;
+    let taken = seconds() - begun;
+    if rows.len() >= MANY {
+        let speed = rate(rows.len() as f64 / taken.max(1e-9));
+        tell(&format!(
+            "{} in {}, decoding included: {speed} a second",
+            plural(rows.len(), "image"),
+            duration(taken)
+        ));
+    }
     let all = rows.iter().all(|row| row.outcome.is_ok());
     Ok((written(&rows, args.format), if all { Ending::Done } else { Ending::SomeFailed }))
 }

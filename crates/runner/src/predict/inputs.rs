@@ -1,6 +1,7 @@
 //! From the words of the command line to image files: [`image_paths`]. It opens none.
 
 use std::collections::BTreeSet;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use frostline_data::image_files;
@@ -8,18 +9,33 @@ use frostline_data::image_files;
 use crate::error::Error;
 
 /// The files that words name, in the order of the words and each once. A word is a file, a folder (all images in it and in
-/// the folders in it), or a glob pattern. A file that is not there is listed all the same: it is one that cannot be read.
+/// the folders in it), a glob pattern, or `-` for the files that the lines of `pipe` name. A file that is not there is listed all the same: it is one that cannot be read.
 ///
 /// # Errors
-/// A pattern that is none or matches nothing, a folder without images, or that cannot be listed.
-pub fn image_paths(words: &[String]) -> Result<Vec<PathBuf>, Error> {
+/// A pattern that is none or matches nothing, a folder without images, or that cannot be listed; a pipe without a line.
+pub fn image_paths(words: &[String], pipe: &mut dyn BufRead) -> Result<Vec<PathBuf>, Error> {
     let (mut paths, mut seen) = (Vec::new(), BTreeSet::new());
     for word in words {
-        for path in named(word)? {
+        let named = if word == "-" { piped(pipe)? } else { named(word)? };
+        for path in named {
             if seen.insert(path.clone()) {
                 paths.push(path);
             }
         }
+    }
+    Ok(paths)
+}
+
+/// The files that lines name; empty lines name none.
+fn piped(pipe: &mut dyn BufRead) -> Result<Vec<PathBuf>, Error> {
+    let lines = pipe.lines().collect::<Result<Vec<String>, _>>();
+    let lines = lines.map_err(|error| Error::reading(Path::new("standard input"), error, None))?;
+    let paths: Vec<PathBuf> = lines.iter().filter(|line| !line.is_empty()).map(PathBuf::from).collect();
+    if paths.is_empty() {
+        return Err(Error::usage(
+            "no line came through the pipe",
+            "for example: find photos -name '*.jpg' | frostline predict ID -",
+        ));
     }
     Ok(paths)
 }
@@ -73,7 +89,7 @@ mod tests {
         let word = |name: &str| folder.path().join(name).display().to_string();
         let found = |names: &[&str]| -> Result<Vec<String>, String> {
             let words: Vec<String> = names.iter().map(|name| word(name)).collect();
-            let paths = image_paths(&words).map_err(|error| error.to_string())?;
+            let paths = image_paths(&words, &mut std::io::empty()).map_err(|error| error.to_string())?;
             let short = |path: PathBuf| path.strip_prefix(folder.path()).unwrap().display().to_string();
             Ok(paths.into_iter().map(short).collect())
         };
@@ -84,5 +100,10 @@ mod tests {
         assert!(found(&["*.gif"]).unwrap_err().contains("matches no file"));
         assert!(found(&["none"]).unwrap_err().contains("has no images in it"));
         assert!(found(&["[.png"]).unwrap_err().contains("is no pattern"));
+        let mut pipe = "a b.jpg\n\nsub/c.png\na b.jpg\n".as_bytes();
+        let piped = image_paths(&["d.png".to_owned(), "-".to_owned()], &mut pipe).unwrap();
+        assert_eq!(piped, ["d.png", "a b.jpg", "sub/c.png"].map(PathBuf::from));
+        let error = image_paths(&["-".to_owned()], &mut "\n".as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("no line came"), "{error}");
     }
 }
