@@ -9,7 +9,8 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The strings, as an error lists them.
-const ALL: &str = "write `flip`, `crop:PAD`, `resized-crop`, `jitter:STRENGTH`, `trivial`, `rand-augment` or `erase`";
+const ALL: &str =
+    "write `flip`, `crop:PAD`, `resized-crop`, `jitter:STRENGTH`, `trivial`, `rand-augment` or `erase`";
 
 /// The usual parameters, which a string leaves out.
 const LEAST_AREA: f64 = 0.08;
@@ -141,7 +142,8 @@ impl FromStr for Augment {
             }
             ("crop", value) => Ok(Self { crop: Some(padding(given, value)?), ..none }),
             ("resized-crop", value) => {
-                let help = "write `resized-crop` for 0.08, or the least share, for example `resized-crop:0.5`";
+                let help =
+                    "write `resized-crop` for 0.08, or the least share, for example `resized-crop:0.5`";
                 let least = share(given, value, Some(LEAST_AREA), "the least share of the area", help)?;
                 Ok(Self { resized_crop: Some(least), ..none })
             }
@@ -181,8 +183,7 @@ fn share(
     };
     let plain = value.bytes().all(|c| c.is_ascii_digit() || c == b'.');
     let number = value.parse().ok().filter(|share| plain && *share > 0.0 && *share <= 1.0);
-    number
-        .ok_or_else(|| wrong(given, &format!("{what} must be a number greater than 0 and at most 1"), help))
+    number.ok_or_else(|| wrong(given, &format!("{what} must be a number greater than 0 and at most 1"), help))
 }
 
 fn rand_augment(given: &str, value: Option<&str>) -> Result<Policy, AugmentError> {

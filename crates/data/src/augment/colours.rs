@@ -27,12 +27,7 @@ pub(crate) fn saturation(pixels: &mut [u8], factor: f64) {
 
 /// Mixed with the picture smoothed: nine pixels' mean, in which the middle one counts five times. The outermost pixels are not smoothed.
 /// Pictures of `[height, width]` less than 3 stay as they are. `from` is room for a copy.
-pub(crate) fn sharpness(
-    pixels: &mut [u8],
-    from: &mut Vec<u8>,
-    factor: f64,
-    (height, width): (usize, usize),
-) {
+pub(crate) fn sharpness(pixels: &mut [u8], from: &mut Vec<u8>, factor: f64, (height, width): (usize, usize)) {
     if height < 3 || width < 3 {
         return;
     }

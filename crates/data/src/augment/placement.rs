@@ -81,9 +81,10 @@ mod tests {
         let (height, width) = (4, 5);
         let image: Vec<u8> = (1..=60).collect();
         let mut out = vec![9; 7];
-        for (flip, down, right) in [false, true].into_iter().flat_map(|flip| {
-            (-5..6).flat_map(move |down| (-7..8).map(move |right| (flip, down, right)))
-        }) {
+        for (flip, down, right) in [false, true]
+            .into_iter()
+            .flat_map(|flip| (-5..6).flat_map(move |down| (-7..8).map(move |right| (flip, down, right))))
+        {
             let placement = Placement { flip, down, right };
             placement.copy(&image, &mut out, (height, width));
             let mut expected = Vec::new();

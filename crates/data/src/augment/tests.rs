@@ -40,7 +40,8 @@ fn formula((height, width): (usize, usize)) -> Vec<u8> {
             if 2 * y < h { [sky - 40, sky - 15, sky] } else { [ground, ground + 25, ground / 2] };
         let disc = 16 * ((2 * x - w).pow(2) + (2 * y - h).pow(2)) < (h + w).pow(2);
         // Python's // rounds down.
-        let image = if disc { [250 - red.div_euclid(4), green.div_euclid(3), 20] } else { [red, green, blue] };
+        let image =
+            if disc { [250 - red.div_euclid(4), green.div_euclid(3), 20] } else { [red, green, blue] };
         image.map(|value| value.clamp(0, 254) as u8)
     };
     places.flat_map(pixel).collect()

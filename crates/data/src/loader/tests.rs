@@ -61,8 +61,7 @@ proptest! {
 
 fn sizes(n: u32, batch: usize, ragged: Ragged) -> Vec<usize> {
     let images = images(n as usize, 1, 1);
-    let loader =
-        Loader::new(&images, (0..n).collect(), LoaderOptions { ragged, ..options(batch) }).unwrap();
+    let loader = Loader::new(&images, (0..n).collect(), LoaderOptions { ragged, ..options(batch) }).unwrap();
     let sizes: Vec<usize> = loader.epoch(0).map(|batch| batch.len()).collect();
     assert_eq!((sizes.len(), sizes.iter().sum()), (loader.batches(), loader.examples()));
     sizes
@@ -158,8 +157,16 @@ fn an_image_is_changed_alike_in_any_batch() {
         let all = loader(5, (0..12).collect());
         for batch in all.epoch(2) {
             for (position, &example) in batch.examples.iter().enumerate() {
-                let own: Vec<f32> =
-                    batch.pixels.as_chunks::<3>().0.iter().skip(position).step_by(batch.len()).flatten().copied().collect();
+                let own: Vec<f32> = batch
+                    .pixels
+                    .as_chunks::<3>()
+                    .0
+                    .iter()
+                    .skip(position)
+                    .step_by(batch.len())
+                    .flatten()
+                    .copied()
+                    .collect();
                 let alone = loader(1, vec![example]).batch(2, &[example]).pixels;
                 assert_eq!(own, alone, "{augment}: image {example}");
             }
@@ -183,7 +190,8 @@ fn erasing_covers_rectangles_and_moves_nothing_else() {
     };
     let (with, without) = (pixels(&["flip", "crop:4", "erase"]), pixels(&["flip", "crop:4"]));
     let mut erased = vec![0usize; n];
-    for (place, (with, without)) in with.as_chunks::<3>().0.iter().zip(without.as_chunks::<3>().0).enumerate() {
+    for (place, (with, without)) in with.as_chunks::<3>().0.iter().zip(without.as_chunks::<3>().0).enumerate()
+    {
         // Nothing else is 0, as the mean is below black.
         assert!(with == without || *with == [0.0; 3]);
         erased[place % n] += usize::from(*with == [0.0; 3]);
