@@ -94,7 +94,7 @@ pub(crate) fn equalize(pixels: &mut [u8]) {
         table(|value| {
             let before = below;
             below += counts[usize::from(value)];
-            if step == 0 { value } else { ((before + step / 2) / step).min(255) as u8 }
+            (before + step / 2).checked_div(step).map_or(value, |share| share.min(255) as u8)
         })
     });
     map(pixels, &equal);
