@@ -1,3 +1,5 @@
+//! Holds batches to what torchvision makes of the same draws, and draws to the images that they are of.
+
 use proptest::prelude::*;
 
 use super::*;
