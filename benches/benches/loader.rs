@@ -1,8 +1,18 @@
-//! The loader alone: flip, padded crop and normalisation of 32x32 images into HWNC, on one thread.
+//! The loader alone: augmentation and normalisation of images into HWNC, on one thread.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use frostline_data::{Augment, Images, Loader, LoaderOptions};
 use std::hint::black_box;
+
+const CASES: [(&str, &[&str]); 7] = [
+    ("plain", &[]),
+    ("flip and crop", &["flip", "crop:4"]),
+    ("resized crop", &["flip", "resized-crop"]),
+    ("jitter", &["flip", "jitter:0.4"]),
+    ("trivial", &["flip", "trivial"]),
+    ("rand-augment", &["flip", "rand-augment"]),
+    ("erase", &["flip", "crop:4", "erase"]),
+];
 
 fn epochs(criterion: &mut Criterion) {
     frostline_allocator::keep_freed_memory();
@@ -11,9 +21,8 @@ fn epochs(criterion: &mut Criterion) {
         let images = Images::new(side, side, pixels, vec![0; count]).expect("images");
         let mut group = criterion.benchmark_group(format!("loader, {side} px"));
         group.throughput(Throughput::Elements(count as u64));
-        for (name, augment) in
-            [("plain", Augment::default()), ("flip and crop", Augment { flip: true, crop: Some(4) })]
-        {
+        for (name, strings) in CASES {
+            let augment = Augment::parse_all(strings).expect("augmentations");
             let options = LoaderOptions {
                 batch: 64,
                 augment,

@@ -183,7 +183,7 @@ impl Setting {
             model,
             dataset: &self.dataset,
             splits: &self.splits,
-            augment: Augment { flip: false, crop: Some(2) },
+            augment: Augment { crop: Some(2), ..Augment::NONE },
             views: None,
             mean: [0.5; 3],
             std: [0.5; 3],

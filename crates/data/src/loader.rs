@@ -1,15 +1,16 @@
 //! Batches for training and evaluation: [`Loader`], whose epochs yield each a [`Batch`] in HWNC.
 //!
-//! Each image's changes are drawn as in [`crate::Augment`] and carried out while its bytes are brought into the order
-//! of the batch, row by row; each row is then normalised in one pass. A batch is assembled by one thread; an [`Epoch`]
-//! can be sent to another, which fills batches while the model computes.
+//! Each image's changes are drawn as in [`crate::Augment`]. Mirroring and cutting are carried out while its bytes are brought into
+//! the order of the batch, row by row; what makes other pictures is done before, on copies of the bytes. Each row is then
+//! normalised in one pass, and what is erased is set to 0. A batch is assembled by one thread, without the pool, which may be
+//! waiting for it; an [`Epoch`] can be sent to another, which fills batches while the model computes.
 
 use std::sync::Arc;
 
 use frostline_sources::Augment;
 use frostline_streams::{Purpose, Streams};
 
-use crate::augment::Placement;
+use crate::augment::{Painter, Placement, Region};
 use crate::normalise::Normaliser;
 use crate::rows::Rows;
 use crate::windows::Windows;
@@ -90,6 +91,8 @@ pub struct Loader {
     streams: Streams,
     options: LoaderOptions,
     windows: Arc<Windows>,
+    /// None where mirroring and cutting are all that is done to pictures.
+    painter: Option<Painter>,
     normaliser: Normaliser,
 }
 
@@ -123,7 +126,10 @@ impl Loader {
         let normaliser = Normaliser::new(options.mean, options.std);
         let windows = Arc::new(Windows::new(images.width(), options.augment));
         let streams = Streams::new(options.seed);
-        Ok(Self { images: images.clone(), indices: indices.into(), streams, options, windows, normaliser })
+        let size = (images.height(), images.width());
+        let painter = options.augment.repaints().then(|| Painter::new(options.augment, &streams, size));
+        let (images, indices) = (images.clone(), indices.into());
+        Ok(Self { images, indices, streams, options, windows, painter, normaliser })
     }
 
     /// Batches an epoch.
@@ -191,14 +197,40 @@ impl Loader {
     fn assemble(&self, epoch: u64, examples: &[u32]) -> Batch {
         let (height, width, n) = (self.images.height(), self.images.width(), examples.len());
         let view = self.view(epoch).unwrap_or_default();
-        let drawn = examples.iter().map(|&i| {
-            (self.images.image(i as usize), Placement::draw(&self.options.augment, &self.streams, view, i))
-        });
-        let rows = Rows::new(drawn, &self.windows, height);
+        let images = examples.iter().map(|&i| (i, self.images.image(i as usize)));
+        let painted = self.painter.as_ref().map(|painter| painter.paint(view, images.clone()));
+        let rows = match &painted {
+            Some(painted) => {
+                let as_painted = painted.chunks_exact(height * width * 3);
+                Rows::new(as_painted.map(|image| (image, Placement::default())), &self.windows, height)
+            }
+            None => {
+                let place = |i| Placement::draw(&self.options.augment, &self.streams, view, i);
+                Rows::new(images.map(|(i, image)| (image, place(i))), &self.windows, height)
+            }
+        };
         let mut pixels = Vec::with_capacity(height * width * n * 3);
         rows.for_each(|row| self.normaliser.append(row, &mut pixels));
+        if let Some(probability) = self.options.augment.erase {
+            self.erase(probability, view, examples, &mut pixels);
+        }
         let labels = examples.iter().map(|&i| self.images.labels()[i as usize]).collect();
         Batch { height, width, pixels, labels, examples: examples.to_vec() }
+    }
+
+    /// Sets a rectangle of some images to 0; `pixels` is `[height, width, N, 3]`.
+    fn erase(&self, probability: f64, view: u64, examples: &[u32], pixels: &mut [f32]) {
+        let (size, stride) = ((self.images.height(), self.images.width()), examples.len() * 3);
+        let streams = self.streams.part("erase");
+        for (position, &example) in examples.iter().enumerate() {
+            let mut draws = streams.draws(Purpose::Augment, view, u64::from(example));
+            let drawn = f64::from(draws.unit()) < probability;
+            let Some(region) = drawn.then(|| Region::erased(&mut draws, size)).flatten() else { continue };
+            for y in region.top..region.top + region.height {
+                let row = &mut pixels[(y * size.1 + region.left) * stride..][..region.width * stride];
+                row.chunks_exact_mut(stride).for_each(|pixel| pixel[position * 3..][..3].fill(0.0));
+            }
+        }
     }
 }
 
@@ -246,154 +278,4 @@ impl Iterator for Epoch {
 impl ExactSizeIterator for Epoch {}
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-    const STD: [f32; 3] = [0.229, 0.224, 0.225];
-
-    fn images(n: usize, height: usize, width: usize) -> Images {
-        let pixels = (0..n * height * width * 3).map(|i| (i * 31 + i / 7 * 11) as u8).collect();
-        Images::new(height, width, pixels, (0..n as u32).map(|i| i * 3 % 7).collect()).unwrap()
-    }
-
-    fn options(batch: usize) -> LoaderOptions {
-        LoaderOptions { seed: 9, ..LoaderOptions::plain(batch, MEAN, STD) }
-    }
-
-    /// What torchvision does, step by step, for one value of the result: mirror, pad, crop, `ToTensor`, `Normalize`.
-    fn expected(
-        image: &[u8],
-        (h, w): (usize, usize),
-        drawn: Placement,
-        pad: usize,
-        (y, x, c): (usize, usize, usize),
-    ) -> f32 {
-        let mut padded = vec![vec![[0u8; 3]; w + 2 * pad]; h + 2 * pad];
-        for row in 0..h {
-            for column in 0..w {
-                let from = if drawn.flip { w - 1 - column } else { column };
-                let at = (row * w + from) * 3;
-                padded[row + pad][column + pad] = [image[at], image[at + 1], image[at + 2]];
-            }
-        }
-        let top = (drawn.down + pad as isize) as usize;
-        let left = (drawn.right + pad as isize) as usize;
-        (f32::from(padded[top + y][left + x][c]) / 255.0 - MEAN[c]) / STD[c]
-    }
-
-    proptest! {
-        #[test]
-        fn a_batch_is_what_torchvision_would_make(
-            n in 1usize..6, h in 1usize..9, w in 1usize..9, flip: bool, pad in 0usize..12, epoch in 0u64..50, seed: u64,
-        ) {
-            let images = images(n, h, w);
-            let augment = Augment { flip, crop: (pad > 0).then_some(pad) };
-            let options = LoaderOptions { augment, seed, shuffle: true, ..options(4) };
-            let loader = Loader::new(&images, (0..n as u32).collect(), options).unwrap();
-            for batch in loader.epoch(epoch) {
-                prop_assert_eq!(batch.pixels.len(), h * w * batch.len() * 3);
-                for (position, &example) in batch.examples.iter().enumerate() {
-                    let image = images.image(example as usize);
-                    let drawn = Placement::draw(&augment, &Streams::new(seed), epoch, example);
-                    prop_assert_eq!(batch.labels[position], images.labels()[example as usize]);
-                    for (y, x, c) in (0..h).flat_map(|y| (0..w).flat_map(move |x| (0..3).map(move |c| (y, x, c)))) {
-                        let value = batch.pixels[((y * w + x) * batch.len() + position) * 3 + c];
-                        prop_assert_eq!(value, expected(image, (h, w), drawn, pad, (y, x, c)));
-                    }
-                }
-            }
-        }
-    }
-
-    fn sizes(n: u32, batch: usize, ragged: Ragged) -> Vec<usize> {
-        let images = images(n as usize, 1, 1);
-        let loader =
-            Loader::new(&images, (0..n).collect(), LoaderOptions { ragged, ..options(batch) }).unwrap();
-        let sizes: Vec<usize> = loader.epoch(0).map(|batch| batch.len()).collect();
-        assert_eq!((sizes.len(), sizes.iter().sum()), (loader.batches(), loader.examples()));
-        sizes
-    }
-
-    #[test]
-    fn what_does_not_fill_a_batch_is_kept_dropped_or_merged() {
-        use Ragged::{Drop, Keep, Merge};
-        assert_eq!(sizes(10, 4, Keep), [4, 4, 2]);
-        assert_eq!(sizes(9, 4, Keep), [4, 5], "a single image joins the batch before");
-        assert_eq!(sizes(9, 4, Drop), [4, 4]);
-        assert_eq!(sizes(11, 4, Merge), [4, 7]);
-        assert_eq!(sizes(3, 4, Merge), [3]);
-        for ragged in [Keep, Drop, Merge] {
-            assert_eq!(sizes(8, 4, ragged), [4, 4]);
-        }
-        assert_eq!(sizes(3, 4, Keep), [3]);
-        assert_eq!(sizes(1, 4, Keep), [1]);
-        assert_eq!(sizes(3, 1, Keep), [1, 1, 1]);
-    }
-
-    #[test]
-    fn an_epoch_is_a_function_of_seed_and_number() {
-        let order = |seed, epoch| -> Vec<u32> {
-            let options = LoaderOptions { seed, shuffle: true, ..options(7) };
-            let loader = Loader::new(&images(50, 1, 1), (0..50).step_by(2).collect(), options).unwrap();
-            let in_thread =
-                std::thread::spawn(move || loader.epoch(epoch).flat_map(|batch| batch.examples).collect());
-            in_thread.join().unwrap()
-        };
-        let first = order(1, 0);
-        assert_eq!(first, order(1, 0));
-        assert_ne!(first, order(1, 1));
-        assert_ne!(first, order(2, 0));
-        let mut sorted = first;
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..50).step_by(2).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn an_image_is_changed_alike_in_any_subset() {
-        let images = images(20, 4, 5);
-        let augment = Augment { flip: true, crop: Some(2) };
-        let pixels_of_12 = |indices: Vec<u32>| -> Vec<f32> {
-            let loader = Loader::new(&images, indices, LoaderOptions { augment, ..options(1) }).unwrap();
-            loader.epoch(3).find(|batch| batch.examples == [12]).unwrap().pixels
-        };
-        assert_eq!(pixels_of_12((0..20).collect()), pixels_of_12(vec![12, 3]));
-    }
-
-    #[test]
-    fn views_come_again_and_an_order_is_an_epochs_own() {
-        let images = images(20, 4, 5);
-        let augment = Augment { flip: true, crop: Some(2) };
-        let loader = |views| {
-            let options = LoaderOptions { augment, views, shuffle: true, ..options(6) };
-            Loader::new(&images, (0..20).collect(), options).unwrap()
-        };
-        let (anew, two) = (loader(None), loader(Some(2)));
-        let picture = |loader: &Loader, epoch| loader.batch(epoch, &[3, 8, 12]).pixels;
-        assert_eq!(picture(&two, 1), picture(&anew, 1));
-        assert_eq!(picture(&two, 2), picture(&anew, 2));
-        assert_eq!(picture(&two, 5), picture(&anew, 1));
-        assert_ne!(picture(&anew, 5), picture(&anew, 1));
-        assert_ne!(two.order(5), two.order(1), "the order is drawn anew");
-        let whole: Vec<Vec<u32>> = two.epoch(5).map(|batch| batch.examples).collect();
-        assert_eq!(two.order(5), whole);
-        assert_eq!(two.epoch(5).nth(2).unwrap().examples, whole[2]);
-        assert!(two.repeats() && !anew.repeats() && loader(Some(1)).view(7) == Some(1));
-    }
-
-    #[test]
-    fn options_that_make_no_batches_are_errors() {
-        let images = images(3, 1, 1);
-        let message =
-            |indices: Vec<u32>, options| Loader::new(&images, indices, options).unwrap_err().to_string();
-        assert!(message(vec![0], options(0)).contains("batch = 0"));
-        assert!(message(vec![], options(1)).contains("no images are left"));
-        assert!(message(vec![0, 3], options(1)).contains("index 3 is beyond the 3 images"));
-        let drop_last = LoaderOptions { ragged: Ragged::Drop, ..options(4) };
-        assert!(message(vec![0, 1, 2], drop_last).contains("3 images do not fill one batch of 4"));
-        let flat = LoaderOptions { std: [1.0, 0.0, 1.0], ..options(1) };
-        assert!(message(vec![0], flat).contains("greater than 0"));
-    }
-}
+mod tests;

@@ -198,7 +198,8 @@ mod tests {
             let placement = |i| Placement { flip: i % 3 == 1, down: offset(i * 3 + 1) % 4, right: offset(i) };
             let images: Vec<(&[u8], Placement)> =
                 pixels.chunks(height * width * 3).zip((0..).map(placement)).collect();
-            let windows = Windows::new(width, Augment { flip: true, crop: Some(pad) });
+            let augment = Augment { flip: true, crop: Some(pad), ..Augment::NONE };
+            let windows = Windows::new(width, augment);
             let rows = Rows::new(images.iter().copied(), &windows, height);
             let mut bytes = vec![0; width.next_multiple_of(4) * n * 3];
             for y in 0..height {

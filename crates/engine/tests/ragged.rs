@@ -29,7 +29,7 @@ const TOLERANCE: f64 = 1e-4;
 const EPOCHS: usize = 2;
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
-const AUGMENT: Augment = Augment { flip: true, crop: Some(4) };
+const AUGMENT: Augment = Augment { flip: true, crop: Some(4), ..Augment::NONE };
 
 /// What PyTorch came to.
 #[derive(Deserialize)]

@@ -1,52 +1,130 @@
 //! Random changes of training images, as strings: [`Augment`]. What is drawn for an image is the loader's.
 //!
-//! The pipeline is: flip, pad with zero pixels and crop, normalise. Padding is black before normalisation, as it is
-//! where torchvision's `RandomCrop(size, padding=PAD)` stands before `Normalize`. Flipping before or after the crop
-//! gives the same distribution, because the crop's offsets are symmetric; so the order of the strings is free.
+//! The pipeline is: cut a window (`resized-crop`, or `crop` with zero pixels around the image), mirror, change the picture's
+//! 8-bit values (`jitter`, then `trivial` or `rand-augment`), normalise, erase. Padding is black before normalisation, as it is
+//! where torchvision's `RandomCrop(size, padding=PAD)` stands before `Normalize`. Mirroring before or after the window is cut
+//! gives the same distribution, because windows are symmetric. As the pipeline is one, the order of the strings is free.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// An augmentation string that names none.
+/// The strings, as an error lists them.
+const ALL: &str =
+    "write `flip`, `crop:PAD`, `resized-crop`, `jitter:STRENGTH`, `trivial`, `rand-augment` or `erase`";
+
+/// The usual parameters, which a string leaves out.
+const LEAST_AREA: f64 = 0.08;
+const ERASED: f64 = 0.5;
+const RAND: Policy = Policy::Rand { operations: 2, magnitude: 9 };
+
+/// An augmentation string that names none, or one that cannot be beside another.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("augmentation `{given}`: {what}; write `flip` or `crop:PAD`, for example `crop:4`")]
+#[error("augmentation `{given}`: {what}; {help}")]
 pub struct AugmentError {
     /// The string as given.
     pub given: String,
     /// What is wrong with it.
     pub what: String,
+    /// What to write instead.
+    pub help: String,
 }
 
 /// Which random changes a training image goes through. The default is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Augment {
     /// Mirror left and right with probability 1/2 (torchvision's `RandomHorizontalFlip(0.5)`).
     pub flip: bool,
     /// Pad each side by so many zero pixels and cut a window of the image's own size, each window alike likely
     /// (torchvision's `RandomCrop(size, padding)`).
     pub crop: Option<usize>,
+    /// Cut a window of at least this share of the area, up to all of it, with an aspect from 3/4 to 4/3, and enlarge it to the
+    /// image's own size (torchvision's `RandomResizedCrop(size, scale=(least, 1))`). Greater than 0, at most 1.
+    pub resized_crop: Option<f64>,
+    /// Change brightness, contrast and saturation by factors from `max(0, 1 - s)` to `1 + s`, in an order that is drawn
+    /// (torchvision's `ColorJitter(s, s, s)`). Greater than 0, at most 1.
+    pub jitter: Option<f64>,
+    /// Operations that are drawn from a list.
+    pub policy: Option<Policy>,
+    /// After normalisation, set a rectangle to 0 with this probability (torchvision's `RandomErasing(p)`). Greater than 0, at most 1.
+    pub erase: Option<f64>,
+}
+
+/// How operations are drawn from the fourteen of RandAugment's list, each alike likely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// One, with a magnitude that is drawn too (torchvision's `TrivialAugmentWide()`).
+    Trivial,
+    /// Several in a row, with one magnitude (torchvision's `RandAugment(operations, magnitude)`).
+    Rand {
+        /// How many, 1 to 255.
+        operations: u8,
+        /// Which of the 31 magnitudes, 0 to 30.
+        magnitude: u8,
+    },
 }
 
 impl Augment {
+    /// No change.
+    pub const NONE: Self =
+        Self { flip: false, crop: None, resized_crop: None, jitter: None, policy: None, erase: None };
+
     /// Combines strings such as `flip` and `crop:4`.
     ///
     /// # Errors
-    /// A string is no augmentation, or names one for the second time.
+    /// A string is no augmentation, names one for the second time, or one that leaves no room for another: `crop` and
+    /// `resized-crop`, `trivial` and `rand-augment`.
     pub fn parse_all<S: AsRef<str>>(items: &[S]) -> Result<Self, AugmentError> {
-        let mut all = Self::default();
+        let mut all = Self::NONE;
         for item in items {
-            let one: Self = item.as_ref().parse()?;
-            if all.flip && one.flip || all.crop.is_some() && one.crop.is_some() {
-                return Err(wrong(item.as_ref(), "is given twice"));
+            all = all.with(item.as_ref().parse()?, item.as_ref())?;
+        }
+        Ok(all)
+    }
+
+    /// Both, where `one` is of the string `given`.
+    fn with(self, one: Self, given: &str) -> Result<Self, AugmentError> {
+        let twice = self.flip && one.flip
+            || self.crop.is_some() && one.crop.is_some()
+            || self.resized_crop.is_some() && one.resized_crop.is_some()
+            || self.jitter.is_some() && one.jitter.is_some()
+            || self.erase.is_some() && one.erase.is_some();
+        match (self.policy, one.policy) {
+            (Some(Policy::Trivial), Some(Policy::Rand { .. }))
+            | (Some(Policy::Rand { .. }), Some(Policy::Trivial)) => {
+                let what = "`trivial` and `rand-augment` both draw from the same operations";
+                return Err(wrong(given, what, "keep one of the two"));
             }
-            all = Self { flip: all.flip || one.flip, crop: all.crop.or(one.crop) };
+            (Some(_), Some(_)) => return Err(wrong(given, "is given twice", "leave one out")),
+            _ if twice => return Err(wrong(given, "is given twice", "leave one out")),
+            _ => {}
+        }
+        let all = Self {
+            flip: self.flip || one.flip,
+            crop: self.crop.or(one.crop),
+            resized_crop: self.resized_crop.or(one.resized_crop),
+            jitter: self.jitter.or(one.jitter),
+            policy: self.policy.or(one.policy),
+            erase: self.erase.or(one.erase),
+        };
+        if all.crop.is_some() && all.resized_crop.is_some() {
+            return Err(wrong(
+                given,
+                "`crop` and `resized-crop` both cut the image's window",
+                "keep one of the two",
+            ));
         }
         Ok(all)
     }
 
     /// Whether nothing is changed.
     pub fn is_none(&self) -> bool {
-        !self.flip && self.crop.is_none()
+        *self == Self::NONE
+    }
+
+    /// Whether the 8-bit values of a picture become others than they were, or are brought to other places than mirroring and
+    /// cutting with a margin bring them to.
+    pub fn repaints(&self) -> bool {
+        self.resized_crop.is_some() || self.jitter.is_some() || self.policy.is_some()
     }
 }
 
@@ -54,31 +132,126 @@ impl FromStr for Augment {
     type Err = AugmentError;
 
     fn from_str(given: &str) -> Result<Self, AugmentError> {
-        match given.split_once(':') {
-            None if given == "flip" => Ok(Self { flip: true, crop: None }),
-            Some(("crop", pad)) => match pad.parse::<u16>() {
-                Ok(pad @ 1..) => Ok(Self { flip: false, crop: Some(usize::from(pad)) }),
-                _ => Err(wrong(given, "the padding must be a whole number of pixels from 1 to 65535")),
-            },
-            None if given == "crop" => Err(wrong(given, "the padding is missing")),
-            _ => Err(wrong(given, "no such augmentation")),
+        let (name, value) = given.split_once(':').map_or((given, None), |(name, value)| (name, Some(value)));
+        let none = Self::NONE;
+        match (name, value) {
+            ("flip", None) => Ok(Self { flip: true, ..none }),
+            ("trivial", None) => Ok(Self { policy: Some(Policy::Trivial), ..none }),
+            ("flip" | "trivial", Some(_)) => {
+                Err(wrong(given, "takes no parameter", &format!("write `{name}`")))
+            }
+            ("crop", value) => Ok(Self { crop: Some(padding(given, value)?), ..none }),
+            ("resized-crop", value) => {
+                let help =
+                    "write `resized-crop` for 0.08, or the least share, for example `resized-crop:0.5`";
+                let least = share(given, value, Some(LEAST_AREA), "the least share of the area", help)?;
+                Ok(Self { resized_crop: Some(least), ..none })
+            }
+            ("jitter", value) => {
+                let help = "write `jitter:STRENGTH`, for example `jitter:0.4`";
+                Ok(Self { jitter: Some(share(given, value, None, "the strength", help)?), ..none })
+            }
+            ("rand-augment", value) => Ok(Self { policy: Some(rand_augment(given, value)?), ..none }),
+            ("erase", value) => {
+                let help = "write `erase` for 0.5, or the probability, for example `erase:0.25`";
+                Ok(Self { erase: Some(share(given, value, Some(ERASED), "the probability", help)?), ..none })
+            }
+            _ => Err(wrong(given, "no such augmentation", &known_elsewhere(name))),
         }
     }
 }
 
-fn wrong(given: &str, what: &str) -> AugmentError {
-    AugmentError { given: given.to_owned(), what: what.to_owned() }
+fn padding(given: &str, value: Option<&str>) -> Result<usize, AugmentError> {
+    let help = "write `crop:PAD`, for example `crop:4`";
+    match value.map(str::parse::<u16>) {
+        None => Err(wrong(given, "the padding is missing", help)),
+        Some(Ok(pad @ 1..)) => Ok(usize::from(pad)),
+        Some(_) => Err(wrong(given, "the padding must be a whole number of pixels from 1 to 65535", help)),
+    }
+}
+
+/// A number greater than 0 and at most 1.
+fn share(
+    given: &str,
+    value: Option<&str>,
+    usual: Option<f64>,
+    what: &str,
+    help: &str,
+) -> Result<f64, AugmentError> {
+    let Some(value) = value else {
+        return usual.ok_or_else(|| wrong(given, &format!("{what} is missing"), help));
+    };
+    let plain = value.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+    let number = value.parse().ok().filter(|share| plain && *share > 0.0 && *share <= 1.0);
+    number.ok_or_else(|| wrong(given, &format!("{what} must be a number greater than 0 and at most 1"), help))
+}
+
+fn rand_augment(given: &str, value: Option<&str>) -> Result<Policy, AugmentError> {
+    let Some(value) = value else { return Ok(RAND) };
+    let numbers = value.split_once(',').and_then(|(operations, magnitude)| {
+        let plain = value.bytes().all(|c| c.is_ascii_digit() || c == b',');
+        let numbers = (operations.parse().ok()?, magnitude.parse().ok()?);
+        Some(numbers).filter(|(operations, magnitude)| plain && *operations > 0 && *magnitude <= 30)
+    });
+    let (operations, magnitude) = numbers.ok_or_else(|| {
+        let what = "must have the number of operations, 1 to 255, and the magnitude, 0 to 30";
+        wrong(
+            given,
+            what,
+            "write `rand-augment` for 2 and 9, or `rand-augment:OPS,MAGNITUDE`, for example `rand-augment:2,5`",
+        )
+    })?;
+    Ok(Policy::Rand { operations, magnitude })
+}
+
+/// What to write for what has another name in torchvision.
+fn known_elsewhere(name: &str) -> String {
+    let plain: String =
+        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let ours = match plain.strip_prefix("random").unwrap_or(&plain) {
+        "horizontalflip" | "hflip" | "mirror" => "flip",
+        "resizedcrop" => "resized-crop",
+        "colorjitter" | "colourjitter" => "jitter:STRENGTH",
+        "trivialaugment" | "trivialaugmentwide" => "trivial",
+        "randaugment" => "rand-augment",
+        "erasing" => "erase",
+        _ => return ALL.to_owned(),
+    };
+    format!("write `{ours}`")
+}
+
+fn wrong(given: &str, what: &str, help: &str) -> AugmentError {
+    AugmentError { given: given.to_owned(), what: what.to_owned(), help: help.to_owned() }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trivial => f.write_str("trivial"),
+            usual if *usual == RAND => f.write_str("rand-augment"),
+            Self::Rand { operations, magnitude } => write!(f, "rand-augment:{operations},{magnitude}"),
+        }
+    }
 }
 
 impl fmt::Display for Augment {
-    /// Its strings with `+` between them, in one order, as the order makes no difference; `none` for nothing.
+    /// Its strings with `+` between them, in one order, as the order makes no difference, and without parameters that are the
+    /// usual ones; `none` for nothing.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self { flip: false, crop: None } => f.write_str("none"),
-            Self { flip: true, crop: None } => f.write_str("flip"),
-            Self { flip: false, crop: Some(pad) } => write!(f, "crop:{pad}"),
-            Self { flip: true, crop: Some(pad) } => write!(f, "flip+crop:{pad}"),
-        }
+        let or_usual = |name: &str, usual: f64, value: f64| {
+            if value == usual { name.to_owned() } else { format!("{name}:{value}") }
+        };
+        let items = [
+            self.flip.then(|| "flip".to_owned()),
+            self.crop.map(|pad| format!("crop:{pad}")),
+            self.resized_crop.map(|least| or_usual("resized-crop", LEAST_AREA, least)),
+            self.jitter.map(|strength| format!("jitter:{strength}")),
+            self.policy.map(|policy| policy.to_string()),
+            self.erase.map(|probability| or_usual("erase", ERASED, probability)),
+        ];
+        let items: Vec<String> = items.into_iter().flatten().collect();
+        f.write_str(if items.is_empty() { "none" } else { "" })?;
+        f.write_str(&items.join("+"))
     }
 }
 
@@ -86,16 +259,84 @@ impl fmt::Display for Augment {
 mod tests {
     use super::*;
 
+    fn message(items: &[&str]) -> String {
+        Augment::parse_all(items).unwrap_err().to_string()
+    }
+
     #[test]
     fn strings_are_read() {
-        let both = Augment { flip: true, crop: Some(4) };
+        let both = Augment { flip: true, crop: Some(4), ..Augment::NONE };
         assert_eq!(Augment::parse_all(&["flip", "crop:4"]).unwrap(), both);
         assert_eq!(Augment::parse_all(&["crop:4", "flip"]).unwrap(), both);
         assert!(Augment::parse_all::<&str>(&[]).unwrap().is_none());
-        for bad in ["flop", "crop", "crop:0", "crop:-1", "crop:4.0", "flip:1", ""] {
-            let message = bad.parse::<Augment>().unwrap_err().to_string();
-            assert!(message.contains("write `flip` or `crop:PAD`"), "{message}");
+        let rest =
+            Augment::parse_all(&["erase:0.25", "rand-augment:3,30", "jitter:0.40", "resized-crop"]).unwrap();
+        let expected = Augment {
+            resized_crop: Some(0.08),
+            jitter: Some(0.4),
+            policy: Some(Policy::Rand { operations: 3, magnitude: 30 }),
+            erase: Some(0.25),
+            ..Augment::NONE
+        };
+        assert_eq!(rest, expected);
+        assert!(expected.repaints() && !both.repaints());
+    }
+
+    #[test]
+    fn each_has_one_spelling() {
+        for (items, spelling) in [
+            (&["crop:4", "flip"][..], "flip+crop:4"),
+            (&["flip"], "flip"),
+            (&["crop:12"], "crop:12"),
+            (&[], "none"),
+            (&["erase:0.5", "resized-crop:0.080"], "resized-crop+erase"),
+            (&["rand-augment:2,9"], "rand-augment"),
+            (&["rand-augment:2,10", "flip"], "flip+rand-augment:2,10"),
+            (&["trivial", "erase:1", "jitter:.5", "crop:2"], "crop:2+jitter:0.5+trivial+erase:1"),
+        ] {
+            let read = Augment::parse_all(items).unwrap();
+            assert_eq!(read.to_string(), spelling);
+            let again: Vec<&str> = spelling.split('+').filter(|item| *item != "none").collect();
+            assert_eq!(Augment::parse_all(&again).unwrap(), read);
         }
-        assert!(Augment::parse_all(&["crop:2", "crop:3"]).unwrap_err().to_string().contains("twice"));
+    }
+
+    #[test]
+    fn what_is_no_augmentation_is_told_with_what_to_write() {
+        for bad in ["flop", "", "mixup"] {
+            assert!(message(&[bad]).contains("no such augmentation; write `flip`, `crop:PAD`"));
+        }
+        for bad in ["crop", "crop:0", "crop:-1", "crop:4.0", "crop:"] {
+            assert!(message(&[bad]).contains("write `crop:PAD`, for example `crop:4`"));
+        }
+        for bad in ["flip:1", "trivial:31"] {
+            assert!(message(&[bad]).contains("takes no parameter"));
+        }
+        for bad in ["0", "1.1", "-0.5", "nan", "inf", "1e-1", "+.5", "", "."] {
+            for name in ["resized-crop", "jitter", "erase"] {
+                let given = format!("{name}:{bad}");
+                let text = message(&[&given]);
+                assert!(text.contains("must be a number greater than 0 and at most 1"), "{text}");
+                assert!(text.contains(&given) && text.contains(&format!("write `{name}")), "{text}");
+            }
+        }
+        assert!(message(&["jitter"]).contains("the strength is missing"));
+        for bad in ["2", "0,9", "2,31", "256,9", "+2,9", "2,9,31", ","] {
+            assert!(message(&[&format!("rand-augment:{bad}")]).contains("0 to 30; write `rand-augment`"));
+        }
+        assert!(message(&["RandomResizedCrop"]).ends_with("write `resized-crop`"));
+        assert!(message(&["ColorJitter"]).ends_with("write `jitter:STRENGTH`"));
+    }
+
+    #[test]
+    fn each_is_given_once_and_beside_what_it_goes_with() {
+        for twice in ["flip", "crop:2", "resized-crop", "jitter:0.1", "trivial", "rand-augment", "erase"] {
+            assert!(message(&[twice, twice]).contains("is given twice"));
+        }
+        assert!(message(&["crop:2", "crop:3"]).contains("twice"));
+        assert!(message(&["crop:2", "resized-crop"]).contains("both cut"));
+        assert!(message(&["resized-crop", "crop:2"]).contains("both cut"));
+        assert!(message(&["trivial", "rand-augment"]).contains("keep one of the two"));
+        assert!(message(&["rand-augment:1,5", "trivial"]).contains("keep one of the two"));
     }
 }

@@ -6,6 +6,6 @@ mod augment;
 mod reading;
 mod source;
 
-pub use augment::{Augment, AugmentError};
+pub use augment::{Augment, AugmentError, Policy};
 pub use reading::{OnDuplicates, Reading, SplitNames, SplitsError};
 pub use source::{Source, SourceError};

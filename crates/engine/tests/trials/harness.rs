@@ -62,7 +62,7 @@ impl Trial {
             model: &self.model,
             dataset: &self.dataset,
             splits: &self.splits,
-            augment: Augment { flip: false, crop: Some(1) },
+            augment: Augment { crop: Some(1), ..Augment::NONE },
             views: None,
             mean: [0.5; 3],
             std: [0.5; 3],

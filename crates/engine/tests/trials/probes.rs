@@ -26,7 +26,7 @@ fn together(
                 model,
                 dataset: &trial.dataset,
                 splits: &trial.splits,
-                augment: Augment { flip: false, crop: None },
+                augment: Augment::NONE,
                 views: None,
                 mean: [0.5; 3],
                 std: [0.5; 3],

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use candle_core::DType;
-use frostline_data::Augment;
+use frostline_data::{Augment, Policy};
 use frostline_engine::{
     BatchNormPolicy, Bookmark, Candidate, EngineError, Evaluation, Event, Keep, Member, Movable, NoBookmark,
     Objective, Observer, OptimizerKind, Ragged, Recipe, Schedule, ScheduleOver, Section, Shelf, Silent,
@@ -30,9 +30,12 @@ struct Look {
 }
 
 const LOOKS: [Look; 3] = [
-    Look { augment: Augment { flip: false, crop: None }, views: None },
-    Look { augment: Augment { flip: true, crop: Some(1) }, views: None },
-    Look { augment: Augment { flip: false, crop: Some(1) }, views: Some(2) },
+    Look { augment: Augment::NONE, views: None },
+    Look { augment: Augment { flip: true, crop: Some(1), ..Augment::NONE }, views: None },
+    Look {
+        augment: Augment { crop: Some(1), erase: Some(0.5), policy: Some(Policy::Trivial), ..Augment::NONE },
+        views: Some(2),
+    },
 ];
 
 /// Any of the first so many, by a counter.

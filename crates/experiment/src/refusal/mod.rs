@@ -255,6 +255,7 @@ mod tests {
             ("augment", "flip+crop:4"),
             ("augment", "none"),
             ("augment", "crop:1"),
+            ("augment", "flip+resized-crop:0.3+jitter:0.4+rand-augment:2,5+erase"),
             ("splits", "train=a+b,test=c"),
             ("splits", "usual"),
             ("optimizer", "anything"),
@@ -262,6 +263,7 @@ mod tests {
             assert_eq!(canonical(key, text).as_deref(), Ok(text));
         }
         assert_eq!(canonical("augment", "crop:4+flip").as_deref(), Ok("flip+crop:4"));
+        assert_eq!(canonical("augment", "erase:0.5+trivial").as_deref(), Ok("trivial+erase"));
         for (key, text, part) in [
             ("model", "resnet-18", "resnet18"),
             ("weights", "hub:", ""),
@@ -269,6 +271,8 @@ mod tests {
             ("source", "cifar", "cifar"),
             ("augment", "flip+crop", "crop:4"),
             ("augment", "flip+flip", "twice"),
+            ("augment", "RandAugment", "write `rand-augment`"),
+            ("augment", "crop:4+resized-crop", "keep one"),
         ] {
             let refusal = canonical(key, text).unwrap_err();
             assert!(format!("{} {}", refusal.message, refusal.help).contains(part), "{refusal:?}");

@@ -1,5 +1,7 @@
 //! What makes a cell's pretraining impossible: [`pretraining`].
 
+use frostline_sources::{Augment, Policy};
+
 use super::{Refusal, classes, keep, recipe};
 use crate::trial::{Pretraining, Trial, pretraining_name};
 
@@ -45,6 +47,13 @@ pub(super) fn pretraining(trial: &Trial) -> Option<Refusal> {
     if method == "autoencoder" && train.keep == "best" {
         return refuse(format!(
             "[pretrain.{name}]: keep = \"best\" chooses by accuracy, which a reconstruction does not have; remove it"
+        ));
+    }
+    let augment = Augment::parse_all(&data.augment).unwrap_or_default();
+    if method == "rotation" && augment.policy == Some(Policy::Trivial) {
+        return refuse(format!(
+            "[pretrain.{name}]: `trivial` turns images by up to 135 degrees, and by how much they are turned is what is \
+             learnt; set augment in [pretrain.{name}], without it"
         ));
     }
     let classes = if supervised { classes(&own) } else { None };

@@ -12,7 +12,7 @@ pub struct DataSpec {
     pub validation: f64,
     /// Images of each class that are taken from the training split; all where none.
     pub per_class: Option<usize>,
-    /// `flip`, `crop:PAD`, in the order in which they act.
+    /// `flip`, `crop:PAD` and the like, in the one order in which they are written.
     pub augment: Vec<String>,
     /// How many times augmentation is drawn for an image, after which its views come again; anew in each epoch where none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
