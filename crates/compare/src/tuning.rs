@@ -1,6 +1,6 @@
 //! What an arm's values were chosen from: [`Tuning`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use frostline_experiment::{Choice, Family, Plan, Trial, Tried, Tune};
 use frostline_results::StoredTrial;
@@ -40,12 +40,16 @@ pub(super) struct Tunings<'a> {
     tune: Option<&'a Tune>,
     /// By the arm that was chosen.
     arms: BTreeMap<String, Tuning<'a>>,
+    /// Arms whose candidates all failed, of which no other seed is trained.
+    given_up: BTreeSet<String>,
 }
 
 impl<'a> Tunings<'a> {
     /// Whether a trial is one of an arm, and not of values that were not chosen.
     pub(super) fn is_of_an_arm(&self, trial: &Trial) -> bool {
-        self.tune.is_none() || self.arms.contains_key(&trial.arm())
+        let Some(tune) = self.tune else { return true };
+        let arm = trial.arm();
+        self.arms.contains_key(&arm) && (trial.seed == tune.seed || !self.given_up.contains(&arm))
     }
 
     /// How an arm came to its values; none where it had no choice.
@@ -55,11 +59,15 @@ impl<'a> Tunings<'a> {
 }
 
 pub(super) fn tunings<'a>(plan: &'a Plan, stored: &BTreeMap<&str, &'a StoredTrial>) -> Tunings<'a> {
-    let mut all = Tunings { tune: plan.tune.as_ref(), arms: BTreeMap::new() };
+    let mut all = Tunings { tune: plan.tune.as_ref(), arms: BTreeMap::new(), given_up: BTreeSet::new() };
     let Some(tune) = &plan.tune else { return all };
     for family in tune.families(plan) {
-        let (shown, decided) = shown(&family, stored);
+        let (shown, choice) = shown(&family, stored);
         let Some(shown) = shown else { continue };
+        let decided = choice != Choice::Open;
+        if choice == Choice::Nothing {
+            all.given_up.insert(shown.arm());
+        }
         let candidate = |trial: &&'a Trial| Candidate {
             values: tune.values(trial),
             run: Run { trial, stored: stored.get(trial.id.as_str()).copied() },
@@ -71,19 +79,17 @@ pub(super) fn tunings<'a>(plan: &'a Plan, stored: &BTreeMap<&str, &'a StoredTria
     all
 }
 
-/// The candidate that an arm is shown with, and whether that is decided.
-fn shown<'a>(family: &Family<'a>, stored: &BTreeMap<&str, &StoredTrial>) -> (Option<&'a Trial>, bool) {
+/// The candidate that an arm is shown with: what is chosen, else the best so far or the first. And the choice.
+fn shown<'a>(family: &Family<'a>, stored: &BTreeMap<&str, &StoredTrial>) -> (Option<&'a Trial>, Choice<'a>) {
     let tried = |trial: &Trial| stored.get(trial.id.as_str()).map_or(Tried::Not, |stored| stored.tried());
-    let first = family.candidates.first().copied();
-    match family.choose(tried) {
-        Choice::Of(trial) => (Some(trial), true),
-        Choice::Nothing => (first, true),
-        Choice::Open => {
-            let known = family.candidates.iter().copied().filter(|trial| tried(trial) != Tried::Not);
-            match (Family { candidates: known.collect(), trials: Vec::new() }).choose(tried) {
-                Choice::Of(trial) => (Some(trial), false),
-                _ => (first, false),
-            }
-        }
+    let choice = family.choose(tried);
+    let known = || family.candidates.iter().copied().filter(|trial| tried(trial) != Tried::Not).collect();
+    let so_far = match choice {
+        Choice::Open => Family { candidates: known(), trials: Vec::new() }.choose(tried),
+        decided => decided,
+    };
+    match so_far {
+        Choice::Of(trial) => (Some(trial), choice),
+        Choice::Open | Choice::Nothing => (family.candidates.first().copied(), choice),
     }
 }

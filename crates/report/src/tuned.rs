@@ -154,6 +154,16 @@ mod tests {
             frostline_results::Status::Failed { reason: "the loss left the numbers".to_owned() };
         let text = tuned(&results, &Comparison::of(&results));
         assert!(text.contains("failed") && text.matches("| yes ").count() == 2, "{text}");
+        let mut lost = tuned_results(&[0.1, 0.01], 0.01);
+        for stored in lost.trials.iter_mut().filter(|stored| stored.trial.strategy == "head") {
+            stored.outcome.status =
+                frostline_results::Status::Failed { reason: "the loss left the numbers".to_owned() };
+        }
+        lost.trials.retain(|stored| stored.trial.strategy == "full" || stored.trial.seed == 0);
+        let comparison = Comparison::of(&lost);
+        let head = comparison.arms.iter().find(|arm| arm.label.contains("head")).unwrap();
+        assert_eq!((head.runs.len(), head.accuracy()), (1, None), "no other seed is to be trained");
+
         let open = |stored: &frostline_results::StoredTrial| {
             (stored.trial.strategy.as_str(), stored.trial.train.learning_rate) == ("full", 0.001)
         };

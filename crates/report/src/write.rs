@@ -169,6 +169,7 @@ pub(crate) fn render(results: &Results, comparison: &Comparison<'_>, plots: &[Pl
     section(&mut text, "Arms", &arms_section(results, comparison));
     section(&mut text, "Differences", &comparisons::comparisons(comparison));
     section(&mut text, "Cost", &costs(comparison));
+    section(&mut text, "Tuned", &tuned::tuned(results, comparison));
     section(&mut text, "Beyond accuracy", &depth::depth(comparison));
     section(&mut text, "Time to accuracy", &pretraining::reaching(comparison));
     section(&mut text, "Pretraining", &pretraining::pretraining(results));
@@ -182,7 +183,6 @@ pub(crate) fn render(results: &Results, comparison: &Comparison<'_>, plots: &[Pl
     }
     let notes = notes::notes(results, comparison).into_iter().map(|note| format!("- {note}\n"));
     section(&mut text, "Read with care", &notes.collect::<String>());
-    section(&mut text, "Tuned", &tuned::tuned(results, comparison));
     section(&mut text, "Stopped early", &halved::stopped(results, comparison));
     let unfinished = arms::unfinished(comparison, results);
     if !unfinished.is_empty() {

@@ -143,10 +143,7 @@ impl Findings {
         let _ = fs::remove_dir_all(scratch);
         match asked {
             Ok(_) => self.add("", format!("lists the files of {ASKED} in {}", duration(seconds() - begun))),
-            Err(error) => self.add(
-                "",
-                format!("does not answer ({error}); what is in the cache can be used with --offline"),
-            ),
+            Err(error) => self.add("", format!("does not list the files of {ASKED}: {error}")),
         }
     }
 

@@ -144,7 +144,7 @@ impl Run {
     ) -> Result<Self, Error> {
         let folder = args.results.clone().unwrap_or_else(|| Path::new("results").join(&whole.experiment));
         let compares = [("halving", whole.halving.is_some()), ("tune", whole.tune.is_some())];
-        for (section, _) in compares.iter().filter(|(_, given)| *given && !plan.only.is_empty()) {
+        if let Some((section, _)) = compares.iter().find(|(_, given)| *given && !plan.only.is_empty()) {
             let help = format!("leave --only out, or [{section}]: with --set you can have another grid");
             let message = format!("[{section}] compares trials, and --only leaves some out");
             return Err(Error::usage(message, help));
