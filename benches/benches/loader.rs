@@ -4,7 +4,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use frostline_data::{Augment, Images, Loader, LoaderOptions};
 use std::hint::black_box;
 
-const CASES: [(&str, &[&str]); 7] = [
+const CASES: [(&str, &[&str]); 8] = [
     ("plain", &[]),
     ("flip and crop", &["flip", "crop:4"]),
     ("resized crop", &["flip", "resized-crop"]),
@@ -12,6 +12,7 @@ const CASES: [(&str, &[&str]); 7] = [
     ("trivial", &["flip", "trivial"]),
     ("rand-augment", &["flip", "rand-augment"]),
     ("erase", &["flip", "crop:4", "erase"]),
+    ("mixup", &["flip", "crop:4", "mixup"]),
 ];
 
 fn epochs(criterion: &mut Criterion) {

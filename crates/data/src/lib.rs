@@ -2,7 +2,8 @@
 //!
 //! The way of an image: [`Source`] (a string) → [`prepare`] (files fetched and verified) → [`open`] (decoded once, 8-bit RGB
 //! at one resolution: [`Dataset`]) → [`split`] (training and validation) → [`Loader`] (augmented, normalised batches in
-//! HWNC); files alone: [`image_files`] → [`decode_files`]. Every draw is a function of (seed, purpose, epoch, example). This crate knows no models and prints nothing.
+//! HWNC); files alone: [`image_files`] → [`decode_files`]. Every draw is a function of (seed, purpose, epoch, example), or of the batch
+//! where its images are mixed. This crate knows no models and prints nothing.
 
 mod augment;
 mod cifar;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use frostline_sources::Augment;
 use frostline_streams::{Purpose, Streams};
 
-use crate::augment::{Painter, Placement, Region};
+use crate::augment::{Mixing, Painter, Placement, Region};
 use crate::normalise::Normaliser;
 use crate::rows::Rows;
 use crate::windows::Windows;
@@ -69,6 +69,8 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// Where each image stands among the [`Images`], `[N]`.
     pub examples: Vec<u32>,
+    /// Where images are mixed, each with the one before it and the first with the last: an image's own share. The rest is the other's.
+    pub own_share: Option<f64>,
 }
 
 impl Batch {
@@ -80,6 +82,13 @@ impl Batch {
     /// Whether the batch has no images; no loader makes such a one.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    /// The label of what each image is mixed with, `[N]`.
+    pub fn other_labels(&self) -> Vec<u32> {
+        let mut labels = self.labels.clone();
+        labels.rotate_right(1);
+        labels
     }
 }
 
@@ -168,9 +177,14 @@ impl Loader {
         (!self.options.augment.is_none()).then(|| self.options.views.map_or(epoch, view))
     }
 
-    /// Whether later epochs have the same pictures as earlier ones.
+    /// Whether later epochs have the same pictures as earlier ones. Images that are mixed never come again.
     pub fn repeats(&self) -> bool {
-        self.options.augment.is_none() || self.options.views.is_some()
+        (self.options.augment.is_none() || self.options.views.is_some()) && !self.mixes()
+    }
+
+    /// Whether the images of a batch are mixed with each other.
+    pub fn mixes(&self) -> bool {
+        self.options.augment.mixes()
     }
 
     /// The images of each batch of an epoch.
@@ -179,9 +193,19 @@ impl Loader {
         (0..self.batches()).map(|index| all.examples(index).to_vec()).collect()
     }
 
-    /// The batch of some images as an epoch has them.
+    /// The batch of some images as an epoch has them, each by itself.
     pub fn batch(&self, epoch: u64, examples: &[u32]) -> Batch {
         self.assemble(epoch, examples)
+    }
+
+    /// The same for all images of the `index`th batch of an epoch, which are mixed where the augmentation says so. How is a function of
+    /// (seed, epoch, index).
+    pub fn mixed(&self, epoch: u64, index: usize, examples: &[u32]) -> Batch {
+        let mut batch = self.assemble(epoch, examples);
+        let size = (batch.height, batch.width);
+        let mixing = Mixing::draw(&self.options.augment, &self.streams, (epoch, index), size);
+        batch.own_share = mixing.map(|mixing| mixing.apply(&mut batch.pixels, examples.len(), size));
+        batch
     }
 
     /// The batches of one epoch, from the first. The iterator owns what it needs and can be sent to another thread.
@@ -215,7 +239,7 @@ impl Loader {
             self.erase(probability, view, examples, &mut pixels);
         }
         let labels = examples.iter().map(|&i| self.images.labels()[i as usize]).collect();
-        Batch { height, width, pixels, labels, examples: examples.to_vec() }
+        Batch { height, width, pixels, labels, examples: examples.to_vec(), own_share: None }
     }
 
     /// Sets a rectangle of some images to 0; `pixels` is `[height, width, N, 3]`.
@@ -260,7 +284,8 @@ impl Iterator for Epoch {
             return None;
         }
         self.next += 1;
-        Some(self.loader.assemble(self.epoch, self.examples(self.next - 1)))
+        let index = self.next - 1;
+        Some(self.loader.mixed(self.epoch, index, self.examples(index)))
     }
 
     /// Skips batches without making them.

@@ -84,6 +84,11 @@ impl<'a, 's> Cohort<'a, 's> {
             return Err(unfit("the members of a cohort see other batches, or stand elsewhere"));
         }
         task.recipe.check()?;
+        if objective != Objective::Labels && task.augment.mixes() {
+            return Err(unfit(
+                "mixup and cutmix mix labels, and what is learnt here has none; leave them out",
+            ));
+        }
         let loader = Loader::new(&task.dataset.train, task.splits.train.clone(), options(&task))?;
         let (mut runs, mut results, mut waits) = (Vec::new(), Vec::new(), Vec::new());
         for Member { task, observer, from, until } in members {
@@ -171,14 +176,21 @@ impl<'a, 's> Cohort<'a, 's> {
             return Ok(());
         };
         let (loader, streams, objective) = (self.loader.clone(), self.streams, self.objective);
-        let groups: Vec<&[Vec<u32>]> = order[skipped..].chunks(self.ahead()).collect();
+        let ahead = self.ahead();
+        let groups = order[skipped..].chunks(ahead).enumerate();
+        let groups: Vec<(usize, &[Vec<u32>])> =
+            groups.map(|(index, group)| (skipped + index * ahead, group)).collect();
         // On the thread that calls it: there a batch is also copied to the device, while the batch before trains.
-        let prepare = |group: &[Vec<u32>]| {
-            objective.lesson(loader.batch(epoch, &group.concat()), &streams, epoch, &device)
+        let prepare = |(first, group): (usize, &[Vec<u32>])| {
+            let batch = match group {
+                [only] => loader.mixed(epoch, first, only),
+                several => loader.batch(epoch, &several.concat()),
+            };
+            objective.lesson(batch, &streams, epoch, &device)
         };
         if known {
             for group in groups {
-                if !self.steps(&mut || prepare(group), group, &keys, bookmark)? {
+                if !self.steps(&mut || prepare(group), group.1, &keys, bookmark)? {
                     break;
                 }
             }
@@ -197,7 +209,7 @@ impl<'a, 's> Cohort<'a, 's> {
                 })?;
                 let mut batch = Some(batch);
                 let mut make = || batch.take().unwrap_or_else(|| prepare(group));
-                if !self.steps(&mut make, group, &keys, bookmark)? {
+                if !self.steps(&mut make, group.1, &keys, bookmark)? {
                     break;
                 }
             }
@@ -206,13 +218,15 @@ impl<'a, 's> Cohort<'a, 's> {
     }
 
     /// Batches that go through frozen stages at once: where every run has some, as many images as in an evaluation, since products of
-    /// more rows are faster and give each image the same.
+    /// more rows are faster and give each image the same. One where images are mixed within a batch.
     fn ahead(&self) -> usize {
         let all_frozen = self.runs.iter().flatten().all(|run| run.prefix() > 0);
         let images = self.loader.images();
         let at_once = batch_size(images.height(), images.width());
         match self.objective {
-            Objective::Labels if all_frozen => (at_once / self.loader.batch_size()).max(1),
+            Objective::Labels if all_frozen && !self.loader.mixes() => {
+                (at_once / self.loader.batch_size()).max(1)
+            }
             _ => 1,
         }
     }

@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Tensor};
 use frostline_data::{Batch, Images};
-use frostline_kernels::{Hwnc, cross_entropy, mean_squared_error};
+use frostline_kernels::{Hwnc, cross_entropy, mean_squared_error, mixed_cross_entropy};
 use frostline_models::{Activation, AuxiliaryLogits};
 use frostline_streams::{Purpose, Streams};
 
@@ -38,6 +38,8 @@ pub(crate) struct Lesson {
 
 enum Target {
     Classes(Vec<u32>),
+    /// Images that are mixed: the label of each, that of the other that it has in it, and its own share.
+    Mixed(Vec<u32>, Vec<u32>, f64),
     Image(Tensor),
 }
 
@@ -61,8 +63,13 @@ impl Objective {
         let dims = (batch.height, batch.width, batch.labels.len(), 3);
         match self {
             Self::Labels => {
+                let others = batch.own_share.map(|share| (batch.other_labels(), share));
+                let target = match others {
+                    Some((others, share)) => Target::Mixed(batch.labels, others, share),
+                    None => Target::Classes(batch.labels),
+                };
                 let input = Hwnc::from_vec(batch.pixels, dims, device)?;
-                Ok((input, Lesson { examples: batch.examples, target: Target::Classes(batch.labels) }))
+                Ok((input, Lesson { examples: batch.examples, target }))
             }
             Self::Rotations => rotations(&batch, device),
             Self::Reconstruction { noise } => {
@@ -93,9 +100,14 @@ impl Lesson {
             Target::Classes(labels) => {
                 let logits = answer.into_tensor()?;
                 let loss = cross_entropy(&logits, labels, smoothing)?;
-                let rows = logits.to_vec2::<f32>()?;
-                let right = rows.iter().zip(labels).filter(|(row, label)| most_likely(row).0 == **label);
-                Ok(Answer { loss, right: Some(right.count()) })
+                Ok(Answer { loss, right: Some(right(&logits, labels)?) })
+            }
+            Target::Mixed(labels, others, share) => {
+                let logits = answer.into_tensor()?;
+                let loss = mixed_cross_entropy(&logits, (labels, others), *share, smoothing)?;
+                // What there is more of.
+                let labels = if *share >= 0.5 { labels } else { others };
+                Ok(Answer { loss, right: Some(right(&logits, labels)?) })
             }
             Target::Image(image) => {
                 let loss = mean_squared_error(answer.into_map()?.tensor(), image)?;
@@ -110,11 +122,23 @@ impl Lesson {
         heads: &[AuxiliaryLogits],
         smoothing: f64,
     ) -> Result<Vec<(f64, Tensor)>, EngineError> {
-        let Target::Classes(labels) = &self.target else { return Ok(Vec::new()) };
-        let loss =
-            |head: &AuxiliaryLogits| Ok((head.weight, cross_entropy(&head.logits, labels, smoothing)?));
+        let (labels, others, share) = match &self.target {
+            Target::Classes(labels) => (labels, labels, 1.0),
+            Target::Mixed(labels, others, share) => (labels, others, *share),
+            Target::Image(_) => return Ok(Vec::new()),
+        };
+        let loss = |head: &AuxiliaryLogits| {
+            let loss = mixed_cross_entropy(&head.logits, (labels, others), share, smoothing)?;
+            Ok((head.weight, loss))
+        };
         heads.iter().map(loss).collect()
     }
+}
+
+/// How many rows of logits are largest at their label.
+fn right(logits: &Tensor, labels: &[u32]) -> Result<usize, EngineError> {
+    let rows = logits.to_vec2::<f32>()?;
+    Ok(rows.iter().zip(labels).filter(|(row, label)| most_likely(row).0 == **label).count())
 }
 
 /// All four turns of each image: the images of a turn together, in the order of the batch.
@@ -177,7 +201,7 @@ mod tests {
             pixels.extend((0..3).map(|c| value(y, x, i, c)));
         }
         let examples = (0..n as u32).map(|i| 10 + i).collect();
-        Batch { height, width, pixels, labels: vec![0; n], examples }
+        Batch { height, width, pixels, labels: vec![0; n], examples, own_share: None }
     }
 
     #[test]
@@ -195,6 +219,28 @@ mod tests {
         let Target::Classes(labels) = lesson.target else { panic!() };
         assert_eq!(labels, [0, 0, 1, 1, 2, 2, 3, 3]);
         assert!(Objective::Rotations.lesson(batch(2, 3, 1), &Streams::new(0), 1, &Device::Cpu).is_err());
+    }
+
+    #[test]
+    fn what_is_mixed_is_to_be_answered_with_as_much_of_each_label() {
+        let mixed = |share| {
+            let mixed = Batch { labels: vec![0, 1, 2], own_share: Some(share), ..batch(2, 2, 3) };
+            Objective::Labels.lesson(mixed, &Streams::new(0), 1, &Device::Cpu).unwrap().1
+        };
+        let logits =
+            Tensor::new(&[[3f32, 0.0, 1.0], [0.0, 1.0, 0.5], [1.0, 2.0, 0.0]], &Device::Cpu).unwrap();
+        let answered = |lesson: &Lesson| {
+            let answer = lesson.answered(Activation::Rows(logits.clone()), 0.1).unwrap();
+            (answer.loss.to_scalar::<f32>().unwrap(), answer.right.unwrap())
+        };
+        // The others are 2, 0 and 1.
+        let loss = |labels: &[u32]| cross_entropy(&logits, labels, 0.1).unwrap().to_scalar::<f32>().unwrap();
+        for (share, right) in [(0.75, 2), (0.25, 1), (0.5, 2)] {
+            let (mixed, counted) = answered(&mixed(share));
+            let parts = share as f32 * loss(&[0, 1, 2]) + (1.0 - share as f32) * loss(&[2, 0, 1]);
+            assert!((mixed - parts).abs() < 1e-6, "{mixed}, not {parts}");
+            assert_eq!(counted, right, "of the label that there is more of");
+        }
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub struct EpochReport {
     pub rates: Vec<PartRate>,
     /// Mean over the examples of the loss at the step that used them.
     pub train_loss: f64,
-    /// Share of the examples that were right at the step that used them, in [0, 1]; none where the objective has no classes.
+    /// Share of the examples that were right at the step that used them, in [0, 1]; none where the objective has no classes. Of images
+    /// that are mixed, the label that there is more of is right.
     pub train_accuracy: Option<f64>,
     /// Mean loss over the validation split, without label smoothing; none without a validation split.
     pub validation_loss: Option<f64>,

@@ -1,4 +1,5 @@
-//! Losses: [`cross_entropy`] of logits with label smoothing, and [`mean_squared_error`]; and their sum, [`add_losses`].
+//! Losses: [`cross_entropy`] of logits with label smoothing, of mixed examples too ([`mixed_cross_entropy`]), and [`mean_squared_error`];
+//! and their sum, [`add_losses`].
 //!
 //! Both follow PyTorch's functions with `reduction="mean"`. The gradient of the cross-entropy is computed with the loss,
 //! while the exponentials are at hand.
@@ -21,24 +22,44 @@ use crate::{Gradient, composed, storage, tasks};
 /// When there is no example, a label is not below `K`, the number of labels is not `N`, or the smoothing is
 /// outside [0, 1].
 pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<Tensor> {
+    mixed_cross_entropy(logits, (labels, labels), 1.0, smoothing)
+}
+
+/// The same where each example is a mixture of two: its target is `share` of that of the first label and the rest of that of the second, as
+/// PyTorch's cross-entropy has it for targets that are probabilities.
+///
+/// # Errors
+/// As [`cross_entropy`], of both labels, and where the share is outside [0, 1].
+pub fn mixed_cross_entropy(
+    logits: &Tensor,
+    (labels, others): (&[u32], &[u32]),
+    share: f64,
+    smoothing: f64,
+) -> Result<Tensor> {
     let &[n, classes] = logits.dims() else {
         bail!("cross-entropy: logits need [N, K], but they are {:?}", logits.dims());
     };
-    if n == 0 || n != labels.len() {
-        bail!("cross-entropy: {n} rows of logits meet {} labels", labels.len());
+    for labels in [labels, others] {
+        if n == 0 || n != labels.len() {
+            bail!("cross-entropy: {n} rows of logits meet {} labels", labels.len());
+        }
+        if let Some((row, label)) = labels.iter().enumerate().find(|(_, label)| **label as usize >= classes) {
+            bail!("cross-entropy: label {label} of example {row} is not one of the {classes} classes");
+        }
     }
-    if let Some((row, label)) = labels.iter().enumerate().find(|(_, label)| **label as usize >= classes) {
-        bail!("cross-entropy: label {label} of example {row} is not one of the {classes} classes");
+    if !(0.0..=1.0).contains(&share) {
+        bail!("cross-entropy: a share of {share} is not between 0 and 1");
     }
     if !(0.0..=1.0).contains(&smoothing) {
         bail!("cross-entropy: a label smoothing of {smoothing} is not between 0 and 1");
     }
     if !storage::runs_here(logits) {
-        return composed::cross_entropy(logits, labels, smoothing);
+        return composed::mixed_cross_entropy(logits, (labels, others), share, smoothing);
     }
     let logits = storage::keep_as(&logits.contiguous()?, DType::F32)?;
     let gradient = tape::wanted(&logits).then(OnceLock::new);
-    tape::apply1(&logits, CrossEntropy { labels: labels.to_vec(), smoothing, gradient })
+    let labels = labels.iter().copied().zip(others.iter().copied()).collect();
+    tape::apply1(&logits, CrossEntropy { labels, share, smoothing, gradient })
 }
 
 /// The mean of the squared differences between `x` and a `target` of the same shape: a scalar. Only `x` gets a gradient.
@@ -105,7 +126,10 @@ impl Backward for Sum {
 }
 
 struct CrossEntropy {
-    labels: Vec<u32>,
+    /// Both of each example; mostly the same.
+    labels: Vec<(u32, u32)>,
+    /// How much of an example is the first.
+    share: f64,
     smoothing: f64,
     /// The gradient `[N, K]` of the mean loss, kept if the logits have a tape.
     gradient: Option<OnceLock<Vec<f32>>>,
@@ -113,17 +137,19 @@ struct CrossEntropy {
 
 impl CrossEntropy {
     /// The loss of one example; `row` holds its logits, and then the gradient of `weight` times the loss.
-    fn example(&self, row: &mut [f32], label: usize, weight: f64) -> f64 {
+    fn example(&self, row: &mut [f32], (label, other): (u32, u32), weight: f64) -> f64 {
+        let (label, other, rest) = (label as usize, other as usize, 1.0 - self.share);
         let classes = row.len() as f64;
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f64 = row.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
         let log_sum = f64::from(largest) + sum.ln();
         let mean = row.iter().map(|&logit| f64::from(logit)).sum::<f64>() / classes;
-        let loss =
-            (1.0 - self.smoothing) * (log_sum - f64::from(row[label])) + self.smoothing * (log_sum - mean);
+        let named = self.share * f64::from(row[label]) + rest * f64::from(row[other]);
+        let loss = (1.0 - self.smoothing) * (log_sum - named) + self.smoothing * (log_sum - mean);
         for (class, value) in row.iter_mut().enumerate() {
-            let certain = if class == label { 1.0 - self.smoothing } else { 0.0 };
-            let target = certain + self.smoothing / classes;
+            let part = |is: bool, share: f64| if is { share } else { 0.0 };
+            let named = part(class == label, self.share) + part(class == other, rest);
+            let target = (1.0 - self.smoothing) * named + self.smoothing / classes;
             *value = (weight * ((f64::from(*value) - log_sum).exp() - target)) as f32;
         }
         loss
@@ -142,7 +168,7 @@ impl CustomOp1 for CrossEntropy {
             .par_chunks_mut(classes)
             .with_min_len((tasks::VALUES / 16 / classes).max(1))
             .zip(&self.labels)
-            .map(|(row, label)| self.example(row, *label as usize, 1.0 / n as f64))
+            .map(|(row, label)| self.example(row, *label, 1.0 / n as f64))
             .collect();
         if let Some(gradient) = &self.gradient {
             // A second forward pass of the same operation would compute the same numbers.

@@ -1,7 +1,8 @@
 //! Random changes of training images, as strings: [`Augment`]. What is drawn for an image is the loader's.
 //!
 //! The pipeline is: cut a window (`resized-crop`, or `crop` with zero pixels around the image), mirror, change the picture's
-//! 8-bit values (`jitter`, then `trivial` or `rand-augment`), normalise, erase. Padding is black before normalisation, as it is
+//! 8-bit values (`jitter`, then `trivial` or `rand-augment`), normalise, erase, and mix with another image of the batch (`mixup`,
+//! `cutmix`). Padding is black before normalisation, as it is
 //! where torchvision's `RandomCrop(size, padding=PAD)` stands before `Normalize`. Mirroring before or after the window is cut
 //! gives the same distribution, because windows are symmetric. As the pipeline is one, the order of the strings is free.
 
@@ -9,12 +10,12 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The strings, as an error lists them.
-const ALL: &str =
-    "write `flip`, `crop:PAD`, `resized-crop`, `jitter:STRENGTH`, `trivial`, `rand-augment` or `erase`";
+const ALL: &str = "write `flip`, `crop:PAD`, `resized-crop`, `jitter:STRENGTH`, `trivial`, `rand-augment`, `erase`, `mixup` or `cutmix`";
 
 /// The usual parameters, which a string leaves out.
 const LEAST_AREA: f64 = 0.08;
 const ERASED: f64 = 0.5;
+const MIXED: f64 = 1.0;
 const RAND: Policy = Policy::Rand { operations: 2, magnitude: 9 };
 
 /// An augmentation string that names none, or one that cannot be beside another.
@@ -47,6 +48,12 @@ pub struct Augment {
     pub policy: Option<Policy>,
     /// After normalisation, set a rectangle to 0 with this probability (torchvision's `RandomErasing(p)`). Greater than 0, at most 1.
     pub erase: Option<f64>,
+    /// Mix each image of a batch and its label with another's, by a share that is drawn for the batch from Beta(alpha, alpha)
+    /// (torchvision's `v2.MixUp(alpha)`). Beside `cutmix`, one of the two is drawn for each batch. Greater than 0, at most 100.
+    pub mixup: Option<f64>,
+    /// Give each image of a batch a rectangle of another, and its label as much of the other's, with a share of the area from
+    /// Beta(alpha, alpha) before it is cut at the edges (torchvision's `v2.CutMix(alpha)`). Greater than 0, at most 100.
+    pub cutmix: Option<f64>,
 }
 
 /// How operations are drawn from the fourteen of RandAugment's list, each alike likely.
@@ -65,8 +72,16 @@ pub enum Policy {
 
 impl Augment {
     /// No change.
-    pub const NONE: Self =
-        Self { flip: false, crop: None, resized_crop: None, jitter: None, policy: None, erase: None };
+    pub const NONE: Self = Self {
+        flip: false,
+        crop: None,
+        resized_crop: None,
+        jitter: None,
+        policy: None,
+        erase: None,
+        mixup: None,
+        cutmix: None,
+    };
 
     /// Combines strings such as `flip` and `crop:4`.
     ///
@@ -87,7 +102,9 @@ impl Augment {
             || self.crop.is_some() && one.crop.is_some()
             || self.resized_crop.is_some() && one.resized_crop.is_some()
             || self.jitter.is_some() && one.jitter.is_some()
-            || self.erase.is_some() && one.erase.is_some();
+            || self.erase.is_some() && one.erase.is_some()
+            || self.mixup.is_some() && one.mixup.is_some()
+            || self.cutmix.is_some() && one.cutmix.is_some();
         match (self.policy, one.policy) {
             (Some(Policy::Trivial), Some(Policy::Rand { .. }))
             | (Some(Policy::Rand { .. }), Some(Policy::Trivial)) => {
@@ -105,6 +122,8 @@ impl Augment {
             jitter: self.jitter.or(one.jitter),
             policy: self.policy.or(one.policy),
             erase: self.erase.or(one.erase),
+            mixup: self.mixup.or(one.mixup),
+            cutmix: self.cutmix.or(one.cutmix),
         };
         if all.crop.is_some() && all.resized_crop.is_some() {
             return Err(wrong(
@@ -125,6 +144,11 @@ impl Augment {
     /// cutting with a margin bring them to.
     pub fn repaints(&self) -> bool {
         self.resized_crop.is_some() || self.jitter.is_some() || self.policy.is_some()
+    }
+
+    /// Whether the images of a batch are mixed with each other, so that what a model is given of one depends on the batch.
+    pub fn mixes(&self) -> bool {
+        self.mixup.is_some() || self.cutmix.is_some()
     }
 }
 
@@ -156,6 +180,8 @@ impl FromStr for Augment {
                 let help = "write `erase` for 0.5, or the probability, for example `erase:0.25`";
                 Ok(Self { erase: Some(share(given, value, Some(ERASED), "the probability", help)?), ..none })
             }
+            ("mixup", value) => Ok(Self { mixup: Some(alpha(given, name, value)?), ..none }),
+            ("cutmix", value) => Ok(Self { cutmix: Some(alpha(given, name, value)?), ..none }),
             _ => Err(wrong(given, "no such augmentation", &known_elsewhere(name))),
         }
     }
@@ -181,9 +207,22 @@ fn share(
     let Some(value) = value else {
         return usual.ok_or_else(|| wrong(given, &format!("{what} is missing"), help));
     };
-    let plain = value.bytes().all(|c| c.is_ascii_digit() || c == b'.');
-    let number = value.parse().ok().filter(|share| plain && *share > 0.0 && *share <= 1.0);
-    number.ok_or_else(|| wrong(given, &format!("{what} must be a number greater than 0 and at most 1"), help))
+    let must = || wrong(given, &format!("{what} must be a number greater than 0 and at most 1"), help);
+    number(value, 1.0).ok_or_else(must)
+}
+
+/// The parameter of a beta distribution.
+fn alpha(given: &str, name: &str, value: Option<&str>) -> Result<f64, AugmentError> {
+    let Some(value) = value else { return Ok(MIXED) };
+    let help = format!("write `{name}` for 1, or `{name}:ALPHA`, for example `{name}:0.2`");
+    let what = "alpha must be a number greater than 0 and at most 100";
+    number(value, 100.0).ok_or_else(|| wrong(given, what, &help))
+}
+
+/// A plain number greater than 0.
+fn number(text: &str, most: f64) -> Option<f64> {
+    let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+    text.parse().ok().filter(|number| plain && *number > 0.0 && *number <= most)
 }
 
 fn rand_augment(given: &str, value: Option<&str>) -> Result<Policy, AugmentError> {
@@ -248,6 +287,8 @@ impl fmt::Display for Augment {
             self.jitter.map(|strength| format!("jitter:{strength}")),
             self.policy.map(|policy| policy.to_string()),
             self.erase.map(|probability| or_usual("erase", ERASED, probability)),
+            self.mixup.map(|alpha| or_usual("mixup", MIXED, alpha)),
+            self.cutmix.map(|alpha| or_usual("cutmix", MIXED, alpha)),
         ];
         let items: Vec<String> = items.into_iter().flatten().collect();
         f.write_str(if items.is_empty() { "none" } else { "" })?;
@@ -292,6 +333,7 @@ mod tests {
             (&["erase:0.5", "resized-crop:0.080"], "resized-crop+erase"),
             (&["rand-augment:2,9"], "rand-augment"),
             (&["rand-augment:2,10", "flip"], "flip+rand-augment:2,10"),
+            (&["cutmix:1.0", "mixup:0.20", "flip"], "flip+mixup:0.2+cutmix"),
             (&["trivial", "erase:1", "jitter:.5", "crop:2"], "crop:2+jitter:0.5+trivial+erase:1"),
         ] {
             let read = Augment::parse_all(items).unwrap();
@@ -303,7 +345,7 @@ mod tests {
 
     #[test]
     fn what_is_no_augmentation_is_told_with_what_to_write() {
-        for bad in ["flop", "", "mixup"] {
+        for bad in ["flop", "", "mix"] {
             assert!(message(&[bad]).contains("no such augmentation; write `flip`, `crop:PAD`"));
         }
         for bad in ["crop", "crop:0", "crop:-1", "crop:4.0", "crop:"] {
@@ -320,6 +362,9 @@ mod tests {
                 assert!(text.contains(&given) && text.contains(&format!("write `{name}")), "{text}");
             }
         }
+        for bad in ["mixup:0", "mixup:101", "cutmix:-1", "cutmix:"] {
+            assert!(message(&[bad]).contains("at most 100; write `"), "{bad}");
+        }
         assert!(message(&["jitter"]).contains("the strength is missing"));
         for bad in ["2", "0,9", "2,31", "256,9", "+2,9", "2,9,31", ","] {
             assert!(message(&[&format!("rand-augment:{bad}")]).contains("0 to 30; write `rand-augment`"));
@@ -330,7 +375,17 @@ mod tests {
 
     #[test]
     fn each_is_given_once_and_beside_what_it_goes_with() {
-        for twice in ["flip", "crop:2", "resized-crop", "jitter:0.1", "trivial", "rand-augment", "erase"] {
+        for twice in [
+            "flip",
+            "crop:2",
+            "resized-crop",
+            "jitter:0.1",
+            "trivial",
+            "rand-augment",
+            "erase",
+            "mixup",
+            "cutmix",
+        ] {
             assert!(message(&[twice, twice]).contains("is given twice"));
         }
         assert!(message(&["crop:2", "crop:3"]).contains("twice"));

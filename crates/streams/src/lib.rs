@@ -34,6 +34,8 @@ pub enum Purpose {
     Plan = 8,
     /// Which seeds or images a made-up experiment has; counters: (experiment, 0) for seeds, (experiment, images) for images.
     Bootstrap = 9,
+    /// How the images of a batch are mixed; counters: (epoch, batch).
+    Mix = 10,
 }
 
 /// A seed, from which the stream of every purpose follows.

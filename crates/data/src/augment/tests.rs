@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::colours;
+use super::mix::Mixing;
 use super::operation::Operation;
 use super::region::Region;
 use super::resize::{Lines, enlarge};
@@ -144,6 +145,27 @@ fn a_resized_crop_is_torchvisions_within_a_level() {
         assert!(ours.iter().zip(&theirs).all(|(ours, theirs)| ours.abs_diff(*theirs) <= 1), "{region:?}");
         // Sums that end on a half, and rounding of the shares.
         assert!(differ * 50 < ours.len(), "{differ} of {} differ by a level: {region:?}", ours.len());
+    }
+}
+
+#[test]
+fn batches_are_mixed_as_torchvision_does_to_the_bit() {
+    for case in list(&golden()["mixes"]) {
+        let (size, n) = (size(case), case["n"].as_u64().unwrap() as usize);
+        let values = 0..size.0 * size.1 * n * 3;
+        let mut pixels: Vec<f32> = values.map(|i| ((i * 7919) % 2003) as f32 / 1001.5 - 1.0).collect();
+        let mixing = match case["share"].as_f64() {
+            Some(share) => Mixing::Values(share),
+            None => {
+                let edges = numbers(&case["box"]);
+                let (height, width) = (edges[3] - edges[1], edges[2] - edges[0]);
+                Mixing::Rectangle(Region { top: edges[1], left: edges[0], height, width })
+            }
+        };
+        let share = mixing.apply(&mut pixels, n, size);
+        let bytes: Vec<u8> = pixels.iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(digest(&bytes), case["digest"].as_str().unwrap(), "{case}");
+        assert!((share - case["own"].as_f64().unwrap()).abs() < 1e-7, "{case}");
     }
 }
 

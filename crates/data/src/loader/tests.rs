@@ -206,6 +206,49 @@ fn erasing_covers_rectangles_and_moves_nothing_else() {
 }
 
 #[test]
+fn images_of_a_batch_are_mixed_by_epoch_and_batch() {
+    let images = images(12, 9, 9);
+    let loader = |strings: &[&str], views| {
+        let augment = Augment::parse_all(strings).unwrap();
+        let options = LoaderOptions { augment, views, shuffle: true, ..options(4) };
+        Loader::new(&images, (0..12).collect(), options).unwrap()
+    };
+    let (mixed, single) = (loader(&["flip", "mixup:0.7", "cutmix"], None), loader(&["flip"], None));
+    let mut shares = Vec::new();
+    for (index, (mixed_batch, batch)) in mixed.epoch(2).zip(single.epoch(2)).enumerate() {
+        let (n, share) = (batch.len(), mixed_batch.own_share.unwrap());
+        assert_eq!((&mixed_batch.labels, batch.own_share), (&batch.labels, None));
+        assert_eq!(mixed_batch.other_labels()[1..], batch.labels[..n - 1]);
+        assert_eq!(mixed_batch.other_labels()[0], batch.labels[n - 1]);
+        assert_eq!(mixed.mixed(2, index, &mixed_batch.examples), mixed_batch, "alone as among others");
+        assert_ne!(mixed.mixed(3, index, &mixed_batch.examples).own_share, Some(share));
+        let mut alike = 0.0;
+        let places = mixed_batch.pixels.chunks(n * 3).zip(batch.pixels.chunks(n * 3));
+        for (mixed, single) in places {
+            for (image, pixel) in mixed.as_chunks::<3>().0.iter().enumerate() {
+                let own = &single[image * 3..][..3];
+                let other = &single[(image + n - 1) % n * 3..][..3];
+                let mix = own
+                    .iter()
+                    .zip(other)
+                    .map(|(own, other)| share as f32 * own + (1.0 - share) as f32 * other);
+                let is_mix = mix.zip(pixel).all(|(mix, value)| (mix - value).abs() < 1e-5);
+                assert!(is_mix || pixel == own || pixel == other);
+                alike += f64::from(u8::from(pixel == own));
+            }
+        }
+        shares.push((share, alike / (81 * n) as f64));
+    }
+    assert!(
+        shares.iter().any(|(share, own)| (share - own).abs() < 0.05)
+            && shares.iter().any(|(_, own)| *own < 0.1),
+        "{shares:?}"
+    );
+    assert!(!loader(&["mixup"], Some(2)).repeats() && loader(&["flip"], Some(2)).repeats());
+    assert_eq!(loader(&["cutmix"], None).batch(1, &[3]).own_share, None);
+}
+
+#[test]
 fn views_come_again_and_an_order_is_an_epochs_own() {
     let images = images(20, 4, 5);
     let augment = Augment { flip: true, crop: Some(2), ..Augment::NONE };

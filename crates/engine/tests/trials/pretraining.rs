@@ -11,13 +11,8 @@ use crate::harness::{Trial, moved, recipe};
 const SIDE: usize = 16;
 const SPEC: BuildSpec = BuildSpec { classes: ROTATIONS, height: SIDE, width: SIDE, seed: 3 };
 
-fn learn(
-    model: &Model,
-    (dataset, splits): (&Dataset, &Splits),
-    recipe: &Recipe,
-    objective: Objective,
-) -> Result<Vec<EpochReport>, EngineError> {
-    let task = Task {
+fn task<'a>(model: &'a Model, (dataset, splits): (&'a Dataset, &'a Splits), recipe: &'a Recipe) -> Task<'a> {
+    Task {
         model,
         dataset,
         splits,
@@ -28,8 +23,16 @@ fn learn(
         recipe,
         strategy: &Strategy::Full,
         seed: 3,
-    };
-    train(&task, objective, &mut Silent).map(|trained| trained.epochs)
+    }
+}
+
+fn learn(
+    model: &Model,
+    data: (&Dataset, &Splits),
+    recipe: &Recipe,
+    objective: Objective,
+) -> Result<Vec<EpochReport>, EngineError> {
+    train(&task(model, data, recipe), objective, &mut Silent).map(|trained| trained.epochs)
 }
 
 /// A data set with a test split that would be noticed: one image whose label is no class.
@@ -99,6 +102,19 @@ fn the_trunk_is_taken_over_and_the_head_is_not() {
     let whole = autoencoder.state_dict().unwrap();
     assert!(whole.iter().any(|(name, _)| name.starts_with("decoder.")));
     assert!(autoencoder.trunk_state_dict().unwrap().iter().all(|(name, _)| !name.starts_with("decoder.")));
+}
+
+#[test]
+fn what_has_no_labels_is_not_mixed() {
+    let trial = Trial::new(6);
+    let model = build("resnet18", &SPEC).unwrap();
+    let recipe = recipe(1);
+    let task = task(&model, (&trial.dataset, &trial.splits), &recipe);
+    for augment in [["mixup"], ["cutmix:0.5"]] {
+        let task = Task { augment: Augment::parse_all(&augment).unwrap(), ..task };
+        let error = train(&task, Objective::Rotations, &mut Silent).unwrap_err();
+        assert!(error.to_string().contains("mix labels"), "{error}");
+    }
 }
 
 #[test]

@@ -270,6 +270,8 @@ fn a_pretraining_that_will_not_do_is_refused_with_its_place() {
         ("\"all\"", "method = \"rotation\"\nepochs = 3\nresolution = 64", "unknown key `resolution`"),
         ("\"all\"", "method = \"supervised\"\nepochs = 3", "learns the labels that the trials learn"),
         ("\"all\"", "method = \"rotation\"\nepochs = 3\nseed = 4", "remove its seed"),
+        ("\"all\"", "method = \"rotation\"\nepochs = 3\naugment = [\"trivial\"]", "up to 135 degrees"),
+        ("\"all\"", "method = \"autoencoder\"\nepochs = 3\naugment = [\"mixup\"]", "learns none of them"),
         ("\"all\"", "method = \"rotation\"\nepochs = 3\nvalidation = 0.3", "another validation share"),
         ("\"all\"", "method = \"rotation\"\nepochs = 3\nclasses = [\"1\"]", "share classes of one source"),
         ("[\"1+2\"]", "method = \"rotation\"\nepochs = 3\nclasses = [\"2\", \"3\"]", "share classes"),

@@ -50,6 +50,12 @@ pub(super) fn pretraining(trial: &Trial) -> Option<Refusal> {
         ));
     }
     let augment = Augment::parse_all(&data.augment).unwrap_or_default();
+    if !supervised && augment.mixes() {
+        return refuse(format!(
+            "[pretrain.{name}]: `mixup` and `cutmix` mix labels, and the method `{method}` learns none of them; set augment in \
+             [pretrain.{name}], without them"
+        ));
+    }
     if method == "rotation" && augment.policy == Some(Policy::Trivial) {
         return refuse(format!(
             "[pretrain.{name}]: `trivial` turns images by up to 135 degrees, and by how much they are turned is what is \

@@ -172,11 +172,22 @@ pub fn add_losses(loss: &Tensor, others: &[(f64, Tensor)]) -> Result<Tensor> {
 
 /// As [`crate::cross_entropy`].
 pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<Tensor> {
+    mixed_cross_entropy(logits, (labels, labels), 1.0, smoothing)
+}
+
+/// As [`crate::mixed_cross_entropy`].
+pub fn mixed_cross_entropy(
+    logits: &Tensor,
+    (labels, others): (&[u32], &[u32]),
+    share: f64,
+    smoothing: f64,
+) -> Result<Tensor> {
     let (n, classes) = logits.dims2()?;
     let logits = &wide(logits)?;
     let mut targets = vec![(smoothing / classes as f64) as f32; n * classes];
-    for (row, label) in labels.iter().enumerate() {
-        targets[row * classes + *label as usize] += (1.0 - smoothing) as f32;
+    for (row, (label, other)) in labels.iter().zip(others).enumerate() {
+        targets[row * classes + *label as usize] += ((1.0 - smoothing) * share) as f32;
+        targets[row * classes + *other as usize] += ((1.0 - smoothing) * (1.0 - share)) as f32;
     }
     let targets = Tensor::from_vec(targets, (n, classes), logits.device())?.to_dtype(logits.dtype())?;
     let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(D::Minus1)?)?;

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
     ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, Tape, adaptive_avg_pool2d, avg_pool2d, conv2d,
-    cross_entropy, max_pool2d, oihw_to_tap_major, update_running,
+    cross_entropy, max_pool2d, mixed_cross_entropy, oihw_to_tap_major, update_running,
 };
 use serde_json::Value;
 
@@ -150,12 +150,21 @@ fn pooling() -> Result<()> {
 
 #[cfg_attr(test, test)]
 fn loss() -> Result<()> {
-    for case in cases("loss") {
+    for case in cases("loss").into_iter().chain(cases("mixed_loss")) {
         let input = sizes(&case["input"]);
         let logits = variable(1, &input);
-        let labels: Vec<u32> = (0..input[0]).map(|row| ((row * 5 + 2) % input[1]) as u32).collect();
+        let labels = |by: usize, from: usize| -> Vec<u32> {
+            (0..input[0]).map(|row| ((row * by + from) % input[1]) as u32).collect()
+        };
+        let (labels, others) = (labels(5, 2), labels(3, 1));
         let smoothing = case["smoothing"].as_f64().unwrap();
-        let (y, tape) = Tape::record(|| cross_entropy(&(logits.as_tensor() * 4.0)?, &labels, smoothing))?;
+        let (y, tape) = Tape::record(|| {
+            let logits = (logits.as_tensor() * 4.0)?;
+            match case["share"].as_f64() {
+                Some(share) => mixed_cross_entropy(&logits, (&labels, &others), share, smoothing),
+                None => cross_entropy(&logits, &labels, smoothing),
+            }
+        })?;
         within("loss", &numbers(&y), &floats(&case["y"]), TOLERANCE);
         let store = tape.backward(&y)?;
         within(

@@ -2,8 +2,8 @@
 
 use candle_core::{Tensor, Var};
 use frostline_kernels::{
-    Hwnc, Tape, composed, cross_entropy, dropout, flatten_hwc, linear, mean_squared_error, relu, relu_2d,
-    sum_copies,
+    Hwnc, Tape, composed, cross_entropy, dropout, flatten_hwc, linear, mean_squared_error,
+    mixed_cross_entropy, relu, relu_2d, sum_copies,
 };
 use proptest::prelude::*;
 
@@ -15,6 +15,7 @@ pub(crate) const GATES: &[super::session::Gate] = &[
     ("linear of random shapes", linear_of_random_shapes),
     ("sums over copies of random shapes", sums_over_copies_of_random_shapes),
     ("losses of random shapes", losses_of_random_shapes),
+    ("losses of mixtures", losses_of_mixtures),
     ("squared errors in one block and in several", squared_errors_in_one_block_and_in_several),
     ("rows are maps of one pixel", rows_are_maps_of_one_pixel),
     ("linear in blocks of rows and columns", linear_in_blocks_of_rows_and_columns),
@@ -37,6 +38,20 @@ fn check_linear((n, inputs, outputs): (usize, usize, usize), with_bias: bool, se
         here: &|t| linear(&t[0], &t[1], t.get(2)),
         composed: &|t| composed::linear(&t[0], &t[1], t.get(2)),
         oracle: &|t| oracle::linear(&t[0], &t[1], t.get(2)),
+    });
+}
+
+/// Examples that are `share` of one and the rest of another.
+fn check_mixed_loss((n, classes): (usize, usize), share: f64, smoothing: f64, seed: u64) {
+    let labels =
+        |by: usize| -> Vec<u32> { (0..n).map(|row| ((row * by + seed as usize) % classes) as u32).collect() };
+    let (labels, others) = (labels(7), labels(3));
+    hold(&Case {
+        name: format!("cross-entropy of [{n}, {classes}], share {share}, smoothing {smoothing}"),
+        inputs: vec![Array::noise(&[n, classes], seed).map(|x| 6.0 * x)],
+        here: &|t| mixed_cross_entropy(&t[0], (&labels, &others), share, smoothing),
+        composed: &|t| composed::mixed_cross_entropy(&t[0], (&labels, &others), share, smoothing),
+        oracle: &|t| oracle::mixed_cross_entropy(&t[0], (&labels, &others), share, smoothing),
     });
 }
 
@@ -120,6 +135,16 @@ proptest! {
     ) {
         check_loss(shape, smoothing, seed);
     }
+
+    #[cfg_attr(test, test)]
+    fn losses_of_mixtures(
+        shape in (1usize..9, 1usize..12),
+        share in 0.0f64..1.0,
+        smoothing in 0.0f64..1.0,
+        seed in 0u64..1_000_000,
+    ) {
+        check_mixed_loss(shape, share, smoothing, seed);
+    }
 }
 
 #[cfg_attr(test, test)]
@@ -158,6 +183,7 @@ fn sums_over_copies_in_blocks() {
 fn losses_of_many_classes() {
     check_loss((70, 40), 0.1, 3);
     check_loss((3, 1000), 0.0, 4);
+    check_mixed_loss((70, 40), 0.3, 0.1, 5);
 }
 
 #[cfg_attr(test, test)]

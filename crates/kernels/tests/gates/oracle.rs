@@ -149,15 +149,27 @@ pub(crate) fn adaptive(x: &Array, (oh, ow): (usize, usize)) -> Array {
 
 /// The mean cross-entropy of `[N, K]` with smoothed labels.
 pub(crate) fn cross_entropy(logits: &Array, labels: &[u32], smoothing: f64) -> Array {
+    mixed_cross_entropy(logits, (labels, labels), 1.0, smoothing)
+}
+
+/// The same, where each target is `share` of one label's and the rest of another's.
+pub(crate) fn mixed_cross_entropy(
+    logits: &Array,
+    (labels, others): (&[u32], &[u32]),
+    share: f64,
+    smoothing: f64,
+) -> Array {
     let classes = logits.dims[1];
-    let loss = |(row, label): (&[f64], &u32)| {
+    let loss = |(row, (label, other)): (&[f64], (&u32, &u32))| {
         let log_sum = row.iter().map(|logit| logit.exp()).sum::<f64>().ln();
         let target = |class: usize| {
-            smoothing / classes as f64 + if class == *label as usize { 1.0 - smoothing } else { 0.0 }
+            let is = |label: u32| f64::from(u8::from(class == label as usize));
+            smoothing / classes as f64 + (1.0 - smoothing) * (share * is(*label) + (1.0 - share) * is(*other))
         };
         row.iter().enumerate().map(|(class, logit)| target(class) * (log_sum - logit)).sum::<f64>()
     };
-    let total: f64 = logits.values.chunks(classes).zip(labels).map(loss).sum();
+    let rows = logits.values.chunks(classes).zip(labels.iter().zip(others));
+    let total: f64 = rows.map(loss).sum();
     Array { dims: vec![], values: vec![total / labels.len() as f64] }
 }
 

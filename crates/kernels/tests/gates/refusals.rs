@@ -7,7 +7,7 @@ use frostline_kernels::{
     AttentionSpec, ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, add_images,
     add_losses, attention, avg_pool2d, concat_channels, conv_norm, conv2d, cross_entropy, dropout,
     embed_tokens, first_rows, layer_norm, linear, linear_add, linear_gelu, max_pool2d, mean_squared_error,
-    oihw_to_tap_major, rows_as, sum_copies, update_running,
+    mixed_cross_entropy, oihw_to_tap_major, rows_as, sum_copies, update_running,
 };
 
 /// For those who run them elsewhere than as tests.
@@ -148,6 +148,10 @@ fn losses_name_the_label() {
     refused(cross_entropy(&zeros(&[2, 3]), &[0], 0.0), &["2 rows", "1 labels"]);
     refused(cross_entropy(&zeros(&[0, 3]), &[], 0.0), &["0 rows"]);
     refused(cross_entropy(&zeros(&[1, 3]), &[0], 1.5), &["smoothing of 1.5"]);
+    let mixed = |others: &[u32], share| mixed_cross_entropy(&zeros(&[2, 3]), (&[0, 1], others), share, 0.0);
+    refused(mixed(&[3, 0], 0.5), &["label 3 of example 0"]);
+    refused(mixed(&[0], 0.5), &["2 rows", "1 labels"]);
+    refused(mixed(&[0, 0], 1.5), &["share of 1.5"]);
     refused(add_losses(&zeros(&[]), &[(0.3, zeros(&[2]))]), &["scalar", "[2]"]);
     refused(add_losses(&zeros(&[1]), &[]), &["scalar", "[1]"]);
 }
