@@ -189,14 +189,14 @@ impl<'a> Sweep<'a> {
             Goal::Pretrainings => steps.iter().filter(|step| matches!(step, Step::Pretrain(_))).count(),
         };
         let mut tally = Tally { skipped, left: wanted, ..Tally::default() };
-        if wanted > 0 {
-            worker.store.record_environment(&worker.settings.environment)?;
-        }
         (worker.due, worker.cohorts) = (due, cohorts);
         let halving = self.whole.halving.filter(|_| goal == Goal::Trials);
         let tune = self.whole.tune.as_ref().filter(|_| goal == Goal::Trials);
         let unneeded = tune.map_or(0, |tune| worker.unneeded(self.whole, tune));
         worker.progress.sweep_begins(wanted - unneeded, skipped);
+        if wanted > unneeded {
+            worker.store.record_environment(&worker.settings.environment)?;
+        }
         let chooses = halving.is_some() || tune.is_some();
         let (mut goes_on, mut others) = (true, Vec::new());
         for step in steps.into_iter().filter(|step| !chooses || !matches!(step, Step::Train(_))) {
