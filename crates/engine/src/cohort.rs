@@ -3,12 +3,10 @@
 //!
 //! A run's numbers do not depend on the others: what is shared is the same function of the same images, bit by bit.
 
-use std::ops::Range;
 use std::sync::{Arc, mpsc};
 
 use frostline_data::Loader;
 use frostline_kernels::{Hwnc, Tape};
-use frostline_models::Activation;
 use frostline_streams::Streams;
 
 use crate::audit::Hashes;
@@ -16,7 +14,7 @@ use crate::evaluate::{Sums, batch_size, review};
 use crate::fit::{Part, Table, gather};
 use crate::member::{options, position, sees_the_same};
 use crate::objective::Lesson;
-use crate::prefix::{Prefix, Tree};
+use crate::prefix::{Prefix, Tree, part};
 use crate::run::Run;
 use crate::seat::{Seat, Seats, Slot, charge, evaluate_together, features, keys, present, shared};
 use crate::shelf::{Key, Paid, Shelf};
@@ -384,16 +382,6 @@ fn seats<'r, 'a>(runs: &'r mut [Option<Run<'a>>], paid: &'r mut [Paid]) -> Seats
         Some(Seat { prefix: prefix(run), voice: &mut run.voice, paid })
     };
     runs.iter_mut().zip(paid).map(seat).collect()
-}
-
-/// The features of some images of a batch, `[.., N, C]`.
-fn part(features: &Activation, images: Range<usize>) -> Result<Activation, EngineError> {
-    let tensor = features.tensor();
-    let some = tensor.narrow(tensor.rank() - 2, images.start, images.len())?.contiguous()?;
-    Ok(match features {
-        Activation::Map(_) => Hwnc::new(some)?.into(),
-        Activation::Rows(_) => Activation::Rows(some),
-    })
 }
 
 fn prefix<'a>(run: &Run<'a>) -> Prefix<'a> {

@@ -3,13 +3,26 @@
 //!
 //! Equality is by the SHA-256 of every number of a stage, not by where the weights are said to come from.
 
+use std::ops::Range;
+
 use candle_core::DType;
+use frostline_kernels::Hwnc;
 use frostline_models::{Activation, Model, Pass};
 use sha2::{Digest, Sha256};
 
 use crate::EngineError;
 use crate::audit::{Digest256, Hashes};
 use crate::seat::Slot;
+
+/// The features of some images of a batch, `[.., N, C]`.
+pub(crate) fn part(features: &Activation, images: Range<usize>) -> Result<Activation, EngineError> {
+    let tensor = features.tensor();
+    let some = tensor.narrow(tensor.rank() - 2, images.start, images.len())?.contiguous()?;
+    Ok(match features {
+        Activation::Map(_) => Hwnc::new(some)?.into(),
+        Activation::Rows(_) => Activation::Rows(some),
+    })
+}
 
 /// The stages that runs have in common.
 #[derive(Debug, Default)]
