@@ -25,13 +25,17 @@ macro_rules! by_curve {
             Curve::Relu => by_curve!(@ Relu, $function, $body),
             Curve::Silu => by_curve!(@ Swish(1.0), $function, $body),
             Curve::HardSwish => by_curve!(@ HardSwish, $function, $body),
-            other => bail!("batch norm: {other:?} does not follow a norm; apply it by itself"),
+            other => no_such_curve(other)?,
         }
     };
     (@ $value:expr, $function:ident, $body:expr) => {{
         let $function = $value;
         $body
     }};
+}
+
+fn no_such_curve<T>(curve: Curve) -> Result<T> {
+    bail!("batch norm: {curve:?} does not follow a norm; apply it by itself")
 }
 
 /// `curve((x - mean) / sqrt(variance + eps) · gamma + beta)` by the batch's statistics, which are given back, or by given ones.
@@ -46,10 +50,16 @@ pub fn batch_norm(
     norm: Normalisation<'_>,
     curve: Curve,
 ) -> Result<(Hwnc, Option<BatchStatistics>)> {
+    norm::check(x.dims(), &norm.named(None), None)?;
+    if norm.running.is_none() {
+        norm::check_count(x.dims())?;
+    }
+    if !matches!(curve, Curve::Identity | Curve::Relu | Curve::Silu | Curve::HardSwish) {
+        return no_such_curve(curve);
+    }
     if !storage::runs_here(x.tensor()) {
         return composed::batch_norm(x, norm, curve);
     }
-    norm::check(x.dims(), &norm.named(None), None)?;
     let (gamma, beta) = (norm.gamma.contiguous()?, norm.beta.contiguous()?);
     let (h, w, n, c) = x.dims();
     by_number!(storage::is_half(x.tensor()), T => {
@@ -59,7 +69,6 @@ pub fn batch_norm(
                 (Moments { mean: norm::double(mean)?, variance: norm::double(variance)? }, None)
             }
             None => {
-                norm::check_count(x.dims())?;
                 let moments = passes::moments::<T>(&values, c);
                 let statistics = BatchStatistics::of(&moments.mean, &moments.variance, h * w * n)?;
                 (moments, Some(statistics))

@@ -92,7 +92,8 @@ pub fn squeeze_excite(x: &Hwnc, excitation: &Excitation<'_>) -> Result<Hwnc> {
 /// As [`crate::response_norm`].
 pub fn response_norm(x: &Hwnc, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Hwnc> {
     let values = wide(x.tensor())?;
-    let norms = values.sqr()?.sum_keepdim((0, 1))?.sqrt()?;
+    // A root has no slope at 0; in place of nothing at all it is taken of the least number there is, which comes to nothing.
+    let norms = values.sqr()?.sum_keepdim((0, 1))?.maximum(f64::from(f32::MIN_POSITIVE))?.sqrt()?;
     let relative = norms.broadcast_div(&(norms.mean_keepdim(D::Minus1)? + eps)?)?;
     let factors = (relative.broadcast_mul(weight)? + 1.0)?;
     Hwnc::new(values.broadcast_mul(&factors)?.broadcast_add(bias)?.to_dtype(x.tensor().dtype())?)
