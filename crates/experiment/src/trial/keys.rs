@@ -169,7 +169,7 @@ static KEYS: &[Key] = &[
     Key { name: "resolution", section: Data, kind: Kind::Count(field!(resolution), Whole(1, 4096)), meaning: "height and width that images are resized to" },
     Key { name: "validation", section: Data, kind: Kind::Number(field!(data.validation), Range::Share), meaning: "share of the training split set aside for choosing" },
     Key { name: "per-class", section: Data, kind: Kind::OptionalCount(field!(data.per_class), IMAGES, "all"), meaning: "training images of each class, for small-data runs" },
-    Key { name: "augment", section: Data, kind: Kind::List(field!(data.augment), "none"), meaning: "flip, crop:PAD, resized-crop, jitter:STRENGTH, trivial, rand-augment, erase, mixup, cutmix" },
+    Key { name: "augment", section: Data, kind: Kind::List(field!(data.augment), "none"), meaning: "flip, crop:PAD, resized-crop, jitter:S, trivial, rand-augment, erase, mixup, cutmix" },
     Key { name: "views", section: Data, kind: Kind::OptionalCount(field!(data.views), EPOCHS, "fresh"), meaning: "augmented views drawn of an image, which then come again; fresh (new ones in each epoch)" },
     Key { name: "classes", section: Data, kind: Kind::List(field!(data.classes), "all"), meaning: "the classes that are used, by name" },
     Key { name: "image-column", section: Data, kind: Kind::OptionalName(field!(data.image_column), "usual"), meaning: "the column of images in a table; usual (by type and name)" },
