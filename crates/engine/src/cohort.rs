@@ -175,14 +175,13 @@ impl<'a, 's> Cohort<'a, 's> {
         };
         let (loader, streams, objective) = (self.loader.clone(), self.streams, self.objective);
         let ahead = self.ahead();
-        let groups = order[skipped..].chunks(ahead).enumerate();
-        let groups: Vec<(usize, &[Vec<u32>])> =
-            groups.map(|(index, group)| (skipped + index * ahead, group)).collect();
+        let groups = (skipped..).step_by(ahead).zip(order[skipped..].chunks(ahead));
+        let groups: Vec<(usize, &[Vec<u32>])> = groups.collect();
         // On the thread that calls it: there a batch is also copied to the device, while the batch before trains.
-        let prepare = |(first, group): (usize, &[Vec<u32>])| {
+        let prepare = |(index, group): (usize, &[Vec<u32>])| {
             let batch = match group {
-                [only] => loader.mixed(epoch, first, only),
-                several => loader.batch(epoch, &several.concat()),
+                [batch] => loader.mixed(epoch, index, batch),
+                batches => loader.batch(epoch, &batches.concat()),
             };
             objective.lesson(batch, &streams, epoch, &device)
         };

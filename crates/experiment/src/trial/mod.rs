@@ -11,6 +11,7 @@ pub use pretraining::{HeldOut, Pretraining, Trunk, pretraining_name};
 pub use specs::{DataSpec, TrainSpec};
 
 use frostline_recipe::Strategy;
+use frostline_sources::Augment;
 use frostline_text::id;
 use frostline_zoo::{ModelCard, card};
 use serde::{Deserialize, Serialize};
@@ -115,7 +116,9 @@ impl Trial {
             "momentum" | "nesterov" => self.train.optimizer == "sgd",
             "step-every" | "step-factor" => self.train.schedule == "step",
             "schedule-over" => self.train.schedule != "constant" || self.train.warmup > 0.0,
-            "views" => !self.data.augment.is_empty(),
+            // What mixes a batch is drawn for each anew.
+            "views" => Augment::parse_all(&self.data.augment)
+                .is_ok_and(|augment| !Augment { mixup: None, cutmix: None, ..augment }.is_none()),
             "head" => !self.fits() && self.weights != "none" && pretraining_name(&self.weights).is_none(),
             "recalibrate" => {
                 self.train.batch_norm != "eval" && card(&self.model).is_ok_and(ModelCard::has_batch_norm)
@@ -270,6 +273,21 @@ mod tests {
             ];
             key.set(&mut other, value).unwrap();
             assert_eq!(other.sealed().id == id, idle.contains(&key.name), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn views_count_where_pictures_are_drawn() {
+        for (augment, counts) in
+            [("none", false), ("mixup:0.2", false), ("erase", true), ("flip+cutmix", true)]
+        {
+            let of = |views: &str| {
+                let mut trial = Trial::default();
+                keys::key("augment").unwrap().set(&mut trial, augment).unwrap();
+                keys::key("views").unwrap().set(&mut trial, views).unwrap();
+                trial.sealed().id
+            };
+            assert_eq!(of("2") != of("fresh"), counts, "{augment}");
         }
     }
 
