@@ -20,7 +20,7 @@ pub struct Tuning<'a> {
 #[derive(Clone, Debug)]
 pub struct Candidate<'a> {
     /// The tuned keys with its values.
-    pub values: Vec<(&'a str, String)>,
+    pub values: String,
     /// The trial that tried them.
     pub run: Run<'a>,
     /// Whether the arm has these values.

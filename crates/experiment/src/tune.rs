@@ -75,10 +75,11 @@ impl Tune {
         families
     }
 
-    /// The values that a trial has for the tuned keys.
-    pub fn values(&self, trial: &Trial) -> Vec<(&str, String)> {
+    /// The values that a trial has for the tuned keys: `learning-rate 0.01, weight-decay 0`.
+    pub fn values(&self, trial: &Trial) -> String {
         let used = self.axes.iter().filter(|axis| trial.uses(&axis.key));
-        used.filter_map(|axis| Some((axis.key.as_str(), trial.value_of(&axis.key)?))).collect()
+        let values = used.filter_map(|axis| Some(format!("{} {}", axis.key, trial.value_of(&axis.key)?)));
+        values.collect::<Vec<_>>().join(", ")
     }
 
     /// The trials that need not be trained, by id: those whose family has chosen other values, or has none to choose; where it is not
@@ -125,6 +126,16 @@ impl Tune {
                 "[halving] stops arms before their values are chosen, so an experiment has it or [tune]"
                     .to_owned(),
             );
+        }
+        for family in self.families(plan) {
+            let tried: BTreeSet<String> = family.candidates.iter().map(|trial| trial.arm()).collect();
+            if let Some(trial) = family.trials.iter().find(|trial| !tried.contains(&trial.arm())) {
+                return Some(format!(
+                    "values are tried on the first seed, {}, of which an [[except]] or an [[override]] leaves none like {}",
+                    self.seed,
+                    trial.label()
+                ));
+            }
         }
         let unvalidated = plan.trials.iter().any(|trial| trial.data.validation == 0.0);
         unvalidated.then(|| {
@@ -179,7 +190,7 @@ mod tests {
             assert!(family.candidates.iter().all(|trial| trial.seed == 3));
             assert_eq!(family.trials.len(), 2 * rates.len());
             let values = tune.values(family.candidates[0]);
-            assert_eq!(values.len(), usize::from(!probe), "{values:?}");
+            assert_eq!(values, if probe { "" } else { "learning-rate 0.1" });
         }
     }
 
@@ -225,7 +236,9 @@ mod tests {
     #[test]
     fn a_plan_that_cannot_be_tuned_is_refused_with_the_reason() {
         let read = |more: &str, tune: &str| {
-            let text = format!("question = \"q\"\n{more}[grid]\nmodel = [\"resnet18\"]\n[tune]\n{tune}\n");
+            let text = format!(
+                "question = \"q\"\n{more}[grid]\nmodel = [\"resnet18\"]\nstrategy = [\"head\", \"full\"]\nseed = [0, 1]\n[tune]\n{tune}\n"
+            );
             let path = std::path::Path::new("x.toml");
             let found = crate::Experiment::read(path, &text, &[]).and_then(|read| crate::expand(&read));
             let told = |problems: crate::Problems| {
@@ -247,6 +260,16 @@ mod tests {
                 "[data]\nsource = \"digits\"\n[train]\nlearning-rate = 0.1\n",
                 rates,
                 "in [train] and in [tune]",
+            ),
+            (
+                data,
+                "learning-rate = [0.1, 0.01]\n[[except]]\nwhen = { strategy = \"full\", seed = 0 }",
+                "leaves none like",
+            ),
+            (
+                data,
+                "learning-rate = [0.1, 0.01]\n[[except]]\nwhen = { learning-rate = 0.1, seed = 0 }",
+                "leaves none like",
             ),
             (data, "learning-rate = [0.1]", "at least two values"),
             (data, "seed = [1, 2]", "cannot be tuned"),

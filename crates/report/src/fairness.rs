@@ -19,6 +19,7 @@ pub(super) fn fairness(results: &Results, comparison: &Comparison<'_>) -> Vec<St
     notes.extend(at_the_edge(results, comparison));
     notes.extend(tuned::at_the_edge(results, comparison));
     notes.extend(budgets(comparison));
+    notes.extend(ended_early(comparison));
     notes.extend(differing_settings(results));
     notes.extend(lineages(comparison));
     notes.extend(untrained_statistics(&results.plan.trials));
@@ -94,6 +95,26 @@ fn budgets(comparison: &Comparison<'_>) -> Option<String> {
             }
         });
         format!("Budgets differ: {}.", each.collect::<Vec<_>>().join("; "))
+    })
+}
+
+/// That trials stopped before their last epoch, and which arms trained for how long.
+fn ended_early(comparison: &Comparison<'_>) -> Option<String> {
+    let (mut early, mut finished, mut arms) = (0, 0, Vec::new());
+    for arm in comparison.measured() {
+        let epochs: Vec<f64> = arm.answered().map(|stored| stored.epochs.len() as f64).collect();
+        let planned = arm.trial().train.epochs;
+        early += epochs.iter().filter(|epochs| **epochs < planned as f64).count();
+        finished += epochs.len();
+        arms.extend(mean(&epochs).map(|mean| format!("{mean:.1} of {planned} for {}", arm.label)));
+    }
+    let asked = comparison.runs().any(|(_, run)| run.trial.train.patience.is_some());
+    (asked && early > 0).then(|| {
+        format!(
+            "`patience` ended {early} of {} early, so arms did not train alike long (epochs, means over seeds): {}.",
+            plural(finished, "trial"),
+            arms.join("; ")
+        )
     })
 }
 
@@ -226,6 +247,26 @@ mod tests {
         assert!(!inside.contains("not tuned") && !inside.contains("edge"), "{inside}");
         let edge = with_rates(&[0.01, 0.001, 0.0001], 0.01);
         assert!(edge.contains("(0.0001 to 0.01)") && edge.contains("full · learning-rate 0.01"), "{edge}");
+    }
+
+    #[test]
+    fn trials_that_ended_early_are_told() {
+        let said = |patience, gone: usize| {
+            let mut plan = plan(&["resnet18"], &["full", "head"], 2);
+            plan.trials.iter_mut().for_each(|trial| trial.train.patience = patience);
+            plan.trials = plan.trials.into_iter().map(Trial::sealed).collect();
+            let mut results = results(plan, |_| (0.8, 1.0));
+            for stored in results.trials.iter_mut().filter(|stored| stored.trial.strategy == "head") {
+                stored.epochs.truncate(stored.epochs.len() - gone);
+            }
+            ended_early(&Comparison::of(&results))
+        };
+        let note = said(Some(2), 2).unwrap();
+        assert!(
+            note.contains("ended 2 of 4 trials early") && note.contains("4.0 of 6 for resnet18 · head"),
+            "{note}"
+        );
+        assert_eq!((said(Some(2), 0), said(None, 2)), (None, None));
     }
 
     #[test]

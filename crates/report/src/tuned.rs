@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use frostline_compare::{Candidate, Comparison};
+use frostline_compare::Comparison;
 use frostline_results::Results;
 use frostline_text::{duration, plural};
 
@@ -28,7 +28,7 @@ pub(super) fn tuned(results: &Results, comparison: &Comparison<'_>) -> String {
             };
             table.row([
                 if index == 0 { arm.label.clone() } else { String::new() },
-                values_of(candidate),
+                candidate.values.clone(),
                 match (candidate.run.failure(), outcome.and_then(|outcome| outcome.validation_accuracy)) {
                     (Some(_), _) => "failed".to_owned(),
                     (_, Some(accuracy)) => format!("{:.1}", 100.0 * accuracy),
@@ -57,12 +57,6 @@ pub(super) fn tuned(results: &Results, comparison: &Comparison<'_>) -> String {
         text += &format!(" Of {arms} not all candidates are tried yet: the best so far is shown.");
     }
     format!("{text}\n\n{}", table.markdown())
-}
-
-/// `learning-rate 0.01, weight-decay 0`.
-pub(crate) fn values_of(candidate: &Candidate<'_>) -> String {
-    let values: Vec<String> = candidate.values.iter().map(|(key, value)| format!("{key} {value}")).collect();
-    values.join(", ")
 }
 
 /// Arms whose chosen learning rate lies at an edge of those that were tried.

@@ -13,7 +13,6 @@ use super::rows::{
 };
 use crate::arms::trained;
 use crate::depth::{calibration_error, class_names};
-use crate::tuned::values_of;
 
 impl<'a> Data<'a> {
     pub(crate) fn of(
@@ -97,7 +96,7 @@ fn candidates<'a>(arm: &'a Arm<'a>) -> Vec<CandidateRow<'a>> {
     let row = |candidate: &'a Candidate<'a>| CandidateRow {
         arm: arm.number,
         trial: &candidate.run.trial.id,
-        values: values_of(candidate),
+        values: &candidate.values,
         validation_accuracy: candidate.run.finished().and_then(|outcome| outcome.validation_accuracy),
         wall_seconds: candidate.run.stored.map(|stored| stored.outcome.seconds.wall),
         chosen: candidate.chosen,

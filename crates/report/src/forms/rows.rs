@@ -228,7 +228,7 @@ pub(crate) struct CandidateRow<'a> {
     pub(super) arm: usize,
     pub(super) trial: &'a str,
     /// The tuned keys with its values.
-    pub(super) values: String,
+    pub(super) values: &'a str,
     pub(super) validation_accuracy: Option<f64>,
     pub(super) wall_seconds: Option<f64>,
     pub(super) chosen: bool,

@@ -28,9 +28,17 @@ pub fn doctor(args: &DoctorArgs) -> Result<(String, Ending), Error> {
     let mut findings = Findings::default();
     findings.of_environment(&environment);
     findings.of_memory();
-    findings.of_folder("results", Path::new("."), "free in this folder, where results go");
+    findings.of_folder(
+        "results",
+        Path::new("."),
+        ("free in this folder, where results go", "name another with --results"),
+    );
     let cache = options.cache.clone();
-    findings.of_folder("downloads", &cache, "free in the cache of Hugging Face's tools");
+    findings.of_folder(
+        "downloads",
+        &cache,
+        ("free in the cache of Hugging Face's tools", "set HF_HOME to another folder"),
+    );
     findings.of_devices();
     findings.of_hub(options);
     let ending = if findings.problems > 0 { Ending::SomeFailed } else { Ending::Done };
@@ -95,7 +103,10 @@ impl Findings {
             Some(free) if free < 512 << 20 => {
                 self.problem(
                     "memory",
-                    &format!("{} are free; small models need about half a GiB", bytes(free)),
+                    &format!(
+                        "{} are free, and small models need about half a GiB; end other programs",
+                        bytes(free)
+                    ),
                 );
             }
             Some(free) => self.add("memory", format!("{} may be taken", bytes(free))),
@@ -104,13 +115,15 @@ impl Findings {
     }
 
     /// Whether files can be written into a folder, or into the first of those above it that is there.
-    fn of_folder(&mut self, what: &str, folder: &Path, told: &str) {
+    fn of_folder(&mut self, what: &str, folder: &Path, (told, advice): (&str, &str)) {
         let there = there_above(folder);
         let scratch = scratch(there);
         let written = fs::create_dir(&scratch).and_then(|()| fs::write(scratch.join("x"), "x"));
         let _ = fs::remove_dir_all(&scratch);
         match (written, free_bytes(there)) {
-            (Err(error), _) => self.problem(what, &format!("nothing can be written there: {error}")),
+            (Err(error), _) => {
+                self.problem(what, &format!("nothing can be written there ({error}); {advice}"))
+            }
             (Ok(()), Some(free)) => self.add(what, format!("{} {told}", bytes(free))),
             (Ok(()), None) => {
                 self.add(what, "can be written; the system does not tell how much is free".to_owned())

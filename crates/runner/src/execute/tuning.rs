@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use frostline_experiment::{Choice, Plan, Tried, Tune};
+use frostline_experiment::{Choice, Plan, Trial, Tried, Tune};
 
 use super::error::SweepError;
 use super::graph::{Id, Train};
@@ -21,7 +21,7 @@ impl Worker<'_> {
         let (candidates, others): (Vec<Id<Train>>, Vec<Id<Train>>) =
             self.due.clone().into_iter().partition(is_candidate);
         if !self.all(&candidates, &mut came)? {
-            return Ok((came, 0));
+            return Ok((came, self.unneeded(plan, tune)));
         }
         let mut chosen = BTreeSet::new();
         for family in tune.families(plan) {
@@ -45,14 +45,12 @@ impl Worker<'_> {
 }
 
 /// `resnet18 head: learning-rate 0.01 of 4 candidates (validation 54.2 %)`.
-fn told(tune: &Tune, trial: &frostline_experiment::Trial, (candidates, tried): (usize, Tried)) -> String {
-    let values: Vec<String> =
-        tune.values(trial).into_iter().map(|(key, value)| format!("{key} {value}")).collect();
+fn told(tune: &Tune, trial: &Trial, (candidates, tried): (usize, Tried)) -> String {
     let accuracy = match tried {
         Tried::Validated { accuracy, .. } => format!(" (validation {:.1} %)", 100.0 * accuracy),
         Tried::Not | Tried::Failed => String::new(),
     };
     let arm = trial.label();
     let arm = arm.rsplit_once(" seed ").map_or(arm.as_str(), |(arm, _)| arm);
-    format!("{arm}: {} of {candidates} candidates{accuracy}", values.join(", "))
+    format!("{arm}: {} of {candidates} candidates{accuracy}", tune.values(trial))
 }
