@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds Frostline for NVIDIA GPUs on any x86-64 Linux, with or without one: nvcc comes from PyPI.
 #
-#     bash scripts/cuda.sh                 # target/release/frostline, and target/release/examples/device_check
+#     bash scripts/cuda.sh                 # target/release/frostline, target/release/examples/device_check, and that as device_check.gz
 #     bash scripts/cuda.sh COMMAND ...     # any other command with the same toolkit, such as cargo clippy --features cuda
 #
 # CUDA_COMPUTE_CAP is the least GPU that it is for, 80 unless it is given (A100; also runs on newer ones: 86 and 89 are Ada and the
@@ -43,4 +43,8 @@ if [ $# -gt 0 ]; then
 fi
 cargo build --release --package frostline --package frostline-benches --bin frostline --example device_check \
     --features frostline/cuda,frostline-benches/cuda
-ls -l target/release/frostline target/release/examples/device_check
+# What travels to where the GPU is: one file without names for backtraces, which gunzip makes runnable.
+strip -o target/release/examples/device_check.stripped target/release/examples/device_check
+gzip -6 -c target/release/examples/device_check.stripped >target/release/device_check.gz
+rm target/release/examples/device_check.stripped
+ls -l target/release/frostline target/release/examples/device_check target/release/device_check.gz

@@ -201,11 +201,14 @@ went_on() { # whether some training of the folder went on inside itself
 
 test_array() {
     alone short-alone
-    submit short.toml array
-    done_with array
-    "$frostline" status array | sed 's/^/          /'
-    [ "$(find array/slurm -name 'trials-*.sh' | wc -l)" -ge 2 ] || fail "MaxArraySize=4 did not cut the array"
-    same array short-alone
+    # All that sbatch, the shell or a pattern of log files could take for something else.
+    array='an "array" of #1, 100%, it'"'"'s $HOME'
+    submit short.toml "$array"
+    done_with "$array"
+    "$frostline" status "$array" | sed 's/^/          /'
+    [ "$(find "$array/slurm" -name 'trials-*.sh' | wc -l)" -ge 2 ] || fail "MaxArraySize=4 did not cut the array"
+    ls "$array"/slurm/*.log >/dev/null || fail "the logs are not in the results folder"
+    same "$array" short-alone
 }
 test_preempted() {
     alone long-alone

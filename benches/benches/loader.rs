@@ -33,6 +33,7 @@ fn epochs(criterion: &mut Criterion) {
                 seed: 0,
                 shuffle: true,
                 ragged: frostline_data::Ragged::Keep,
+                balanced: false,
             };
             let loader = Loader::new(&images, (0..count as u32).collect(), options).expect("a loader");
             group.bench_function(name, |bencher| {

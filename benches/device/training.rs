@@ -164,7 +164,7 @@ impl Setting {
         let prepared =
             frostline_data::prepare(&Source::Digits, &Reading::default(), &hub, &frostline_hub::Silent)?;
         let dataset = frostline_data::open(&prepared, Some((SIDE, SIDE)))?;
-        let splits = frostline_data::split(&dataset, 0.1, Some(PER_CLASS), 3)?;
+        let splits = frostline_data::split(&dataset, 0.1, Some(PER_CLASS), None, 3)?;
         // Adam makes whole steps of what rounding alone has moved; its updates have gates of their own.
         let optimizer = OptimizerKind::Sgd { momentum: 0.9, nesterov: true };
         let recipe = Recipe { epochs: EPOCHS, optimizer, learning_rate: 0.001, ..Recipe::default() };
@@ -234,11 +234,16 @@ impl Setting {
         trained: impl Iterator<Item = ((&'a Model, Result<Trained, EngineError>), Losses)>,
     ) -> Result<Vec<Came>, Failure> {
         let mut came = Vec::new();
+        let all: Vec<u32> = (0..self.dataset.test.len() as u32).collect();
         for ((model, trained), Losses(losses)) in trained {
             let trained = trained?;
             let candidate = Candidate { model, still: trained.still, observer: &mut Silent };
-            let found =
-                test_together(vec![candidate], &self.dataset, ([0.5; 3], [0.5; 3]), &mut Shelf::none())?;
+            let found = test_together(
+                vec![candidate],
+                (&self.dataset.test, &all),
+                ([0.5; 3], [0.5; 3]),
+                &mut Shelf::none(),
+            )?;
             for evaluation in found {
                 let (losses, epochs) = (losses.clone(), trained.epochs.clone());
                 came.push(Came { losses, epochs, accuracy: evaluation?.accuracy });

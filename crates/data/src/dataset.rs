@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::duplicates::{Duplicates, Part};
+use crate::duplicates::{Copy, Duplicates, Part};
 use crate::{DataError, Images};
 
 /// Training and test images of one resolution, with where they came from.
@@ -52,6 +52,9 @@ impl Taken {
         Self { what: what.to_owned(), from: from.to_string() }
     }
 }
+
+/// What the test images of a source without any are.
+pub(crate) const EVERY_FIFTH: &str = "every fifth of each class, in the order of the source";
 
 /// The least and the greatest native size, each as (height, width), taken side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +104,36 @@ impl Dataset {
         counts
     }
 
+    /// The same for folds, of which each tests in turn: a test split that was set aside by the rule for sources without one joins the
+    /// training images; a source's own is left alone, and takes no part.
+    #[must_use]
+    pub fn for_folds(mut self) -> Self {
+        let rule = self.taken.iter().position(|taken| taken.from == EVERY_FIFTH);
+        let Some(rule) = rule else {
+            let from = "folds of the training images; the test split of the source is not opened";
+            self.taken.push(Taken::new("test images", from));
+            return self;
+        };
+        self.taken[rule].from = "folds of all images".to_owned();
+        let own = self.train.len() - self.validation;
+        let place = |copy: &Copy| {
+            let (index, own) = (copy.index, own as u32);
+            match copy.part {
+                Part::Train => Copy { part: Part::Train, ..copy.clone() },
+                Part::Test => Copy { part: Part::Train, index: own + index, ..copy.clone() },
+                Part::Validation => Copy { index: self.test.len() as u32 + index, ..copy.clone() },
+            }
+        };
+        self.duplicates = self.duplicates.moved(place);
+        let part = |range: std::ops::Range<usize>| {
+            self.train.select(&range.map(|index| index as u32).collect::<Vec<_>>())
+        };
+        self.train = Images::joined(&part(0..own), &[&self.test, &part(own..self.train.len())]);
+        self.test = self.test.select(&[]);
+        self.digest = frostline_text::sha256(format!("{}\nno test split", self.digest).as_bytes());
+        self
+    }
+
     /// The images of some classes alone, labelled in the order of `names`.
     ///
     /// # Errors
@@ -136,7 +169,9 @@ impl Dataset {
             return Ok(self.clone());
         }
         let mut kept = self.of_labels(Some, |is_test, index| !gone.contains(&(is_test, index)));
-        if kept.train.len() == kept.validation || kept.test.is_empty() {
+        // Where folds test, there is no test split to begin with.
+        let untested = kept.test.is_empty() && !self.test.is_empty();
+        if kept.train.len() == kept.validation || untested {
             let what =
                 "holds nothing but duplicates in a split; look at its files, or set duplicates = \"keep\"";
             return Err(DataError::Classes { set: self.source.clone(), what: what.to_owned() });
@@ -185,6 +220,7 @@ fn shortened(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::digits;
 
     #[test]
@@ -199,6 +235,33 @@ mod tests {
         assert_eq!(two.train.image(0), digits.train.image(first));
         assert_ne!(two.digest, digits.digest);
         assert_ne!(two.digest, digits.of_classes(&[names[1].clone(), names[0].clone()]).unwrap().digest);
+    }
+
+    #[test]
+    fn what_was_set_aside_by_rule_joins_the_others_for_folds_and_a_sources_own_does_not() {
+        let mut digits = digits::open(None).unwrap();
+        digits.taken.clear();
+        let own = digits.clone().for_folds();
+        assert!(own.train.is(&digits.train) && own.test.is(&digits.test) && own.digest == digits.digest);
+        assert!(own.taken.iter().any(|taken| taken.from.contains("not opened")), "{:?}", own.taken);
+        let mut ruled = digits.clone();
+        ruled.taken.push(Taken::new("test images", EVERY_FIFTH));
+        ruled.validation = 10;
+        let all = ruled.clone().for_folds();
+        let (own, test) = (digits.train.len() - 10, digits.test.len());
+        assert_eq!((all.train.len(), all.test.len(), all.validation), (own + 10 + test, 0, 10));
+        assert_eq!(all.train.image(own), digits.test.image(0));
+        assert_eq!(all.train.image(own + test), digits.train.image(own));
+        assert_eq!(all.train.labels()[own + test - 1], digits.test.labels()[test - 1]);
+        assert_ne!(all.digest, digits.digest);
+        // Two of the joined images show one picture, of which one goes.
+        let copy = |index: usize| {
+            let (part, label) = (Part::Train, all.train.labels()[0]);
+            ([7; 32], Copy { part, index: index as u32, label, name: index.to_string() })
+        };
+        let twice = Duplicates::among([copy(0), copy(own)].into_iter());
+        let once = Dataset { duplicates: twice, ..all.clone() }.without_duplicates().unwrap();
+        assert_eq!((once.train.len(), once.test.len()), (all.train.len() - 1, 0));
     }
 
     #[test]

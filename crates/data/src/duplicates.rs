@@ -86,6 +86,15 @@ impl Duplicates {
         self.0.iter().flat_map(gone).collect()
     }
 
+    /// The same where each copy is elsewhere.
+    pub(crate) fn moved(&self, to: impl Fn(&Copy) -> Copy) -> Self {
+        let groups = self.0.iter().map(|group| group.iter().map(&to).collect());
+        let mut groups: Vec<Vec<Copy>> = groups.collect();
+        groups.iter_mut().for_each(|group| group.sort_by_key(|copy| (copy.part, copy.index)));
+        groups.sort_by_key(|group| (group[0].part, group[0].index));
+        Self(groups)
+    }
+
     /// Those among the images that `place` keeps: it gives each of them its new label and index.
     pub(crate) fn kept(&self, place: impl Fn(&Copy) -> Option<(u32, u32)>) -> Self {
         let kept = |copy: &Copy| place(copy).map(|(label, index)| Copy { label, index, ..copy.clone() });

@@ -6,7 +6,7 @@ use frostline_text::hex;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::dataset::{Dataset, NativeSizes, Taken};
+use crate::dataset::{Dataset, EVERY_FIFTH, NativeSizes, Taken};
 use crate::decode::Picture;
 use crate::duplicates::{Copy, Duplicates, Part};
 use crate::{DataError, Images, split};
@@ -176,7 +176,7 @@ impl Gatherer {
             test = all.select(&fifth);
             let rest = all.select(&kept);
             (train_shelf.pixels, train_shelf.labels) = (rest.pixels().to_vec(), rest.labels().to_vec());
-            taken.push(Taken::new("test images", "every fifth of each class, in the order of the source"));
+            taken.push(Taken::new("test images", EVERY_FIFTH));
         }
         train_shelf.append(self.validation);
         let train = images(&mut train_shelf)?;

@@ -56,6 +56,12 @@ impl Images {
         ours.filter(|picture| theirs.contains(picture)).count()
     }
 
+    /// Where the image stands that a number is of. Numbers beyond the last image go round again: they are further looks at an image in
+    /// one epoch, for each of which changes are drawn by themselves.
+    pub fn place(&self, number: u32) -> usize {
+        number as usize % self.len().max(1)
+    }
+
     /// Pixels from top to bottom.
     pub fn height(&self) -> usize {
         self.height
@@ -102,6 +108,17 @@ impl Images {
         let pictures = indices.iter().filter_map(|&i| self.pictures.get(i as usize).copied()).collect();
         let (pixels, labels, pictures) = (Arc::new(pixels), Arc::new(labels), Arc::new(pictures));
         Self { pixels, labels, pictures, ..*self }
+    }
+
+    /// The images of several, which are of one size, one behind the other.
+    pub(crate) fn joined(first: &Self, others: &[&Self]) -> Self {
+        let all = || std::iter::once(first).chain(others.iter().copied());
+        debug_assert!(all().all(|images| (images.height, images.width) == (first.height, first.width)));
+        let pixels = all().flat_map(|images| images.pixels.iter().copied()).collect();
+        let labels = all().flat_map(|images| images.labels.iter().copied()).collect();
+        let pictures = all().flat_map(|images| images.pictures.iter().copied()).collect();
+        let (pixels, labels, pictures) = (Arc::new(pixels), Arc::new(labels), Arc::new(pictures));
+        Self { pixels, labels, pictures, ..*first }
     }
 
     /// The same images with other labels, one each.

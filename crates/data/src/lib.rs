@@ -34,7 +34,7 @@ pub use dataset::{ClassCount, Dataset, FileLineage, NativeSizes, Taken};
 pub use duplicates::Duplicates;
 pub use error::DataError;
 pub use files::{Decoded, decode_files, image_files, image_sizes};
-pub use frostline_sources::{Augment, OnDuplicates, Policy, Reading, Source};
+pub use frostline_sources::{Augment, Fold, FoldError, OnDuplicates, Policy, Reading, Source};
 pub use images::Images;
 pub use kept::{Opened, open_kept};
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, Ragged};

@@ -5,6 +5,8 @@
 //! normalised in one pass, and what is erased is set to 0. A batch is assembled by one thread, without the pool, which may be
 //! waiting for it; an [`Epoch`] can be sent to another, which fills batches while the model computes.
 
+mod balance;
+
 use std::sync::Arc;
 
 use frostline_sources::Augment;
@@ -35,13 +37,15 @@ pub struct LoaderOptions {
     pub shuffle: bool,
     /// What becomes of the images that do not fill a batch.
     pub ragged: Ragged,
+    /// Whether an epoch has as many images of each class: those of rare ones come several times, others not in every epoch.
+    pub balanced: bool,
 }
 
 impl LoaderOptions {
     /// Images as they are and in their order, all of them.
     pub fn plain(batch: usize, mean: [f32; 3], std: [f32; 3]) -> Self {
         let (augment, ragged) = (Augment::default(), Ragged::Keep);
-        Self { batch, augment, views: None, mean, std, seed: 0, shuffle: false, ragged }
+        Self { batch, augment, views: None, mean, std, seed: 0, shuffle: false, ragged, balanced: false }
     }
 }
 
@@ -67,7 +71,7 @@ pub struct Batch {
     pub pixels: Vec<f32>,
     /// Labels, `[N]`.
     pub labels: Vec<u32>,
-    /// Where each image stands among the [`Images`], `[N]`.
+    /// The number of each image, whose place among the [`Images`] [`Images::place`] tells, `[N]`.
     pub examples: Vec<u32>,
     /// Where images are mixed, each with the one before it and the first with the last: an image's own share. The rest is the other's.
     pub own_share: Option<f64>,
@@ -132,6 +136,12 @@ impl Loader {
         if let Some(std) = options.std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
             return fail(format!("standard deviation {std} of a channel must be greater than 0"));
         }
+        if options.balanced && balance::most_looks(images, &indices) > u64::from(u32::MAX) {
+            return fail(
+                "classes are too uneven to have as many images of each: the rarest would come too often"
+                    .to_owned(),
+            );
+        }
         let normaliser = Normaliser::new(options.mean, options.std);
         let windows = Arc::new(Windows::new(images.width(), options.augment));
         let streams = Streams::new(options.seed);
@@ -177,9 +187,11 @@ impl Loader {
         (!self.options.augment.is_none()).then(|| self.options.views.map_or(epoch, view))
     }
 
-    /// Whether later epochs have the same pictures as earlier ones. Images that are mixed never come again.
+    /// Whether later epochs have the same pictures as earlier ones. Images that are mixed never come again, nor do the changes of one that
+    /// comes several times.
     pub fn repeats(&self) -> bool {
-        (self.options.augment.is_none() || self.options.views.is_some()) && !self.mixes()
+        let drawn_once = self.options.views.is_some() && !self.options.balanced;
+        (self.options.augment.is_none() || drawn_once) && !self.mixes()
     }
 
     /// Whether the images of a batch are mixed with each other.
@@ -211,7 +223,9 @@ impl Loader {
     /// The batches of one epoch, from the first. The iterator owns what it needs and can be sent to another thread.
     pub fn epoch(&self, epoch: u64) -> Epoch {
         let mut order = self.indices.to_vec();
-        if self.options.shuffle {
+        if self.options.balanced {
+            order = balance::order(&self.images, &self.indices, &self.streams, epoch);
+        } else if self.options.shuffle {
             self.streams.draws(Purpose::Order, epoch, 0).shuffle(&mut order);
         }
         order.truncate(self.examples());
@@ -221,7 +235,7 @@ impl Loader {
     fn assemble(&self, epoch: u64, examples: &[u32]) -> Batch {
         let (height, width, n) = (self.images.height(), self.images.width(), examples.len());
         let view = self.view(epoch).unwrap_or_default();
-        let images = examples.iter().map(|&i| (i, self.images.image(i as usize)));
+        let images = examples.iter().map(|&i| (i, self.images.image(self.images.place(i))));
         let painted = self.painter.as_ref().map(|painter| painter.paint(view, images.clone()));
         let rows = match &painted {
             Some(painted) => {
@@ -238,7 +252,7 @@ impl Loader {
         if let Some(probability) = self.options.augment.erase {
             self.erase(probability, view, examples, &mut pixels);
         }
-        let labels = examples.iter().map(|&i| self.images.labels()[i as usize]).collect();
+        let labels = examples.iter().map(|&i| self.images.labels()[self.images.place(i)]).collect();
         Batch { height, width, pixels, labels, examples: examples.to_vec(), own_share: None }
     }
 

@@ -264,7 +264,7 @@ fn a_validation_split_validates_where_there_is_a_test_split_too() {
     let files = [("train.parquet", of(0, 6)), ("validation.parquet", of(10, 4)), ("test.parquet", of(20, 2))];
     let data = load(&files).unwrap();
     assert_eq!((data.train.len(), data.validation, data.test.len()), (10, 4, 2));
-    let splits = frostline_data::split(&data, 0.5, Some(1), 3).unwrap();
+    let splits = frostline_data::split(&data, 0.5, Some(1), None, 3).unwrap();
     assert_eq!((splits.train.len(), splits.validation), (2, vec![6, 7, 8, 9]));
     let without = load(&[files[0].clone(), files[2].clone()]).unwrap();
     assert_ne!(without.digest, data.digest, "the validation images are covered");

@@ -130,7 +130,10 @@ impl<'a, 's> Cohort<'a, 's> {
             let validated = if self.is_stopped() { None } else { self.validate()? };
             let Some(validated) = validated else { return self.stop(bookmark) };
             hashes = Hashes::default();
-            self.each(|run, index| run.end_epoch(validated[index].as_ref(), &mut hashes));
+            self.each(|run, index| {
+                run.end_epoch(validated[index].as_ref(), &mut hashes)?;
+                run.show_average(run.is_done())
+            });
             self.at = Position { epochs: self.at.epochs + 1, steps: 0 };
             self.finish();
             self.wait(bookmark)?;
@@ -273,6 +276,7 @@ impl<'a, 's> Cohort<'a, 's> {
 
     /// What each run comes to on the validation split; none where the end was asked for.
     fn validate(&mut self) -> Result<Option<Vec<Option<Sums>>>, EngineError> {
+        self.each(|run, _| run.show_average(true));
         let none = || self.runs.iter().map(|_| None).collect();
         let Some(task) = self.runs.iter().flatten().next().map(|run| run.task) else {
             return Ok(Some(none()));
@@ -366,6 +370,7 @@ impl<'a, 's> Cohort<'a, 's> {
 
     /// The end that was asked for.
     fn stop(&mut self, bookmark: &mut dyn Bookmark) -> Result<(), EngineError> {
+        self.each(|run, _| run.show_average(false));
         if self.at.steps > 0 {
             bookmark.keep(self.states()?);
         }

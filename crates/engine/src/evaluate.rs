@@ -6,6 +6,7 @@ use frostline_kernels::Hwnc;
 use frostline_models::{Model, Pass};
 use frostline_streams::Streams;
 
+use crate::objective::Grading;
 use crate::{EngineError, Objective};
 
 /// What the model says of one image.
@@ -138,7 +139,7 @@ pub(crate) fn review(
     for batch in loader(images, indices, mean, std)?.epoch(0) {
         let (input, lesson) = objective.lesson(batch, streams, 0, model.device())?;
         let answer = model.forward_range(0..model.stages().len(), input, &Pass::Evaluate)?;
-        let answer = lesson.answered(answer, 0.0)?;
+        let answer = lesson.answered(answer, &Grading::default())?;
         let examples = lesson.examples.len();
         let loss = f64::from(answer.loss.to_scalar::<f32>()?) * examples as f64;
         if !loss.is_finite() {

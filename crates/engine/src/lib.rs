@@ -6,10 +6,13 @@
 //! to an [`Observer`]; this crate neither prints, nor reads a clock, nor knows where results live.
 
 mod audit;
+mod average;
 mod cohort;
 pub mod device;
+mod embed;
 mod error;
 mod evaluate;
+mod explain;
 mod fit;
 mod fold;
 mod freeze;
@@ -29,13 +32,16 @@ mod task;
 mod train;
 
 pub use cohort::train_together;
+pub use embed::{Embedding, embed};
 pub use error::EngineError;
 pub use evaluate::{Evaluation, Prediction, Ranking, classify, evaluate};
+pub use explain::explain;
 pub use fold::fold;
 pub use freeze::{Movable, freeze, parts_of};
 pub use frostline_recipe::{
-    BatchNormPolicy, Keep, Length, OptimizerKind, Part, Parts, Phase, PhaseSpec, Probe, Ragged, Recipe,
-    RecipeError, Rule, Schedule, ScheduleOver, StateOnStart, Strategy, StrategyError, Timetable,
+    BatchNormPolicy, ClassWeights, Keep, Length, OptimizerKind, Part, Parts, Phase, PhaseSpec, Probe, Ragged,
+    Recipe, RecipeError, Rule, Sampling, Schedule, ScheduleOver, StateOnStart, Strategy, StrategyError,
+    Timetable,
 };
 pub use member::{Bookmark, Member, NoBookmark};
 pub use objective::{Objective, ROTATIONS};

@@ -3,7 +3,7 @@
 use frostline_data::LoaderOptions;
 
 use crate::state::{Position, State};
-use crate::{Observer, Ragged, Task};
+use crate::{Observer, Ragged, Sampling, Task};
 
 /// A trial of a cohort.
 pub struct Member<'a> {
@@ -57,6 +57,7 @@ pub(crate) fn options(task: &Task<'_>) -> LoaderOptions {
             Ragged::Drop => frostline_data::Ragged::Drop,
             Ragged::Merge => frostline_data::Ragged::Merge,
         },
+        balanced: task.recipe.sampling == Sampling::Balanced,
     }
 }
 

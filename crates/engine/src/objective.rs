@@ -3,12 +3,14 @@
 
 use candle_core::{Device, Tensor};
 use frostline_data::{Batch, Images};
-use frostline_kernels::{Hwnc, cross_entropy, mean_squared_error, mixed_cross_entropy};
+use frostline_kernels::{
+    Hwnc, cross_entropy, mean_squared_error, mixed_cross_entropy, weighted_cross_entropy,
+};
 use frostline_models::{Activation, AuxiliaryLogits};
 use frostline_streams::{Purpose, Streams};
 
-use crate::EngineError;
 use crate::evaluate::most_likely;
+use crate::{ClassWeights, EngineError, Recipe};
 
 /// What a model learns.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +43,44 @@ enum Target {
     /// Images that are mixed: the label of each, that of the other that it has in it, and its own share.
     Mixed(Vec<u32>, Vec<u32>, f64),
     Image(Tensor),
+}
+
+/// How answers are held to labels.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Grading {
+    /// The share of the target that is spread over all classes.
+    pub(crate) smoothing: f64,
+    /// How much each class counts; all alike where none.
+    pub(crate) weights: Option<Vec<f64>>,
+}
+
+impl Grading {
+    /// What a recipe says of it, for the labels of training images in so many classes: `n / (K · n_class)` for `n` images in the `K`
+    /// classes that have any.
+    pub(crate) fn of(recipe: &Recipe, labels: impl Iterator<Item = u32>, classes: usize) -> Self {
+        let mut counts = vec![0usize; classes];
+        labels.for_each(|label| counts[label as usize] += 1);
+        let (all, used) = (counts.iter().sum::<usize>(), counts.iter().filter(|count| **count > 0).count());
+        let weight = |count: &usize| if *count == 0 { 0.0 } else { all as f64 / (used * count) as f64 };
+        let weights =
+            (recipe.class_weights == ClassWeights::Balanced).then(|| counts.iter().map(weight).collect());
+        Self { smoothing: recipe.label_smoothing, weights }
+    }
+
+    fn loss(&self, logits: &Tensor, labels: &[u32]) -> candle_core::Result<Tensor> {
+        match &self.weights {
+            Some(weights) => weighted_cross_entropy(logits, labels, weights, self.smoothing),
+            None => cross_entropy(logits, labels, self.smoothing),
+        }
+    }
+
+    /// How much so many labels count together.
+    fn mass(&self, labels: &[u32]) -> f64 {
+        match &self.weights {
+            Some(weights) => labels.iter().map(|label| weights[*label as usize]).sum(),
+            None => labels.len() as f64,
+        }
+    }
 }
 
 /// How far a model's answer is from the target.
@@ -90,21 +130,29 @@ impl Objective {
 impl Lesson {
     /// To answer with the labels of these images.
     pub(crate) fn of_labels(images: &Images, examples: &[u32]) -> Self {
-        let labels = examples.iter().map(|&example| images.labels()[example as usize]).collect();
+        let labels = examples.iter().map(|&example| images.labels()[images.place(example)]).collect();
         Self { examples: examples.to_vec(), target: Target::Classes(labels) }
     }
 
-    /// The loss of the model's answer, classes with label smoothing.
-    pub(crate) fn answered(&self, answer: Activation, smoothing: f64) -> Result<Answer, EngineError> {
+    /// How much its images count together in a loss over several batches.
+    pub(crate) fn mass(&self, grading: &Grading) -> f64 {
+        match &self.target {
+            Target::Classes(labels) => grading.mass(labels),
+            Target::Mixed(..) | Target::Image(_) => self.examples.len() as f64,
+        }
+    }
+
+    /// The loss of the model's answer.
+    pub(crate) fn answered(&self, answer: Activation, grading: &Grading) -> Result<Answer, EngineError> {
         match &self.target {
             Target::Classes(labels) => {
                 let logits = answer.into_tensor()?;
-                let loss = cross_entropy(&logits, labels, smoothing)?;
+                let loss = grading.loss(&logits, labels)?;
                 Ok(Answer { loss, right: Some(right(&logits, labels)?) })
             }
             Target::Mixed(labels, others, share) => {
                 let logits = answer.into_tensor()?;
-                let loss = mixed_cross_entropy(&logits, (labels, others), *share, smoothing)?;
+                let loss = mixed_cross_entropy(&logits, (labels, others), *share, grading.smoothing)?;
                 // What there is more of.
                 let labels = if *share >= 0.5 { labels } else { others };
                 Ok(Answer { loss, right: Some(right(&logits, labels)?) })
@@ -120,18 +168,20 @@ impl Lesson {
     pub(crate) fn auxiliary(
         &self,
         heads: &[AuxiliaryLogits],
-        smoothing: f64,
+        grading: &Grading,
     ) -> Result<Vec<(f64, Tensor)>, EngineError> {
-        let (labels, others, share) = match &self.target {
-            Target::Classes(labels) => (labels, labels, 1.0),
-            Target::Mixed(labels, others, share) => (labels, others, *share),
-            Target::Image(_) => return Ok(Vec::new()),
-        };
         let loss = |head: &AuxiliaryLogits| {
-            let loss = mixed_cross_entropy(&head.logits, (labels, others), share, smoothing)?;
-            Ok((head.weight, loss))
+            let logits = &head.logits;
+            let loss = match &self.target {
+                Target::Classes(labels) => grading.loss(logits, labels)?,
+                Target::Mixed(labels, others, share) => {
+                    mixed_cross_entropy(logits, (labels, others), *share, grading.smoothing)?
+                }
+                Target::Image(_) => return Ok(None),
+            };
+            Ok(Some((head.weight, loss)))
         };
-        heads.iter().map(loss).collect()
+        heads.iter().filter_map(|head| loss(head).transpose()).collect()
     }
 }
 
@@ -230,7 +280,8 @@ mod tests {
         let logits =
             Tensor::new(&[[3f32, 0.0, 1.0], [0.0, 1.0, 0.5], [1.0, 2.0, 0.0]], &Device::Cpu).unwrap();
         let answered = |lesson: &Lesson| {
-            let answer = lesson.answered(Activation::Rows(logits.clone()), 0.1).unwrap();
+            let grading = Grading { smoothing: 0.1, weights: None };
+            let answer = lesson.answered(Activation::Rows(logits.clone()), &grading).unwrap();
             (answer.loss.to_scalar::<f32>().unwrap(), answer.right.unwrap())
         };
         // The others are 2, 0 and 1.
@@ -241,6 +292,17 @@ mod tests {
             assert!((mixed - parts).abs() < 1e-6, "{mixed}, not {parts}");
             assert_eq!(counted, right, "of the label that there is more of");
         }
+    }
+
+    #[test]
+    fn balanced_weights_make_classes_count_alike() {
+        let recipe = Recipe { class_weights: ClassWeights::Balanced, ..Recipe::default() };
+        // Class 2 has no image, and no part.
+        let grading = Grading::of(&recipe, [0, 0, 0, 1, 3, 3].into_iter(), 4);
+        let weights = grading.weights.clone().unwrap();
+        assert_eq!(weights, [6.0 / 9.0, 2.0, 0.0, 1.0]);
+        assert!((grading.mass(&[0, 0, 0, 1, 3, 3]) - 6.0).abs() < 1e-12);
+        assert_eq!(Grading::of(&Recipe::default(), [0, 1].into_iter(), 2).weights, None);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Optimizer {
     slots: Vec<Slot>,
     /// The strength of the decay towards the anchors, in a phase that has it.
     pull: Option<f64>,
+    /// How much the gradients that were gathered since the last step count together; 0 where there are none.
+    gathered: f64,
 }
 
 /// The updates of each parameter, and the tensors of its state by name.
@@ -37,6 +39,8 @@ struct Slot {
     rate: Option<f64>,
     /// Updates since its state was fresh.
     steps: u64,
+    /// The sum of gradients since the last step.
+    gathered: Option<optim::State>,
     values: Moved,
     /// The factor of its copies, where its numbers are sums of them; it moves as a parameter without gradient.
     factor: Option<Moved>,
@@ -103,11 +107,18 @@ impl Optimizer {
             let values = Moved::new(parameter.var(), anchored)?;
             let factor =
                 parameter.copies().map(|copies| Moved::new(copies.factor(), anchored)).transpose()?;
-            Ok(Slot { parameter: Arc::clone(parameter), rate: None, steps: 0, values, factor })
+            Ok(Slot {
+                parameter: Arc::clone(parameter),
+                rate: None,
+                steps: 0,
+                gathered: None,
+                values,
+                factor,
+            })
         };
         let slots = parameters.iter().map(slot).collect::<Result<_, EngineError>>()?;
         let Recipe { optimizer: kind, weight_decay, clip_norm, .. } = *recipe;
-        Ok(Self { kind, weight_decay, clip_norm, slots, pull: None })
+        Ok(Self { kind, weight_decay, clip_norm, slots, pull: None, gathered: 0.0 })
     }
 
     /// Moves what `phase` trains from now on, with its treatment of the state that parameters have. The phase was laid over
@@ -129,13 +140,54 @@ impl Optimizer {
     /// # Errors
     /// [`EngineError::NoGradient`] where a parameter has none; [`EngineError::Tensor`] where an update fails.
     pub fn step(&mut self, gradients: &Gradients, lr: f64) -> Result<(), EngineError> {
-        let grad_scale = self.grad_scale(gradients)?;
-        let (kind, weight_decay, pull) = (self.kind, self.weight_decay, self.pull);
+        let of = |slot: &Slot| slot.rate.map(|_| gradient(gradients, &slot.parameter).cloned()).transpose();
+        let gradients = self.slots.iter().map(of).collect::<Result<_, _>>()?;
+        self.advance(gradients, 1.0, lr)
+    }
+
+    /// Keeps the gradients of a batch for a later step; the batch counts `mass` times, as by its images.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub fn gather(&mut self, gradients: &Gradients, mass: f64) -> Result<(), EngineError> {
+        for slot in self.slots.iter_mut().filter(|slot| slot.rate.is_some()) {
+            let gradient = gradient(gradients, &slot.parameter)?;
+            let var = slot.parameter.var();
+            let sum = match &mut slot.gathered {
+                Some(sum) => sum,
+                none => none.insert(optim::State::zeros_like(var)?),
+            };
+            sum.add(var, gradient, mass)?;
+        }
+        self.gathered += mass;
+        Ok(())
+    }
+
+    /// One step on the mean of what was gathered since the last.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub fn step_gathered(&mut self, lr: f64) -> Result<(), EngineError> {
+        let mut gradients = Vec::with_capacity(self.slots.len());
         for slot in &mut self.slots {
-            let Some(rate) = slot.rate else { continue };
+            let sum = slot.gathered.take();
+            if slot.rate.is_some() && sum.is_none() {
+                return Err(EngineError::NoGradient { name: slot.parameter.name().to_owned() });
+            }
+            gradients.push(sum.map(|sum| sum.into_tensor().map(Gradient::from)).transpose()?);
+        }
+        let mean = 1.0 / std::mem::take(&mut self.gathered);
+        self.advance(gradients, mean, lr)
+    }
+
+    /// A step on `scale` times these gradients, one for each slot that trains.
+    fn advance(&mut self, gradients: Vec<Option<Gradient>>, scale: f64, lr: f64) -> Result<(), EngineError> {
+        let grad_scale = self.grad_scale(&gradients, scale)?;
+        let (kind, weight_decay, pull) = (self.kind, self.weight_decay, self.pull);
+        for (slot, gradient) in self.slots.iter_mut().zip(&gradients) {
+            let (Some(rate), Some(gradient)) = (slot.rate, gradient) else { continue };
             slot.steps += 1;
             let (lr, steps, copies) = (lr * rate, slot.steps, copies(&slot.parameter));
-            let gradient = gradient(gradients, &slot.parameter)?;
             let update = Update { lr, weight_decay, grad_scale, steps, copies };
             slot.values.advance(kind, gradient, update, pull)?;
             if let Some(factor) = &mut slot.factor {
@@ -153,6 +205,9 @@ impl Optimizer {
     pub(crate) fn state(&self) -> Result<Kept, EngineError> {
         let mut tensors = Vec::new();
         for slot in &self.slots {
+            if let Some(sum) = &slot.gathered {
+                tensors.push((format!("optimizer/{}/gathered", slot.parameter.name()), sum.to_tensor()?));
+            }
             for (name, moved) in slot.named() {
                 match &moved.state {
                     State::Fresh => {}
@@ -180,6 +235,10 @@ impl Optimizer {
     ) -> Result<(), EngineError> {
         for (slot, updates) in self.slots.iter_mut().zip(updates) {
             slot.steps = *updates;
+            let sum = all.get(format!("optimizer/{}/gathered", slot.parameter.name()).as_str());
+            let sum =
+                sum.map(|sum| optim::State::from_tensor(&sum.to_device(slot.parameter.var().device())?));
+            slot.gathered = sum.transpose()?;
             for (name, moved) in slot.named_mut() {
                 let get = |kind: &str| all.get(format!("{name}/{kind}").as_str()).copied();
                 let kept = |tensor: &Tensor| {
@@ -197,17 +256,28 @@ impl Optimizer {
         Ok(())
     }
 
-    /// What gradients are multiplied by so that their common norm is at most `clip_norm`, as PyTorch's
+    /// What gradients are multiplied by so that the common norm of `scale` times them is at most `clip_norm`, as PyTorch's
     /// `clip_grad_norm_` does it.
-    fn grad_scale(&self, gradients: &Gradients) -> Result<f32, EngineError> {
-        let Some(limit) = self.clip_norm else { return Ok(1.0) };
+    fn grad_scale(&self, gradients: &[Option<Gradient>], scale: f64) -> Result<f32, EngineError> {
+        let Some(limit) = self.clip_norm else { return Ok(scale as f32) };
         let mut squares = 0.0;
-        for slot in self.slots.iter().filter(|slot| slot.rate.is_some()) {
+        for (slot, gradient) in self.slots.iter().zip(gradients) {
+            let (Some(_), Some(gradient)) = (slot.rate, gradient) else { continue };
             // Each copy has the gradient that their sum has.
-            let copies = copies(&slot.parameter) as f64;
-            squares += copies * squared_norm(gradient(gradients, &slot.parameter)?)?;
+            squares += copies(&slot.parameter) as f64 * squared_norm(gradient)?;
         }
-        Ok((limit / (squares.sqrt() + 1e-6)).min(1.0) as f32)
+        let norm = scale * squares.sqrt();
+        Ok((scale * (limit / (norm + 1e-6)).min(1.0)) as f32)
+    }
+
+    /// How much what was gathered since the last step counts, for a state.
+    pub(crate) fn gathered(&self) -> f64 {
+        self.gathered
+    }
+
+    /// Takes that up again.
+    pub(crate) fn restore_gathered(&mut self, mass: f64) {
+        self.gathered = mass;
     }
 }
 

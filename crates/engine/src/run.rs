@@ -6,15 +6,16 @@ use frostline_models::{Activation, AuxiliaryLogits, Model, Pass};
 use frostline_streams::Streams;
 
 use crate::audit::{Audit, Hashes};
+use crate::average::Average;
 use crate::evaluate::Sums;
 use crate::freeze::{self, Movable, freeze};
-use crate::objective::Lesson;
+use crate::objective::{Grading, Lesson};
 use crate::recalibrate::{Over, recalibrate};
 use crate::seat::Voice;
 use crate::snapshot::Snapshot;
 use crate::{
-    BatchNormPolicy, EngineError, EpochReport, Event, Keep, Objective, Observer, Optimizer, PartRate, Phase,
-    Rule, ScheduleOver, Section, Task, Timetable, Trained, parts_of,
+    BatchNormPolicy, ClassWeights, EngineError, EpochReport, Event, Keep, Objective, Observer, Optimizer,
+    PartRate, Phase, Rule, ScheduleOver, Section, Task, Timetable, Trained, parts_of,
 };
 
 /// A trial under way.
@@ -28,6 +29,9 @@ pub(crate) struct Run<'a> {
     pub(crate) phases: Vec<Phase>,
     pub(crate) optimizer: Optimizer,
     pub(crate) movable: Movable,
+    grading: Grading,
+    /// Of the weights, in the phase under way; none where the recipe has none.
+    pub(crate) average: Option<Average>,
     /// What of the phase under way is held to its beginning; none between two phases.
     pub(crate) audit: Option<Audit>,
     /// Of the epoch under way.
@@ -68,6 +72,15 @@ impl<'a> Run<'a> {
                            validation above 0, or keep = \"last\"";
             return Err(EngineError::Unfit(problem.to_owned()));
         }
+        if task.recipe.class_weights != ClassWeights::Equal
+            && (objective != Objective::Labels || task.augment.mixes())
+        {
+            let problem = "class-weights are for labels, and for pictures that have one each; leave them out, or mixup and cutmix";
+            return Err(EngineError::Unfit(problem.to_owned()));
+        }
+        let images = &task.dataset.train;
+        let labels = task.splits.train.iter().map(|&example| images.labels()[images.place(example)]);
+        let grading = Grading::of(task.recipe, labels, task.dataset.classes.len());
         let phases = task.strategy.phases(&parts_of(task.model), task.recipe.epochs)?;
         Ok(Self {
             task,
@@ -78,6 +91,8 @@ impl<'a> Run<'a> {
             optimizer: Optimizer::new(task.recipe, task.model.parameters(), &phases)?,
             movable: Movable::of(task.model, &phases, task.recipe),
             phases,
+            grading,
+            average: None,
             audit: None,
             sums: Sums::default(),
             epochs: Vec::new(),
@@ -139,6 +154,10 @@ impl<'a> Run<'a> {
         self.optimizer.begin(&self.phases[index]);
         let model = self.task.model;
         self.audit = Some(self.timed(Section::Audit, |_| Audit::begin(model, hashes))?);
+        if let Some(decay) = self.task.recipe.ema {
+            let begun = self.timed(Section::Checkpoint, |run| Average::begin(decay, model, &run.movable))?;
+            self.average = Some(begun);
+        }
         Ok(true)
     }
 
@@ -161,30 +180,53 @@ impl<'a> Run<'a> {
         features: Activation,
     ) -> Result<(), EngineError> {
         let from = self.prefix();
-        let rate = self.learning_rate((epoch - 1) * self.steps + step - 1);
+        let accumulate = self.task.recipe.accumulate;
+        let updates = self.task.recipe.updates(self.steps);
+        let rate = self.learning_rate((epoch - 1) * updates + (step - 1) / accumulate);
         self.voice.tell(Event::Enter { section: Section::Train, sharers: 1 });
         let (model, recipe) = (self.task.model, self.task.recipe);
         let (index, _) = self.at();
-        let phase = &self.phases[index];
+        let (phase, grading) = (&self.phases[index], &self.grading);
         let pass = Pass::Train { streams: self.streams, epoch: epoch as u64, examples: &lesson.examples };
         let ((answer, sum), tape) = Tape::record(|| {
             let policy = freeze::policy(phase, recipe);
             let (answer, heads) = forward(model, features, (from, phase.frozen_prefix), policy, &pass)?;
-            let answer = lesson.answered(answer, recipe.label_smoothing)?;
-            let sum = add_losses(&answer.loss, &lesson.auxiliary(&heads, recipe.label_smoothing)?)?;
+            let answer = lesson.answered(answer, grading)?;
+            let sum = add_losses(&answer.loss, &lesson.auxiliary(&heads, grading)?)?;
             Ok::<_, EngineError>((answer, sum))
         })?;
         let value = f64::from(sum.to_scalar::<f32>()?);
         if !value.is_finite() {
             return Err(EngineError::Diverged { epoch, step, loss: value });
         }
-        self.optimizer.step(&tape.backward(&sum)?, rate)?;
+        let gradients = tape.backward(&sum)?;
+        let moves = step % accumulate == 0 || step == self.steps;
+        if accumulate == 1 {
+            self.optimizer.step(&gradients, rate)?;
+        } else {
+            self.optimizer.gather(&gradients, lesson.mass(grading))?;
+            if moves {
+                self.optimizer.step_gathered(rate)?;
+            }
+        }
+        if let (true, Some(average)) = (moves, &mut self.average) {
+            average.follow(model)?;
+        }
         let loss = f64::from(answer.loss.to_scalar::<f32>()?);
         let examples = lesson.examples.len();
         self.sums.add(&Sums { loss: loss * examples as f64, right: answer.right, examples });
         self.voice.tell(Event::Leave(Section::Train));
         self.voice.tell(Event::Step { epoch, step, steps: self.steps, examples, loss });
         Ok(())
+    }
+
+    /// Has the model hold the average of its weights, where there is one, or the weights that train.
+    pub(crate) fn show_average(&mut self, shown: bool) -> Result<(), EngineError> {
+        let Some(mut average) = self.average.take() else { return Ok(()) };
+        let model = self.task.model;
+        let done = self.timed(Section::Checkpoint, |run| average.show(shown, model, &run.movable));
+        self.average = Some(average);
+        done
     }
 
     /// Takes BatchNorm's statistics anew before an evaluation, where the recipe asks for it.
@@ -215,7 +257,11 @@ impl<'a> Run<'a> {
         let (index, before) = self.at();
         let epoch = self.epochs.len() + 1;
         let fitted = self.fitted.take();
-        let learning_rate = if fitted.is_some() { 0.0 } else { self.learning_rate(epoch * self.steps - 1) };
+        let learning_rate = if fitted.is_some() {
+            0.0
+        } else {
+            self.learning_rate(epoch * self.task.recipe.updates(self.steps) - 1)
+        };
         let phase = &self.phases[index];
         let ends = epoch == before + phase.epochs;
         let rate =
@@ -280,15 +326,16 @@ impl<'a> Run<'a> {
         Ok(Trained { epochs, chosen_epoch, trainable_parameters: self.trainable, still })
     }
 
-    /// Before the factors of the parts; the timetable is the trial's or the phase's.
+    /// At an update, before the factors of the parts; the timetable is the trial's or the phase's.
     fn learning_rate(&self, step: usize) -> f64 {
         let recipe = self.task.recipe;
+        let updates = recipe.updates(self.steps);
         let (index, before) = self.at();
         let (epochs, start) = match recipe.schedule_over {
-            ScheduleOver::Phase => (self.phases[index].epochs, before * self.steps),
+            ScheduleOver::Phase => (self.phases[index].epochs, before * updates),
             ScheduleOver::Trial => (recipe.epochs, 0),
         };
-        let timetable = Timetable::new(recipe.schedule, epochs, self.steps, recipe.warmup);
+        let timetable = Timetable::new(recipe.schedule, epochs, updates, recipe.warmup);
         recipe.learning_rate * timetable.factor(step - start)
     }
 

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use candle_core::Device;
-use frostline_data::{Dataset, Images};
+use frostline_data::Images;
 use frostline_kernels::{Hwnc, Tape};
 use frostline_models::{Activation, Model, Pass};
 
@@ -227,7 +227,7 @@ pub struct Candidate<'a> {
     pub observer: &'a mut dyn Observer,
 }
 
-/// Opens the test split for models of the same normalisation (`mean` and `std` of pixel values in [0, 1]): stages that did not move
+/// Tests models of the same normalisation (`mean` and `std` of pixel values in [0, 1]) on the images at `indices`: stages that did not move
 /// and that several have alike are computed once.
 ///
 /// # Errors
@@ -235,11 +235,10 @@ pub struct Candidate<'a> {
 /// observer asks for the end.
 pub fn test_together(
     candidates: Vec<Candidate<'_>>,
-    dataset: &Dataset,
+    (images, indices): (&Images, &[u32]),
     normalisation: ([f32; 3], [f32; 3]),
     shelf: &mut Shelf,
 ) -> Result<Vec<Result<Evaluation, EngineError>>, EngineError> {
-    let all: Vec<u32> = (0..dataset.test.len() as u32).collect();
     let mut parties: Vec<(Prefix<'_>, Voice<'_>, Paid)> = Vec::new();
     for Candidate { model, still, observer } in candidates {
         parties.push((Prefix { model, stages: still }, Voice::of(observer), Paid::default()));
@@ -250,7 +249,7 @@ pub fn test_together(
         seats.iter().map(|seat| seat.as_ref().map(|s| s.prefix)).collect();
     let evaluate = || {
         let tree = Tree::of(&prefixes, &mut Hashes::default())?;
-        evaluate_together(&mut seats, &tree, shelf, (&dataset.test, &all), normalisation)
+        evaluate_together(&mut seats, &tree, shelf, (images, indices), normalisation)
     };
     let evaluated = rayon::scope(|_| Tape::apart(evaluate))?;
     let evaluated = evaluated.ok_or(EngineError::Interrupted)?;

@@ -82,7 +82,7 @@ impl Shelf {
     /// How many of these images have features here, and the seconds that computing those took.
     pub(crate) fn present(&self, key: &Key, examples: &[u32]) -> (usize, f64) {
         let Some(kept) = self.kept.iter().find(|kept| kept.key == *key) else { return (0, 0.0) };
-        let here = examples.iter().filter(|&&example| kept.rows[example as usize].is_some()).count();
+        let here = examples.iter().filter(|&&example| kept.rows[key.images.place(example)].is_some()).count();
         (here, kept.seconds * here as f64 / kept.count.max(1) as f64)
     }
 
@@ -102,7 +102,7 @@ impl Shelf {
         let asked = self.asked;
         let Some(kept) = self.kept.iter_mut().find(|kept| kept.key == *key) else { return Ok(None) };
         kept.last_asked = asked;
-        let rows = examples.iter().map(|&example| kept.rows[example as usize].as_deref());
+        let rows = examples.iter().map(|&example| kept.rows[key.images.place(example)].as_deref());
         let Some(rows) = rows.collect::<Option<Vec<&[f32]>>>() else { return Ok(None) };
         let (n, channels) = (rows.len(), kept.channels);
         let (height, width) = kept.map.unwrap_or((1, 1));
@@ -152,7 +152,7 @@ impl Shelf {
         kept.seconds += seconds;
         let n = examples.len();
         for (image, &example) in examples.iter().enumerate() {
-            let row = &mut kept.rows[example as usize];
+            let row = &mut kept.rows[key.images.place(example)];
             if row.is_none() {
                 let places = (0..height * width).map(|place| (place * n + image) * channels);
                 let values = places.flat_map(|at| values[at..at + channels].iter().copied());
@@ -199,7 +199,8 @@ impl Paid {
             return 0.0;
         }
         self.0.push(key.clone());
-        let distinct: BTreeSet<u32> = examples.iter().copied().collect();
+        let distinct: BTreeSet<u32> =
+            examples.iter().map(|&example| key.images.place(example) as u32).collect();
         let distinct: Vec<u32> = distinct.into_iter().collect();
         shelf.present(key, &distinct).1
     }

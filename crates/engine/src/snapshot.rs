@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
+use frostline_kernels::optim::approach;
 use frostline_models::Model;
 
 use crate::EngineError;
@@ -26,6 +27,19 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Copies what of `model` can move.
     pub(crate) fn take(model: &Model, movable: &Movable) -> Result<Self, EngineError> {
+        Self::copies(model, movable, kept)
+    }
+
+    /// The same, where the model is.
+    pub(crate) fn take_there(model: &Model, movable: &Movable) -> Result<Self, EngineError> {
+        Self::copies(model, movable, Tensor::copy)
+    }
+
+    fn copies(
+        model: &Model,
+        movable: &Movable,
+        kept: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
+    ) -> Result<Self, EngineError> {
         let (mut parameters, mut factors) = (Vec::new(), Vec::new());
         for index in indices(&movable.parameters) {
             let parameter = &model.parameters()[index];
@@ -57,6 +71,41 @@ impl Snapshot {
             model.norms()[*index].set_statistics(&there(mean)?, &there(variance)?)?;
         }
         Ok(())
+    }
+
+    /// Brings each number nearer to that of `model`, by a share of the way; the copies are where the model is.
+    pub(crate) fn approach(&mut self, model: &Model, share: f64) -> Result<(), EngineError> {
+        for (index, values) in &mut self.parameters {
+            approach(values, &model.parameters()[*index].detached(), share)?;
+        }
+        for (index, factor) in &mut self.factors {
+            if let Some(copies) = model.parameters()[*index].copies() {
+                approach(factor, &copies.factor().as_detached_tensor(), share)?;
+            }
+        }
+        for (index, mean, variance) in &mut self.statistics {
+            let norm = &model.norms()[*index];
+            approach(mean, &norm.running_mean(), share)?;
+            approach(variance, &norm.running_variance(), share)?;
+        }
+        Ok(())
+    }
+
+    /// The same copies on another device.
+    pub(crate) fn on(self, device: &Device) -> Result<Self, EngineError> {
+        let there = |tensor: Tensor| tensor.to_device(device);
+        let list = |tensors: Vec<(usize, Tensor)>| {
+            tensors
+                .into_iter()
+                .map(|(index, tensor)| Ok((index, there(tensor)?)))
+                .collect::<candle_core::Result<_>>()
+        };
+        let pair = |(index, mean, variance)| Ok((index, there(mean)?, there(variance)?));
+        Ok(Self {
+            parameters: list(self.parameters)?,
+            factors: list(self.factors)?,
+            statistics: self.statistics.into_iter().map(pair).collect::<candle_core::Result<_>>()?,
+        })
     }
 
     /// Its tensors by names that begin with `lead`.

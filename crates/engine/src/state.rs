@@ -9,6 +9,7 @@ use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Audit;
+use crate::average::Average;
 use crate::evaluate::Sums;
 use crate::run::{Best, Run};
 use crate::snapshot::Snapshot;
@@ -45,6 +46,12 @@ struct Numbers {
     batches: Vec<i64>,
     /// Updates of each parameter, likewise.
     updates: Vec<u64>,
+    /// How much the gradients count that wait for a step, as bits; 0 where there are none.
+    #[serde(default)]
+    gathered: u64,
+    /// Steps that an average of the weights has taken in; none where there is no average.
+    #[serde(default)]
+    average: Option<u64>,
     /// What the phase under way is held to; none between two phases.
     frozen: Option<Vec<(String, [u8; 32])>>,
 }
@@ -117,6 +124,11 @@ impl Run<'_> {
         if let Some(best) = &self.best {
             tensors.extend(best.snapshot.named(model, "best"));
         }
+        if let Some(average) = &self.average {
+            for (name, tensor) in average.kept.named(model, "average") {
+                tensors.push((name, tensor.to_device(&Device::Cpu)?.copy()?));
+            }
+        }
         let (updates, states) = self.optimizer.state()?;
         for (name, tensor) in states {
             tensors.push((name, tensor.to_device(&Device::Cpu)?));
@@ -132,6 +144,8 @@ impl Run<'_> {
             best: self.best.as_ref().map(|best| (best.epoch, best.accuracy.to_bits())),
             batches: model.norms().iter().map(|norm| norm.batches_tracked()).collect(),
             updates,
+            gathered: self.optimizer.gathered().to_bits(),
+            average: self.average.as_ref().map(|average| average.steps),
             frozen: self.audit.as_ref().map(|audit| audit.frozen.clone()),
         };
         Ok(State { numbers, tensors })
@@ -166,6 +180,11 @@ impl Run<'_> {
             self.optimizer.begin(&self.phases[index]);
         }
         self.optimizer.restore(&numbers.updates, &all)?;
+        self.optimizer.restore_gathered(f64::from_bits(numbers.gathered));
+        if let (Some(decay), Some(steps)) = (self.task.recipe.ema, numbers.average) {
+            let kept = Snapshot::of_named(model, &self.movable, "average", &all)?.on(model.device())?;
+            self.average = Some(Average::resumed(decay, steps, kept));
+        }
         Snapshot::of_named(model, &self.movable, "now", &all)?.restore(model)?;
         restore_batches(model, &numbers.batches);
         self.audit = numbers.frozen.clone().map(|frozen| Audit { frozen });

@@ -38,6 +38,7 @@ pub fn test(
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, EngineError> {
     let alone = Candidate { model, still: 0, observer };
-    let mut results = test_together(vec![alone], dataset, normalisation, &mut Shelf::none())?;
+    let all: Vec<u32> = (0..dataset.test.len() as u32).collect();
+    let mut results = test_together(vec![alone], (&dataset.test, &all), normalisation, &mut Shelf::none())?;
     results.pop().unwrap_or_else(|| Err(EngineError::Unfit("nothing was tested".to_owned())))
 }

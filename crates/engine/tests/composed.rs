@@ -29,7 +29,7 @@ impl Setting {
         let (source, reading) = (Source::Digits, Reading::default());
         let prepared = frostline_data::prepare(&source, &reading, &hub, &frostline_hub::Silent).unwrap();
         let dataset = frostline_data::open(&prepared, Some((side, side))).unwrap();
-        let splits = frostline_data::split(&dataset, 0.25, Some(per_class), 3).unwrap();
+        let splits = frostline_data::split(&dataset, 0.25, Some(per_class), None, 3).unwrap();
         Self { dataset, splits, recipe }
     }
 
@@ -72,13 +72,15 @@ impl Setting {
                 until,
             });
         let mut shelf = Shelf::new(64 << 20, || 0.0);
+        let all: Vec<u32> = (0..self.dataset.test.len() as u32).collect();
         let trained = train_together(members.collect(), Objective::Labels, &mut shelf, bookmark);
         let tested =
             models.iter().zip(trained).zip(heard).filter_map(|((model, trained), Losses(losses))| {
                 let trained = trained.ok()?;
                 let candidate = Candidate { model, still: trained.still, observer: &mut Silent };
                 let mut found =
-                    test_together(vec![candidate], &self.dataset, NORMALISATION, &mut shelf).unwrap();
+                    test_together(vec![candidate], (&self.dataset.test, &all), NORMALISATION, &mut shelf)
+                        .unwrap();
                 Some((losses, trained.epochs, found.pop().unwrap().unwrap()))
             });
         tested.collect()

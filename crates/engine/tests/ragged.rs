@@ -103,7 +103,7 @@ fn trained(recipe: &Recipe) -> (Model, Vec<f64>) {
         build("resnet18", &BuildSpec { classes: CLASSES, height: SIDE, width: SIDE, seed: 0 }).unwrap();
     formula::fill(&model, 0.0);
     let (dataset, splits) =
-        (dataset(), Splits { train: (0..COUNT as u32).collect(), validation: Vec::new() });
+        (dataset(), Splits { train: (0..COUNT as u32).collect(), validation: Vec::new(), test: None });
     let task = Task {
         model: &model,
         dataset: &dataset,

@@ -60,6 +60,8 @@ fn recipes_are_alike(a: &TrainSpec, b: &TrainSpec) -> bool {
         epochs,
         batch,
         ragged,
+        sampling: _,
+        accumulate,
         optimizer,
         learning_rate: _,
         momentum,
@@ -70,12 +72,14 @@ fn recipes_are_alike(a: &TrainSpec, b: &TrainSpec) -> bool {
         step_every: _,
         step_factor: _,
         label_smoothing: _,
+        class_weights: _,
         clip_norm: _,
         dropout,
         stochastic_depth: _,
         head,
         batch_norm,
         recalibrate,
+        ema,
         keep,
         patience: _,
         precision,
@@ -83,6 +87,7 @@ fn recipes_are_alike(a: &TrainSpec, b: &TrainSpec) -> bool {
     } = a;
     (epochs, batch, ragged, optimizer, *momentum > 0.0, nesterov, schedule)
         == (&b.epochs, &b.batch, &b.ragged, &b.optimizer, b.momentum > 0.0, &b.nesterov, &b.schedule)
+        && (*accumulate > 1, ema.is_some()) == (b.accumulate > 1, b.ema.is_some())
         && (dropout, head, batch_norm, recalibrate, keep, precision, schedule_over)
             == (&b.dropout, &b.head, &b.batch_norm, &b.recalibrate, &b.keep, &b.precision, &b.schedule_over)
 }

@@ -2,7 +2,8 @@
 //! that a word that is not taken is an error before anything runs, and again when the trial runs.
 
 use frostline_recipe::{
-    BatchNormPolicy, Keep, OptimizerKind, Ragged, Recipe, Schedule, ScheduleOver, Strategy,
+    BatchNormPolicy, ClassWeights, Keep, OptimizerKind, Ragged, Recipe, Sampling, Schedule, ScheduleOver,
+    Strategy,
 };
 
 use frostline_sources::{OnDuplicates, Reading};
@@ -29,6 +30,8 @@ pub fn recipe_of(spec: &TrainSpec) -> Result<Recipe, String> {
         epochs: spec.epochs,
         batch: spec.batch,
         ragged: spec.ragged.parse::<Ragged>().map_err(|e| at("ragged", e))?,
+        sampling: spec.sampling.parse::<Sampling>().map_err(|e| at("sampling", e))?,
+        accumulate: spec.accumulate,
         optimizer,
         learning_rate: spec.learning_rate,
         weight_decay: spec.weight_decay,
@@ -36,9 +39,11 @@ pub fn recipe_of(spec: &TrainSpec) -> Result<Recipe, String> {
         schedule_over: spec.schedule_over.parse::<ScheduleOver>().map_err(|e| at("schedule-over", e))?,
         warmup: spec.warmup,
         label_smoothing: spec.label_smoothing,
+        class_weights: spec.class_weights.parse::<ClassWeights>().map_err(|e| at("class-weights", e))?,
         clip_norm: spec.clip_norm,
         batch_norm: spec.batch_norm.parse::<BatchNormPolicy>().map_err(|e| at("batch-norm", e))?,
         recalibrate: spec.recalibrate,
+        ema: spec.ema,
         keep: spec.keep.parse::<Keep>().map_err(|e| at("keep", e))?,
         patience: spec.patience,
     };

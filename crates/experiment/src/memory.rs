@@ -56,7 +56,7 @@ impl Memory {
             OptimizerKind::Sgd { momentum, .. } => u64::from(momentum > 0.0),
             OptimizerKind::Adam | OptimizerKind::AdamW => 2,
         };
-        let kept = u64::from(recipe.keep == Keep::Best);
+        let kept = u64::from(recipe.keep == Keep::Best) + u64::from(recipe.ema.is_some());
         let trained =
             |phase: &Phase| numbers(&live, |index| phase.rates.get(index).is_some_and(Option::is_some));
         let read = |phase: &Phase| {
@@ -68,7 +68,9 @@ impl Memory {
             let is_linear = |index: usize| shapes.get(index).is_some_and(|rank| *rank == 2);
             numbers(&live, |index| phase.rates.get(index).is_some_and(Option::is_some) && !is_linear(index))
         };
-        let training = |phase: &Phase| (states + kept) * trained(phase) + gradients(phase);
+        // Gradients that are summed over batches are there whole, and once more.
+        let summed = u64::from(recipe.accumulate > 1);
+        let training = |phase: &Phase| (states + kept + summed) * trained(phase) + gradients(phase);
         let most = phases.iter().map(training).max().unwrap_or(0);
         // Drawn or read at full size first, then laid out; a file's tensors are there at the same time.
         let from_file = u64::from(trial.weights != "none");
@@ -87,7 +89,8 @@ impl Memory {
             by_image: by_image + 4 * input,
             batch: trial.train.batch as u64,
             weights: whole * NUMBER,
-            own: phases.iter().map(|phase| (1 + states + kept) * trained(phase)).max().unwrap_or(0) * NUMBER,
+            own: phases.iter().map(|phase| (1 + states + kept + summed) * trained(phase)).max().unwrap_or(0)
+                * NUMBER,
             besides: phases.iter().map(read).max().unwrap_or(0) * NUMBER,
         })
     }

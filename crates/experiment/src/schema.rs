@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::checkpoints::Checkpoints;
 use crate::refusal::METHODS;
-use crate::trial::keys::{Key, Section, keys};
+use crate::trial::keys::{FOLDS, Key, Section, keys};
 
 /// The schema (draft 7). It allows every file that is read; names of sources and weights, and what does not go together, are checked where
 /// a plan is made.
@@ -34,6 +34,11 @@ pub fn schema() -> Value {
     for (name, schema) in own {
         pretraining["properties"][name] = schema;
     }
+    let mut data = of(&[Section::Data]);
+    data["properties"][FOLDS] = json!({
+        "anyOf": [{"type": "integer", "minimum": 2, "maximum": 100}, {"const": "none"}], "default": "none",
+        "description": "cross-validation: each of so many parts of the images tests what trained on the others",
+    });
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Frostline experiment",
@@ -51,7 +56,7 @@ pub fn schema() -> Value {
                 "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100, "default": 1,
                 "description": "points of accuracy within which arms are as good as equal",
             },
-            "data": of(&[Section::Data]),
+            "data": data,
             "train": of(&[Section::Train]),
             "run": of(&[Section::Run]),
             "grid": table(keys().iter(), several),

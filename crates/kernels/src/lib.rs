@@ -9,6 +9,7 @@ pub mod composed;
 pub mod optim;
 
 mod activation;
+mod approach;
 mod attention;
 mod batch_norm;
 mod concat;
@@ -53,7 +54,7 @@ pub use layer_norm::layer_norm;
 pub use layer_scale::add_scaled;
 pub use layout::{Hwnc, oihw_to_tap_major, tap_major_to_oihw};
 pub use linear::{linear, linear_add, linear_gelu};
-pub use loss::{add_losses, cross_entropy, mean_squared_error, mixed_cross_entropy};
+pub use loss::{add_losses, cross_entropy, mean_squared_error, mixed_cross_entropy, weighted_cross_entropy};
 pub use merge::merge_pixels;
 pub use norm::{BatchStatistics, NormSpec, update_running};
 pub use pool::{PoolSpec, adaptive_avg_pool2d, avg_pool2d, global_avg_pool, max_pool2d, pool_output};

@@ -1,5 +1,5 @@
-//! Losses: [`cross_entropy`] of logits with label smoothing, of mixed examples too ([`mixed_cross_entropy`]), and [`mean_squared_error`];
-//! and their sum, [`add_losses`].
+//! Losses: [`cross_entropy`] of logits with label smoothing, of mixed examples too ([`mixed_cross_entropy`]) and of classes that count
+//! differently ([`weighted_cross_entropy`]), and [`mean_squared_error`]; and their sum, [`add_losses`].
 //!
 //! Both follow PyTorch's functions with `reduction="mean"`. The gradient of the cross-entropy is computed with the loss,
 //! while the exponentials are at hand.
@@ -36,6 +36,42 @@ pub fn mixed_cross_entropy(
     share: f64,
     smoothing: f64,
 ) -> Result<Tensor> {
+    checked(logits, (labels, others), share, smoothing)?;
+    if !storage::runs_here(logits) {
+        return composed::mixed_cross_entropy(logits, (labels, others), share, smoothing);
+    }
+    apply(logits, (labels, others), share, smoothing, None)
+}
+
+/// The cross-entropy where the part of a target at class `c` counts `weights[c]` times, divided by the sum of the weights of the labels: what
+/// PyTorch's `cross_entropy` gives with `weight`, smoothing included.
+///
+/// # Errors
+/// As [`cross_entropy`], and when there is no weight for each class, one is negative or not finite, or those of all labels are 0.
+pub fn weighted_cross_entropy(
+    logits: &Tensor,
+    labels: &[u32],
+    weights: &[f64],
+    smoothing: f64,
+) -> Result<Tensor> {
+    checked(logits, (labels, labels), 1.0, smoothing)?;
+    let classes = logits.dims()[1];
+    if weights.len() != classes {
+        bail!("cross-entropy: {} weights meet {classes} classes", weights.len());
+    }
+    if let Some(weight) = weights.iter().find(|weight| !(weight.is_finite() && **weight >= 0.0)) {
+        bail!("cross-entropy: a class cannot have the weight {weight}");
+    }
+    if labels.iter().all(|label| weights[*label as usize] == 0.0) {
+        bail!("cross-entropy: the labels of all {} examples have the weight 0", labels.len());
+    }
+    if !storage::runs_here(logits) {
+        return composed::weighted_cross_entropy(logits, labels, weights, smoothing);
+    }
+    apply(logits, (labels, labels), 1.0, smoothing, Some(weights.to_vec()))
+}
+
+fn checked(logits: &Tensor, (labels, others): (&[u32], &[u32]), share: f64, smoothing: f64) -> Result<()> {
     let &[n, classes] = logits.dims() else {
         bail!("cross-entropy: logits need [N, K], but they are {:?}", logits.dims());
     };
@@ -53,13 +89,20 @@ pub fn mixed_cross_entropy(
     if !(0.0..=1.0).contains(&smoothing) {
         bail!("cross-entropy: a label smoothing of {smoothing} is not between 0 and 1");
     }
-    if !storage::runs_here(logits) {
-        return composed::mixed_cross_entropy(logits, (labels, others), share, smoothing);
-    }
+    Ok(())
+}
+
+fn apply(
+    logits: &Tensor,
+    (labels, others): (&[u32], &[u32]),
+    share: f64,
+    smoothing: f64,
+    weights: Option<Vec<f64>>,
+) -> Result<Tensor> {
     let logits = storage::keep_as(&logits.contiguous()?, DType::F32)?;
     let gradient = tape::wanted(&logits).then(OnceLock::new);
     let labels = labels.iter().copied().zip(others.iter().copied()).collect();
-    tape::apply1(&logits, CrossEntropy { labels, share, smoothing, gradient })
+    tape::apply1(&logits, CrossEntropy { labels, share, smoothing, weights, gradient })
 }
 
 /// The mean of the squared differences between `x` and a `target` of the same shape: a scalar. Only `x` gets a gradient.
@@ -131,6 +174,8 @@ struct CrossEntropy {
     /// How much of an example is the first.
     share: f64,
     smoothing: f64,
+    /// How much each class counts, where not all count alike; examples are then not mixed.
+    weights: Option<Vec<f64>>,
     /// The gradient `[N, K]` of the mean loss, kept if the logits have a tape.
     gradient: Option<OnceLock<Vec<f32>>>,
 }
@@ -143,6 +188,22 @@ impl CrossEntropy {
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f64 = row.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
         let log_sum = f64::from(largest) + sum.ln();
+        if let Some(weights) = &self.weights {
+            let part = |class: usize| {
+                let named = if class == label { 1.0 - self.smoothing } else { 0.0 };
+                weights[class] * (named + self.smoothing / classes)
+            };
+            let (mut parts, mut loss) = (0.0, 0.0);
+            for (class, logit) in row.iter().enumerate() {
+                parts += part(class);
+                loss += part(class) * (log_sum - f64::from(*logit));
+            }
+            for (class, value) in row.iter_mut().enumerate() {
+                let probability = (f64::from(*value) - log_sum).exp();
+                *value = (weight * (parts * probability - part(class))) as f32;
+            }
+            return loss;
+        }
         let mean = row.iter().map(|&logit| f64::from(logit)).sum::<f64>() / classes;
         let named = self.share * f64::from(row[label]) + rest * f64::from(row[other]);
         let loss = (1.0 - self.smoothing) * (log_sum - named) + self.smoothing * (log_sum - mean);
@@ -163,18 +224,22 @@ impl CustomOp1 for CrossEntropy {
 
     fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (n, classes) = layout.shape().dims2()?;
+        let count = match &self.weights {
+            Some(weights) => self.labels.iter().map(|(label, _)| weights[*label as usize]).sum(),
+            None => n as f64,
+        };
         let mut rows: Vec<f32> = storage::slice(logits, layout)?.to_vec();
         let losses: Vec<f64> = rows
             .par_chunks_mut(classes)
             .with_min_len((tasks::VALUES / 16 / classes).max(1))
             .zip(&self.labels)
-            .map(|(row, label)| self.example(row, *label, 1.0 / n as f64))
+            .map(|(row, label)| self.example(row, *label, 1.0 / count))
             .collect();
         if let Some(gradient) = &self.gradient {
             // A second forward pass of the same operation would compute the same numbers.
             gradient.get_or_init(|| rows);
         }
-        let mean = losses.iter().sum::<f64>() / n as f64;
+        let mean = losses.iter().sum::<f64>() / count;
         Ok((CpuStorage::F32(vec![mean as f32]), Shape::from(())))
     }
 

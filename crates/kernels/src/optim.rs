@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::storage::{self, Values};
 use crate::{Gradient, composed, tasks};
 
+pub use crate::approach::approach;
 pub use crate::l2_sp::{decay_towards, pulled};
 
 /// One step of stochastic gradient descent, as PyTorch's `SGD` with dampening 0.
@@ -119,6 +120,29 @@ impl State {
         }
     }
 
+    /// The same, where it is not needed any more.
+    pub fn into_tensor(self) -> Result<Tensor> {
+        match self.0 {
+            Kept::Here { values, shape } => storage::tensor(values, shape),
+            Kept::Device(tensor) => Ok(tensor),
+        }
+    }
+
+    /// Adds `factor` times a gradient of the parameter.
+    ///
+    /// # Errors
+    /// When the shapes of parameter, gradient and state differ.
+    pub fn add(&mut self, parameter: &Var, grad: &Gradient, factor: f64) -> Result<()> {
+        check(parameter, grad)?;
+        if !storage::runs_here(parameter) {
+            let kept = self.on_device(parameter)?;
+            *kept = (&*kept + (grad.tensor()? * factor)?)?.detach();
+            return Ok(());
+        }
+        let factor = factor as f32;
+        grad.with_blocks([self.here(parameter)?], |[values], grad| add(&factor, values, grad))
+    }
+
     fn here(&mut self, parameter: &Tensor) -> Result<&mut [f32]> {
         match &mut self.0 {
             Kept::Here { values, shape } if shape == parameter.dims() => Ok(values),
@@ -186,6 +210,14 @@ pub fn adam(var: &Var, grad: &Gradient, moments: &mut Moments, step: &AdamStep) 
     }
     let moments = RefCell::new((first.here(var)?, second.here(var)?));
     var.inplace_op1(&Adam { step, grad, moments })
+}
+
+tasks::vectorised! {
+    fn add<'a>(factor: &'a f32, values: &'a mut [f32], grad: &'a [f32]) {
+        for (value, grad) in values.iter_mut().zip(grad) {
+            *value += *factor * grad;
+        }
+    }
 }
 
 /// The sum of the squares of a gradient, added in a fixed order.

@@ -270,7 +270,7 @@ impl Model {
         }
     }
 
-    fn linear(&self, linear: &Linear, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
+    pub(crate) fn linear(&self, linear: &Linear, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
         let bias = linear.bias.map(|bias| self.tensor(bias, pass));
         self.adapted(linear, x, kernels::linear(x, &self.tensor(linear.weight, pass), bias.as_ref())?, pass)
     }

@@ -11,6 +11,7 @@ mod build;
 mod classifier;
 mod copies;
 mod error;
+mod explain;
 mod forward;
 mod load;
 mod mismatch;
@@ -29,6 +30,7 @@ pub use build::{
 pub use classifier::Classifier;
 pub use copies::Copies;
 pub use error::ModelError;
+pub use explain::{Explanation, Method};
 pub use forward::{Activation, AuxiliaryLogits, Pass};
 pub use frostline_zoo::{
     ModelCard, Normalisation, ParameterInfo, Role, StageSummary, UnknownModel, WeightsSource, ZooError, card,

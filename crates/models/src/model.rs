@@ -363,7 +363,7 @@ impl Model {
         }
     }
 
-    fn check_images(&self, x: &Activation) -> Result<(), ModelError> {
+    pub(crate) fn check_images(&self, x: &Activation) -> Result<(), ModelError> {
         let (height, width) = (self.spec.height, self.spec.width);
         match x {
             Activation::Map(map) if matches!(map.dims(), (h, w, n, 3) if (h, w) == (height, width) && n > 0) => {

@@ -36,6 +36,25 @@ pub enum Ragged {
     Merge,
 }
 
+/// How much the images of a class count in the loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClassWeights {
+    /// As much as those of any other.
+    Equal,
+    /// In inverse proportion to how many of them there are, so that all classes count alike: `n / (K · n_class)`, of `n` training images
+    /// in `K` classes (King and Zeng 2001).
+    Balanced,
+}
+
+/// Which images an epoch has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// Each once.
+    Shuffled,
+    /// As many as there are, and of each class as many as of any other: images of rare ones several times, each time drawn for anew.
+    Balanced,
+}
+
 /// What a schedule is laid over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduleOver {
@@ -54,6 +73,11 @@ pub struct Recipe {
     pub batch: usize,
     /// What becomes of images that do not fill a batch.
     pub ragged: Ragged,
+    /// Which images an epoch has.
+    pub sampling: Sampling,
+    /// Batches whose gradients make one step of the optimizer, weighted by their images as in one batch of all of them; at least 1. What is
+    /// left of them at the end of an epoch makes a step too.
+    pub accumulate: usize,
     /// The rule that updates parameters.
     pub optimizer: OptimizerKind,
     /// The base learning rate, which the schedule scales.
@@ -68,6 +92,8 @@ pub struct Recipe {
     pub warmup: f64,
     /// The share of the target that is spread evenly over all classes, in [0, 1) (Szegedy et al. 2016).
     pub label_smoothing: f64,
+    /// How much the images of a class count in the loss.
+    pub class_weights: ClassWeights,
     /// The largest allowed norm of all gradients together.
     pub clip_norm: Option<f64>,
     /// What BatchNorm layers do.
@@ -75,6 +101,10 @@ pub struct Recipe {
     /// Whether the running statistics of BatchNorm layers that train are computed anew, over all training images, before each
     /// evaluation.
     pub recalibrate: bool,
+    /// The decay, in [0, 1), of an exponential moving average over steps of all that trains (Polyak and Juditsky 1992; Tarvainen and Valpola 2017),
+    /// BatchNorm's statistics among it, which is evaluated, chosen and kept instead of the weights; none for the weights themselves. It begins
+    /// anew with each phase. After `t` steps the decay is at most `(1 + t) / (10 + t)`, so that short trainings do not end near where they began.
+    pub ema: Option<f64>,
     /// Which epoch counts.
     pub keep: Keep,
     /// The last phase ends after so many epochs without a higher validation accuracy (early stopping; Prechelt 1998); none where all epochs are
@@ -99,6 +129,8 @@ impl Default for Recipe {
             epochs: 10,
             batch: 64,
             ragged: Ragged::Keep,
+            sampling: Sampling::Shuffled,
+            accumulate: 1,
             optimizer: OptimizerKind::Adam,
             learning_rate: 1e-3,
             weight_decay: 0.0,
@@ -106,9 +138,11 @@ impl Default for Recipe {
             schedule_over: ScheduleOver::Trial,
             warmup: 0.0,
             label_smoothing: 0.0,
+            class_weights: ClassWeights::Equal,
             clip_norm: None,
             batch_norm: BatchNormPolicy::Follow,
             recalibrate: false,
+            ema: None,
             keep: Keep::Best,
             patience: None,
         }
@@ -116,6 +150,11 @@ impl Default for Recipe {
 }
 
 impl Recipe {
+    /// The optimizer's steps in an epoch of so many batches.
+    pub fn updates(&self, batches: usize) -> usize {
+        batches.div_ceil(self.accumulate.max(1))
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -165,6 +204,10 @@ impl Recipe {
         demand((0.0..1.0).contains(&smoothing), "label-smoothing", &smoothing, "it must be in [0, 1)")?;
         if let Some(norm) = self.clip_norm {
             demand(positive(norm), "clip-norm", &norm, "it must be a number above 0")?;
+        }
+        demand(self.accumulate >= 1, "accumulate", &self.accumulate, "at least 1 batch is needed")?;
+        if let Some(decay) = self.ema {
+            demand((0.0..1.0).contains(&decay), "ema", &decay, "it must be in [0, 1)")?;
         }
         if let Some(patience) = self.patience {
             demand(patience >= 1, "patience", &patience, "at least 1 epoch is needed")?;
@@ -217,6 +260,8 @@ macro_rules! named {
 
 named!(BatchNormPolicy, "BatchNorm policy", Follow = "follow", Train = "train", Eval = "eval");
 named!(Ragged, "way with a last batch", Keep = "keep", Drop = "drop", Merge = "merge");
+named!(ClassWeights, "weights of classes", Equal = "none", Balanced = "balanced");
+named!(Sampling, "way to draw images", Shuffled = "shuffled", Balanced = "balanced");
 named!(ScheduleOver, "stretch for a schedule", Trial = "trial", Phase = "phase");
 named!(Keep, "epoch to keep", Best = "best", Last = "last");
 

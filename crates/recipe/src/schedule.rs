@@ -14,6 +14,11 @@ pub enum Schedule {
     /// Up to the base rate over the first 30 %, down to base / 250,000 over the rest, both along half a cosine
     /// (Smith 2018, with the settings of PyTorch's `OneCycleLR`; momentum is left alone). Starts at base / 25.
     OneCycle,
+    /// The base rate times `ratio` to the power of the number of steps that have passed: what a test of rates goes through (Smith 2017).
+    Rise {
+        /// From one step to the next; above 1.
+        ratio: f64,
+    },
     /// The base rate times `factor` to the power of the number of whole `every` epochs that have passed.
     Step {
         /// Epochs between two drops.
@@ -51,6 +56,7 @@ impl fmt::Display for Schedule {
             Self::Cosine => "cosine",
             Self::OneCycle => "one-cycle",
             Self::Step { .. } => "step",
+            Self::Rise { .. } => "rise",
         })
     }
 }
@@ -83,6 +89,7 @@ impl Timetable {
             Schedule::Constant => 1.0,
             Schedule::Cosine => half_cosine(1.0, 0.0, done / left.max(1.0)),
             Schedule::OneCycle => one_cycle(done, left),
+            Schedule::Rise { ratio } => ratio.powf(done),
             Schedule::Step { every, factor } => {
                 let epochs = (step - self.warmup) / self.steps_per_epoch.max(1);
                 factor.powi((epochs / every.max(1)) as i32)

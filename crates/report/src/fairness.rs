@@ -15,16 +15,32 @@ use super::tuned;
 /// What a reader must know before taking one arm for better than another; each is a sentence or two.
 pub(super) fn fairness(results: &Results, comparison: &Comparison<'_>) -> Vec<String> {
     let mut notes = Vec::new();
+    notes.extend(folds(results, comparison));
     notes.extend(one_rate(results));
     notes.extend(at_the_edge(results, comparison));
     notes.extend(tuned::at_the_edge(results, comparison));
     notes.extend(budgets(comparison));
     notes.extend(ended_early(comparison));
+    notes.extend(chosen_by_images(comparison));
     notes.extend(differing_settings(results));
     notes.extend(lineages(comparison));
     notes.extend(untrained_statistics(&results.plan.trials));
     notes.extend(normalisations(comparison));
     notes
+}
+
+/// What the accuracies of a cross-validation are of.
+fn folds(results: &Results, comparison: &Comparison<'_>) -> Option<String> {
+    let folds = results.folds?;
+    let images =
+        comparison.test_images.map_or_else(|| "all images".to_owned(), |images| plural(images, "image"));
+    Some(format!(
+        "Cross-validation in {folds} folds: an accuracy is that of {images}, each tested once by a model that had not seen it; a *trial* is \
+         the {folds} trainings of a seed together, its times and curves are means over them, and each seed has folds of its own. Each model \
+         learnt from {:.0} % of the images at most, and any two of a seed from mostly the same ones: with one or two seeds, how far another draw of \
+         images or folds would lead is not in the intervals.",
+        100.0 - 100.0 / folds as f64
+    ))
 }
 
 /// That strategies shared one learning rate, which suits some of them better than others.
@@ -114,6 +130,25 @@ fn ended_early(comparison: &Comparison<'_>) -> Option<String> {
             "`patience` ended {early} of {} early, so arms did not train alike long (epochs, means over seeds): {}.",
             plural(finished, "trial"),
             arms.join("; ")
+        )
+    })
+}
+
+/// That arms which count classes alike had their epochs chosen by an accuracy that counts images.
+fn chosen_by_images(comparison: &Comparison<'_>) -> Option<String> {
+    let by_class = |trial: &Trial| trial.train.class_weights != "none" || trial.train.sampling != "shuffled";
+    let chosen = |trial: &Trial| trial.train.keep == "best" && by_class(trial);
+    let arms: Vec<&str> = comparison
+        .measured()
+        .iter()
+        .filter(|arm| chosen(arm.trial()))
+        .map(|arm| arm.label.as_str())
+        .collect();
+    (!arms.is_empty()).then(|| {
+        format!(
+            "The epochs of {} were chosen by validation accuracy, which counts images and not classes: where classes differ in size it favours \
+             naming the common ones, which these arms are to unlearn. keep = \"last\" chooses nothing.",
+            arms.join(", ")
         )
     })
 }
@@ -315,5 +350,32 @@ mod tests {
         assert_eq!(note("alexnet", "head", |_| {}), None, "it has no BatchNorm");
         assert_eq!(note("resnet18", "head", |trial| trial.weights = "hub".to_owned()), None);
         assert_eq!(note("resnet18", "head", |trial| trial.train.batch_norm = "train".to_owned()), None);
+    }
+
+    #[test]
+    fn what_counts_classes_is_told_where_images_choose_its_epoch() {
+        let said = |keep: &str, weights: &str| {
+            let mut plan = plan(&["resnet18"], &["head"], 3);
+            for trial in &mut plan.trials {
+                (trial.train.keep, trial.train.class_weights) = (keep.to_owned(), weights.to_owned());
+            }
+            let results = results(plan, |_| (0.5, 1.0));
+            fairness(&results, &Comparison::of(&results)).join("\n")
+        };
+        assert!(said("best", "balanced").contains("counts images and not classes"));
+        assert!(!said("last", "balanced").contains("counts images"));
+        assert!(!said("best", "none").contains("counts images"));
+    }
+
+    #[test]
+    fn a_cross_validation_says_what_its_accuracies_are_of() {
+        let mut results = results(plan(&["resnet18"], &["head"], 3), |_| (0.5, 1.0));
+        let said = |results: &Results| fairness(results, &Comparison::of(results)).join("\n");
+        assert!(!said(&results).contains("Cross-validation"));
+        results.folds = Some(5);
+        assert!(
+            said(&results).contains("Cross-validation in 5 folds")
+                && said(&results).contains("80 % of the images")
+        );
     }
 }

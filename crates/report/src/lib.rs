@@ -2,6 +2,7 @@
 
 mod answer;
 mod arms;
+mod card;
 mod claims;
 mod comparisons;
 mod depth;
@@ -20,5 +21,6 @@ mod tuned;
 mod worth;
 mod write;
 
-pub use plots::{PlotError, stage_picture, what_trains_when};
+pub use card::{Card, card_is_of};
+pub use plots::{PlotError, RateCurve, rate_curves, stage_picture, what_trains_when};
 pub use write::{Report, ReportError, rewrite_report, write_report};

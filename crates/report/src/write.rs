@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use frostline_results::{Results, Store, StoreError, gather, trunk_pictures, write_file};
+use frostline_results::{Results, StoreError, gather, trunk_pictures, write_file};
 use frostline_text::plural;
 
 use crate::plots::PlotError;
@@ -43,10 +43,7 @@ pub struct Report {
 /// # Errors
 /// As [`write_report`]; another process that writes to the folder.
 pub fn rewrite_report(folder: &Path) -> Result<Report, ReportError> {
-    if folder.join("plan.json").exists() && !folder.join("trials").exists() {
-        drop(Store::open(folder)?);
-    }
-    write_report(folder)
+    write(folder, Results::read_back(folder)?)
 }
 
 /// Reads a results folder and writes its tables, plots and `report.md`, each whole or not at all.
@@ -54,11 +51,17 @@ pub fn rewrite_report(folder: &Path) -> Result<Report, ReportError> {
 /// # Errors
 /// The folder holds no plan or a damaged one, or a write fails.
 pub fn write_report(folder: &Path) -> Result<Report, ReportError> {
-    let results = Results::read(folder)?;
+    write(folder, Results::read(folder)?)
+}
+
+fn write(folder: &Path, results: Results) -> Result<Report, ReportError> {
     gather(folder, &results)?;
+    let results = results.pooled();
     let comparison = Comparison::of(&results);
     let mut plots = write_plots(folder, &comparison, &results)?;
-    plots.extend(write_galleries(folder, &comparison)?);
+    if results.folds.is_none() {
+        plots.extend(write_galleries(folder, &comparison)?);
+    }
     plots.extend(copy_pictures(folder, &results)?);
     let path = folder.join("report.md");
     let markdown = render(&results, &comparison, &plots);

@@ -16,6 +16,8 @@ pub struct Answers {
     pub right: Marks,
     /// Images by (label, predicted class), without those that no image has.
     pub confusion: BTreeMap<(u32, u32), usize>,
+    /// The images that were answered, of a fold; none where all were.
+    pub(crate) seen: Option<Marks>,
     /// By confidence: bin `i` of [`BINS`] holds those above `i / BINS`, up to `(i + 1) / BINS` (Guo et al. 2017).
     pub calibration: [Bin; BINS],
 }
@@ -90,8 +92,61 @@ impl Answers {
     /// # Errors
     /// Images that are not those of a split, each once.
     pub fn of(predictions: impl ExactSizeIterator<Item = Prediction>) -> Result<Self, String> {
-        let (images, mut answers) = (predictions.len(), Self::default());
-        answers.right = Marks::none(images);
+        let images = predictions.len();
+        Ok(Self { seen: None, ..Self::among(images, predictions)? })
+    }
+
+    /// Counts predictions of a fold, which are of some of the images, each once.
+    ///
+    /// # Errors
+    /// An image that occurs twice.
+    pub(crate) fn of_fold(predictions: &[Prediction]) -> Result<Self, String> {
+        let images = predictions.iter().map(|row| row.example as usize + 1).max().unwrap_or(0);
+        Self::among(images, predictions.iter().copied())
+    }
+
+    /// The answers of all folds together, which have each image once.
+    ///
+    /// # Errors
+    /// They do not.
+    pub(crate) fn pooled(folds: &[&Self]) -> Result<Self, String> {
+        let images = folds.iter().map(|fold| fold.count()).sum();
+        let mut pooled = Self { right: Marks::none(images), ..Self::default() };
+        let mut seen = Marks::none(images);
+        for fold in folds {
+            for image in
+                (0..fold.right.len()).filter(|image| fold.seen.as_ref().is_none_or(|seen| seen.has(*image)))
+            {
+                if image >= images || seen.has(image) {
+                    return Err(format!("its folds are not of {images} images, each once"));
+                }
+                seen.mark(image);
+                if fold.right.has(image) {
+                    pooled.right.mark(image);
+                }
+            }
+            pooled.classes.resize(pooled.classes.len().max(fold.classes.len()), ClassTally::default());
+            for (sum, class) in pooled.classes.iter_mut().zip(&fold.classes) {
+                (sum.images, sum.right) = (sum.images + class.images, sum.right + class.right);
+            }
+            for (pair, count) in &fold.confusion {
+                *pooled.confusion.entry(*pair).or_default() += count;
+            }
+            for (sum, bin) in pooled.calibration.iter_mut().zip(&fold.calibration) {
+                (sum.images, sum.right) = (sum.images + bin.images, sum.right + bin.right);
+                sum.confidence += bin.confidence;
+            }
+        }
+        Ok(pooled)
+    }
+
+    /// How many images were answered.
+    pub(crate) fn count(&self) -> usize {
+        self.seen.as_ref().map_or(self.right.len(), Marks::count)
+    }
+
+    fn among(images: usize, predictions: impl Iterator<Item = Prediction>) -> Result<Self, String> {
+        let mut answers = Self { right: Marks::none(images), ..Self::default() };
         let mut seen = Marks::none(images);
         for Prediction { example, label, predicted, probability } in predictions {
             let (image, class, right) = (example as usize, label as usize, label == predicted);
@@ -114,20 +169,20 @@ impl Answers {
                 answers.right.mark(image);
             }
         }
+        answers.seen = Some(seen);
         Ok(answers)
     }
 
     /// The share that was classified rightly, in [0, 1]; none of no images.
     pub fn accuracy(&self) -> Option<f64> {
-        (!self.right.is_empty()).then(|| self.right.count() as f64 / self.right.len() as f64)
+        (self.count() > 0).then(|| self.right.count() as f64 / self.count() as f64)
     }
 
     /// The expected calibration error, in [0, 1]: the mean over the images of how far their bin's mean confidence and share of
     /// right answers are apart. None of no images.
     pub fn calibration_error(&self) -> Option<f64> {
         let gap = |bin: &Bin| (bin.confidence - bin.right as f64).abs();
-        (!self.right.is_empty())
-            .then(|| self.calibration.iter().map(gap).sum::<f64>() / self.right.len() as f64)
+        (self.count() > 0).then(|| self.calibration.iter().map(gap).sum::<f64>() / self.count() as f64)
     }
 }
 
@@ -144,7 +199,7 @@ impl StoredTrial {
     /// predictions.
     pub fn largest_class(&self) -> Option<f64> {
         let largest = self.answers.classes.iter().map(|class| class.images).max()?;
-        Some(largest as f64 / self.answers.right.len() as f64)
+        Some(largest as f64 / self.answers.count() as f64)
     }
 }
 

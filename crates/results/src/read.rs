@@ -9,11 +9,23 @@ use super::listing::folders_in;
 use super::records::PlanRecord;
 use super::store::{PICTURES, WEIGHTS};
 use crate::{
-    Answers, Broken, Environment, Halved, Invocation, Results, StoreError, StoredTrial, StoredTrunk,
+    Answers, Broken, Environment, Halved, Invocation, Results, Store, StoreError, StoredTrial, StoredTrunk,
     Superseded, json, ledger, tables,
 };
 
 impl Results {
+    /// The same where trials have no folders of their own, as in a checkout of a repository that keeps reports alone: they are made first, of
+    /// what stands beside the report.
+    ///
+    /// # Errors
+    /// As [`Results::read`]; another process that writes to the folder.
+    pub fn read_back(folder: &Path) -> Result<Self, StoreError> {
+        if folder.join("plan.json").exists() && !folder.join("trials").exists() {
+            drop(Store::open(folder)?);
+        }
+        Self::read(folder)
+    }
+
     /// Reads the results folder of an experiment.
     ///
     /// # Errors
@@ -33,7 +45,7 @@ impl Results {
         let environments = environments(folder)?;
         let halved = plan.halving.map_or(Ok(None), |_| Halved::read(folder))?;
         let superseded = superseded(folder)?;
-        Ok(Self { plan, asked, trials, broken, trunks, superseded, environments, halved })
+        Ok(Self { plan, asked, trials, broken, trunks, superseded, environments, halved, folds: None })
     }
 }
 
@@ -79,7 +91,7 @@ pub(super) fn named_trial(folder: &Path, id: &str) -> Result<StoredTrial, StoreE
         answers: Answers::default(),
     };
     belongs(folder, "trial", id, [&stored.trial.id, &stored.outcome.trial])?;
-    stored.answers = tables::answers(&folder.join("predictions.parquet"), &stored.outcome)?;
+    stored.answers = tables::answers(&folder.join("predictions.parquet"), &stored.trial, &stored.outcome)?;
     Ok(stored)
 }
 

@@ -326,6 +326,8 @@ pub struct Results {
     pub environments: BTreeMap<String, Environment>,
     /// Which arms were stopped early; none where the plan stops none.
     pub halved: Option<Halved>,
+    /// How many folds are put together in each trial ([`Results::pooled`]); none where none are.
+    pub folds: Option<usize>,
 }
 
 /// Trials and trunks that were made of other inputs than the last sweep found.

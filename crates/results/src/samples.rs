@@ -76,6 +76,7 @@ pub fn results(plan: Plan, measure: impl Fn(&Trial) -> (f64, f64)) -> Results {
         superseded: Superseded::default(),
         environments,
         halved: None,
+        folds: None,
     }
 }
 

@@ -36,6 +36,19 @@ impl Seconds {
         }
     }
 
+    /// So many times as long.
+    pub fn times(&self, factor: f64) -> Self {
+        Self {
+            train: self.train * factor,
+            evaluation: self.evaluation * factor,
+            data: self.data * factor,
+            checkpoint: self.checkpoint * factor,
+            audit: self.audit * factor,
+            wall: self.wall * factor,
+            cpu: self.cpu * factor,
+        }
+    }
+
     /// What was spent between an earlier reading and this one.
     pub fn since(&self, earlier: &Self) -> Self {
         Self {

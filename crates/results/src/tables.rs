@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use frostline_experiment::Trial;
 use frostline_tables::{Writer, to_bytes};
 use frostline_text::sha256;
 use polars::prelude::*;
@@ -97,7 +98,7 @@ impl Predictions {
 ///
 /// # Errors
 /// Predictions that are damaged, or give another accuracy than is stored.
-pub(super) fn answers(path: &Path, outcome: &Outcome) -> Result<Answers, StoreError> {
+pub(super) fn answers(path: &Path, trial: &Trial, outcome: &Outcome) -> Result<Answers, StoreError> {
     let rows = rows(&read(path)?).map_err(|error| damaged(path, &error))?;
     let is = || digest(&rows);
     if outcome.predictions.as_ref().is_some_and(|stated| *stated != is()) {
@@ -105,8 +106,11 @@ pub(super) fn answers(path: &Path, outcome: &Outcome) -> Result<Answers, StoreEr
             "its predictions were changed since they were written, as their SHA-256 tells".to_owned();
         return Err(StoreError::Damaged { path: path.to_owned(), reason });
     }
-    let answers = Answers::of(rows.into_iter())
-        .map_err(|reason| StoreError::Damaged { path: path.to_owned(), reason })?;
+    let answers = match &trial.data.fold {
+        Some(_) => Answers::of_fold(&rows),
+        None => Answers::of(rows.into_iter()),
+    };
+    let answers = answers.map_err(|reason| StoreError::Damaged { path: path.to_owned(), reason })?;
     let found = answers.accuracy();
     if found == outcome.test_accuracy {
         return Ok(answers);

@@ -9,6 +9,7 @@ use frostline_engine::device::DeviceError;
 use frostline_experiment::{Problems, SelectError};
 use frostline_hub::HubError;
 use frostline_models::{ModelError, ZooError};
+use frostline_onnx::OnnxError;
 use frostline_report::ReportError;
 use frostline_results::{LookupError, StoreError};
 use frostline_sources::SourceError;
@@ -58,6 +59,9 @@ pub enum Error {
     /// A model will not do.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A model cannot be written as a graph.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     /// The Hub cannot be used.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -130,6 +134,7 @@ impl Error {
             Self::Device { .. }
             | Self::Data(_)
             | Self::Model(_)
+            | Self::Onnx(_)
             | Self::Hub(_)
             | Self::Store(_)
             | Self::Sweep(_)

@@ -15,15 +15,24 @@ pub mod terminal;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use cli::{Cli, Command};
 use error::{Ending, Error};
 use machine::hub_options;
+use miette::MietteHandlerOpts;
 use terminal::{Form, Progress, tell};
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    match run(&Cli::parse().command) {
+    let colour = cli::asked_colour(std::env::args_os());
+    let matches = Cli::command().color(colour).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if colour != ColorChoice::Auto {
+        let options = move || MietteHandlerOpts::new().color(colour == ColorChoice::Always);
+        // It can be set once, which nothing before this has done.
+        let _ = miette::set_hook(Box::new(move |_| Box::new(options().build())));
+    }
+    match run(&cli.command) {
         Ok((text, ending)) => print(&text, ending),
         Err(error) => {
             let code = error.exit_code();
@@ -51,9 +60,11 @@ pub fn run(command: &Command) -> Result<(String, Ending), Error> {
         Command::Status(args) => commands::status::status(args).map(done),
         Command::Cancel(args) => commands::slurm::cancel(args).map(done),
         Command::Pretrain(args) => commands::pretrain::pretrain(args, hub_options(args.run.offline)?),
+        Command::Rate(args) => commands::rate::rate(args, hub_options(args.run.offline)?),
         Command::Plan(args) => commands::plan::plan(args).map(done),
         Command::Export(args) => commands::export::export(args).map(done),
         Command::Predict(args) => commands::predict::predict(args),
+        Command::Features(args) => commands::features::features(args),
         Command::Report(args) => commands::report::report(args).map(done),
         Command::Diff(args) => commands::diff::diff(args),
         Command::Merge(args) => commands::report::merge(args).map(done),

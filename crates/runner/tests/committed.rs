@@ -99,3 +99,16 @@ fn committed_reports_fit_their_experiments_and_this_code() {
         }
     }
 }
+
+#[test]
+fn folders_that_keep_reports_alone_are_compared() {
+    let committed = root().join("results/quickstart");
+    let [one, other] = [copy(&committed), copy(&committed)];
+    let run = Command::new(env!("CARGO_BIN_EXE_frostline"))
+        .args(["diff".as_ref(), one.path().as_os_str(), other.path().as_os_str()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(said.contains("the same answers") && said.contains("no change beyond noise"), "{said}");
+}

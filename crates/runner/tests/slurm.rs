@@ -106,6 +106,14 @@ fn flags(script: &Path) -> Vec<String> {
 }
 
 #[test]
+fn a_folder_whose_logs_slurm_could_not_name_is_refused() {
+    let cluster = Cluster::new();
+    let said = refused(&cluster.run(&["sweep", "x.toml", "--slurm", "--dry-run", "--results", "a\\b"]));
+    assert!(said.contains("backslash") && said.contains("--results"), "{said}");
+    assert_eq!(cluster.calls("sbatch"), Vec::<String>::new());
+}
+
+#[test]
 fn a_sweep_is_submitted_asked_after_and_cancelled() {
     let cluster = Cluster::new();
     let submitted =

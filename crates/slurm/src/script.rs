@@ -171,13 +171,12 @@ fn end(more: &str) -> String {
     )
 }
 
-/// A value as sbatch reads it in a script.
+/// A value as sbatch reads it in a script: a backslash has the next letter stand for itself, within quotes too.
 fn directive(value: &str) -> String {
-    if value.contains(|c: char| c.is_whitespace() || c == '#') {
-        format!("\"{value}\"")
-    } else {
-        value.to_owned()
+    if !value.contains(|c: char| c.is_whitespace() || "#\"'\\".contains(c)) {
+        return value.to_owned();
     }
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// The job's number from what `sbatch --parsable` prints: `12`, or `12;cluster`.
@@ -246,6 +245,14 @@ mod tests {
                 panic!("{} is another; where this is meant, copy {} there", kept.display(), now.display());
             }
         }
+    }
+
+    #[test]
+    fn values_are_quoted_where_sbatch_would_end_them() {
+        assert_eq!(directive("/shared/plants"), "/shared/plants");
+        assert_eq!(directive("/my work/#1"), "\"/my work/#1\"");
+        assert_eq!(directive(r#"/a "b"\c"#), r#""/a \"b\"\\c""#);
+        assert_eq!(directive("it's"), "\"it's\"");
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! file or draws a number.
 
 mod augment;
+mod fold;
 mod reading;
 mod source;
 
 pub use augment::{Augment, AugmentError, Policy};
+pub use fold::{Fold, FoldError};
 pub use reading::{OnDuplicates, Reading, SplitNames, SplitsError};
 pub use source::{Source, SourceError};

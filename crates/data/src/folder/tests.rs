@@ -45,9 +45,9 @@ fn folders_are_the_splits_that_they_are_called() {
     let expected =
         ["training images: train/", "validation images: val/", "test images: test/", "not used: more/"];
     assert_eq!(taken(&data), expected);
-    let splits = crate::split(&data, 0.1, None, 0).unwrap();
+    let splits = crate::split(&data, 0.1, None, None, 0).unwrap();
     assert_eq!((splits.train, splits.validation), (vec![0, 1, 2], vec![3]), "its own images validate");
-    assert_eq!(crate::split(&data, 0.0, None, 0).unwrap().validation, [] as [u32; 0]);
+    assert_eq!(crate::split(&data, 0.0, None, None, 0).unwrap().validation, [] as [u32; 0]);
 
     fs::remove_dir_all(folder.path().join("test")).unwrap();
     let data = load(folder.path()).unwrap();

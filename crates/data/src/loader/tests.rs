@@ -103,6 +103,52 @@ fn an_epoch_is_a_function_of_seed_and_number() {
     assert_eq!(sorted, (0..50).step_by(2).collect::<Vec<_>>());
 }
 
+proptest! {
+    #[test]
+    fn a_balanced_epoch_has_as_many_of_each_class(n in 1usize..90, seed: u64, epoch in 0u64..9) {
+        // Of class 0 every other image, of class 3 few.
+        let labels: Vec<u32> = (0..n as u32).map(|i| match i % 16 { 0 => 3, i if i % 2 == 1 => 0, _ => 1 }).collect();
+        let images = Images::new(1, 1, vec![7; 3 * n], labels).unwrap();
+        let options = LoaderOptions { seed, shuffle: true, balanced: true, ..options(4) };
+        let loader = Loader::new(&images, (0..n as u32).collect(), options).unwrap();
+        let numbers: Vec<u32> = loader.epoch(epoch).flat_map(|batch| batch.examples).collect();
+        prop_assert_eq!(numbers.len(), n);
+        prop_assert_eq!(numbers.iter().collect::<std::collections::BTreeSet<_>>().len(), n, "each look has a number");
+        let mut looks = vec![0usize; n];
+        numbers.iter().for_each(|number| looks[images.place(*number)] += 1);
+        let of = |class: u32| looks.iter().zip(images.labels()).filter(|(_, label)| **label == class).map(|(looks, _)| *looks).collect::<Vec<_>>();
+        let counts: Vec<usize> = [0, 1, 3].into_iter().map(|class| of(class).iter().sum()).filter(|count| *count > 0).collect();
+        prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{:?}", counts);
+        for class in [0, 1, 3] {
+            let looks = of(class);
+            let spread = looks.iter().max().unwrap_or(&0) - looks.iter().min().unwrap_or(&0);
+            prop_assert!(spread <= 1, "none comes again before all have come: {:?}", looks);
+        }
+        let again: Vec<u32> = loader.epoch(epoch).flat_map(|batch| batch.examples).collect();
+        prop_assert_eq!(&numbers, &again);
+    }
+}
+
+#[test]
+fn each_look_at_an_image_is_changed_by_itself() {
+    let images =
+        Images::new(6, 6, (0..3 * 36 * 3).map(|i| (i * 37 % 251) as u8).collect(), vec![0, 1, 1]).unwrap();
+    let augment = Augment { flip: true, crop: Some(3), ..Augment::NONE };
+    let options = LoaderOptions { augment, balanced: true, shuffle: true, views: Some(1), ..options(8) };
+    let loader = Loader::new(&images, vec![0, 1, 2], options).unwrap();
+    assert!(!loader.repeats(), "its looks are not kept apart where features are");
+    let look = |number: u32| loader.batch(1, &[number]);
+    assert_eq!((look(0).labels, look(3).labels, look(4).labels), (vec![0], vec![0], vec![1]));
+    assert!((0..5).any(|by| look(3 * by).pixels != look(3 * (by + 1)).pixels));
+    let plain = Loader::new(
+        &images,
+        vec![0, 1, 2],
+        LoaderOptions { balanced: true, ..LoaderOptions::plain(8, MEAN, STD) },
+    );
+    let plain = plain.unwrap();
+    assert!(plain.repeats() && plain.batch(1, &[0]).pixels == plain.batch(1, &[3]).pixels);
+}
+
 #[test]
 fn an_image_is_changed_alike_in_any_subset() {
     let images = images(20, 4, 5);

@@ -47,7 +47,7 @@ impl Trial {
 
     pub(crate) fn of(model: &str, side: usize, per_class: usize) -> Self {
         let dataset = digits(side);
-        let splits = frostline_data::split(&dataset, 0.25, Some(per_class), 3).unwrap();
+        let splits = frostline_data::split(&dataset, 0.25, Some(per_class), None, 3).unwrap();
         let spec = BuildSpec { classes: dataset.classes.len(), height: side, width: side, seed: 3 };
         Self { dataset, splits, model: build(model, &spec).unwrap() }
     }

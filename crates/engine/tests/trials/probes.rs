@@ -44,8 +44,11 @@ fn together(
         models.iter().zip(&trained).zip(&mut observers).filter_map(|((model, trained), observer)| {
             Some(Candidate { model, still: trained.as_ref().ok()?.still, observer })
         });
+    let all: Vec<u32> = (0..trial.dataset.test.len() as u32).collect();
     let mut tested =
-        test_together(candidates.collect(), &trial.dataset, ([0.5; 3], [0.5; 3]), shelf).unwrap().into_iter();
+        test_together(candidates.collect(), (&trial.dataset.test, &all), ([0.5; 3], [0.5; 3]), shelf)
+            .unwrap()
+            .into_iter();
     trained.into_iter().map(|one| one.and_then(|one| Ok((one, tested.next().unwrap()?)))).collect()
 }
 

@@ -3,91 +3,15 @@
 use std::ops::ControlFlow;
 
 use candle_core::DType;
-use frostline_data::{Augment, Policy};
 use frostline_engine::{
-    BatchNormPolicy, Bookmark, Candidate, EngineError, Evaluation, Event, Keep, Member, Movable, NoBookmark,
-    Objective, Observer, OptimizerKind, Ragged, Recipe, Schedule, ScheduleOver, Section, Shelf, Silent,
-    State, Strategy, Task, Trained, test_together, train_together,
+    Bookmark, Candidate, EngineError, Evaluation, Event, Member, Movable, NoBookmark, Objective, Observer,
+    OptimizerKind, Ragged, Recipe, Section, Shelf, Silent, State, Strategy, Task, Trained, test_together,
+    train_together,
 };
 use frostline_models::Model;
-use frostline_streams::{Purpose, Streams};
 
+use crate::cases::{Case, LOOKS, Look, any, case, uneven};
 use crate::harness::{Trial, moved, recipe};
-
-/// A trial of a cohort.
-#[derive(Clone, Debug)]
-struct Case {
-    strategy: Strategy,
-    recipe: Recipe,
-    precision: DType,
-}
-
-/// How images are changed.
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    augment: Augment,
-    views: Option<usize>,
-}
-
-const LOOKS: [Look; 4] = [
-    Look { augment: Augment::NONE, views: None },
-    Look { augment: Augment { flip: true, crop: Some(1), ..Augment::NONE }, views: None },
-    Look {
-        augment: Augment { crop: Some(1), erase: Some(0.5), policy: Some(Policy::Trivial), ..Augment::NONE },
-        views: Some(2),
-    },
-    Look { augment: Augment { mixup: Some(0.4), cutmix: Some(1.0), ..Augment::NONE }, views: Some(1) },
-];
-
-/// Any of the first so many, by a counter.
-fn any(counter: &mut u64, below: usize) -> usize {
-    *counter += 1;
-    Streams::new(41).draws(Purpose::Plan, *counter, 0).below(below as u32) as usize
-}
-
-/// A trial drawn from what recipes and strategies there are.
-fn case(counter: &mut u64) -> Case {
-    const STRATEGIES: [&str; 9] = [
-        "head",
-        "last-1",
-        "last-2",
-        "lp-ft",
-        "thaw",
-        "three-phase",
-        "bn-only",
-        "freeze-then-thaw:1",
-        "l2-sp:0.1",
-    ];
-    let strategy = STRATEGIES[any(counter, STRATEGIES.len())].parse().unwrap();
-    let optimizers = [
-        OptimizerKind::Sgd { momentum: 0.9, nesterov: true },
-        OptimizerKind::Sgd { momentum: 0.0, nesterov: false },
-        OptimizerKind::Adam,
-        OptimizerKind::AdamW,
-    ];
-    let recipe = Recipe {
-        optimizer: optimizers[any(counter, 4)],
-        learning_rate: [1e-2, 1e-3][any(counter, 2)],
-        weight_decay: [0.0, 1e-2][any(counter, 2)],
-        schedule: [Schedule::Constant, Schedule::Cosine][any(counter, 2)],
-        schedule_over: [ScheduleOver::Trial, ScheduleOver::Phase][any(counter, 2)],
-        batch_norm: [
-            BatchNormPolicy::Follow,
-            BatchNormPolicy::Follow,
-            BatchNormPolicy::Train,
-            BatchNormPolicy::Eval,
-        ][any(counter, 4)],
-        recalibrate: any(counter, 3) == 0,
-        keep: [Keep::Best, Keep::Last][any(counter, 2)],
-        label_smoothing: [0.0, 0.1][any(counter, 2)],
-        clip_norm: [None, Some(0.5)][any(counter, 2)],
-        ..recipe(3 + any(counter, 2))
-    };
-    let precision = if any(counter, 3) == 0 { DType::BF16 } else { DType::F32 };
-    let patience = [None, Some(1), Some(2)][any(counter, 3)].filter(|_| recipe.keep == Keep::Best);
-    let recipe = Recipe { patience, ..recipe };
-    Case { strategy, recipe, precision }
-}
 
 fn task<'a>(trial: &'a Trial, model: &'a Model, case: &'a Case, look: Look) -> Task<'a> {
     Task {
@@ -141,10 +65,12 @@ fn finish(
 ) -> Vec<Came> {
     let trained: Vec<Trained> = trained.into_iter().map(Result::unwrap).collect();
     let mut ears: Vec<Silent> = trained.iter().map(|_| Silent).collect();
+    let all: Vec<u32> = (0..trial.dataset.test.len() as u32).collect();
     let candidates = models.iter().zip(&trained).zip(&mut ears);
     let candidates =
         candidates.map(|((model, trained), observer)| Candidate { model, still: trained.still, observer });
-    let tests = test_together(candidates.collect(), &trial.dataset, ([0.5; 3], [0.5; 3]), shelf).unwrap();
+    let tests = test_together(candidates.collect(), (&trial.dataset.test, &all), ([0.5; 3], [0.5; 3]), shelf)
+        .unwrap();
     let states = models.iter().map(Trial::state_of);
     let came = trained.into_iter().zip(states).zip(tests);
     came.map(|((trained, state), test)| (trained, state, test.unwrap())).collect()
@@ -160,9 +86,9 @@ fn assert_same(what: &str, a: &Came, b: &Came) {
 fn a_trial_has_the_same_bits_alone_and_in_any_cohort() {
     let mut counter = 0;
     for round in 0..8 {
-        let trial = Trial::new(6);
-        let look = LOOKS[round % LOOKS.len()];
-        let cases: Vec<Case> = (0..2 + any(&mut counter, 3)).map(|_| case(&mut counter)).collect();
+        let (trial, look, sampling) = uneven(round);
+        let cases = (0..2 + any(&mut counter, 3)).map(|_| case(&mut counter, look, sampling));
+        let cases: Vec<Case> = cases.collect();
         let budget = [0, 40_000, usize::MAX / 2][any(&mut counter, 3)];
         is_the_same_together(&trial, &cases, look, budget);
     }
@@ -211,9 +137,9 @@ impl Bookmark for Stop {
 fn a_training_goes_on_from_any_step_with_the_same_bits() {
     let mut counter = 1000;
     for round in 0..8 {
-        let trial = Trial::new(6);
-        let look = LOOKS[round % LOOKS.len()];
-        let cases: Vec<Case> = (0..1 + any(&mut counter, 3)).map(|_| case(&mut counter)).collect();
+        let (trial, look, sampling) = uneven(round);
+        let cases = (0..1 + any(&mut counter, 3)).map(|_| case(&mut counter, look, sampling));
+        let cases: Vec<Case> = cases.collect();
         goes_on(&trial, &cases, look, 1 + any(&mut counter, 9));
     }
 }
@@ -232,19 +158,20 @@ fn goes_on(trial: &Trial, cases: &[Case], look: Look, steps: usize) {
         until: None,
     });
     let _ = train_together(members.collect(), Objective::Labels, &mut shelf, &mut stop);
-    assert_eq!(stop.kept.len(), cases.len(), "the training has that many steps");
-    let models: Vec<Model> = cases.iter().map(|case| twin(trial, case)).collect();
-    let members = models.iter().zip(cases).zip(&mut ears).zip(&stop.kept);
-    let members = members.map(|(((model, case), observer), (_, state))| Member {
-        task: task(trial, model, case, look),
+    assert!(!stop.kept.is_empty(), "the training has that many steps");
+    // Those that had ended before, of fewer epochs or out of patience, have no place to go on from.
+    let models: Vec<Model> = stop.kept.iter().map(|(index, _)| twin(trial, &cases[*index])).collect();
+    let members = models.iter().zip(&mut ears).zip(&stop.kept);
+    let members = members.map(|((model, observer), (index, state))| Member {
+        task: task(trial, model, &cases[*index], look),
         observer,
         from: Some(State::from_bytes(state).unwrap()),
         until: None,
     });
     let trained = train_together(members.collect(), Objective::Labels, &mut shelf, &mut NoBookmark);
     let resumed = finish(trial, models, trained, &mut shelf);
-    for ((case, whole), resumed) in cases.iter().zip(&whole).zip(&resumed) {
-        assert_same(&format!("{case:?} in {look:?}"), whole, resumed);
+    for ((index, _), resumed) in stop.kept.iter().zip(&resumed) {
+        assert_same(&format!("{:?} in {look:?}", cases[*index]), &whole[*index], resumed);
     }
 }
 

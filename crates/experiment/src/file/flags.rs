@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::problem::Problem;
 use super::suggest::did_you_mean;
 use super::tree::{Name, Node, Place, Text, Value, read_value, text};
-use crate::trial::keys::{key, keys};
+use crate::trial::keys::{FOLDS, Section, key, keys};
 
 /// The sections whose keys a flag may set.
 const SECTIONS: [&str; 5] = ["data", "train", "run", "grid", "tune"];
@@ -63,6 +63,9 @@ pub(crate) fn apply(root: &mut Node, flag: &str, replaced: &mut Replaced) -> Res
 /// The section that a key without one belongs in: `[grid]`, or `[tune]` where the key is tuned, for a list, or where the key has no
 /// other.
 fn home(root: &mut [(Name, Node)], name: &Name, value: &Node) -> Result<String, Problem> {
+    if name.text == FOLDS {
+        return Ok(Section::Data.to_string());
+    }
     let Some(known) = key(&name.text) else {
         let names = keys().iter().map(|key| key.name).chain(ROOT);
         let help = did_you_mean(&name.text, names, "keys are listed by `frostline plan --help`");

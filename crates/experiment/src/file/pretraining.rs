@@ -78,9 +78,10 @@ impl Reader {
                     seed = self.assignment(key, node).and_then(|seed| seed.value.parse().ok());
                 }
                 other => {
-                    // Its resolution and its device are those of the trials.
+                    // Its resolution and its device are those of the trials, and it does not test.
                     let may_have = |key: &&'static Key| {
-                        matches!(key.section, Section::Data | Section::Train) && key.name != "resolution"
+                        matches!(key.section, Section::Data | Section::Train)
+                            && !["resolution", "fold"].contains(&key.name)
                     };
                     match key(other).filter(may_have) {
                         Some(key) => settings.extend(self.assignment(key, node)),

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use frostline_sources::Fold;
+
 use super::conditions::Known;
 use super::flags::{self, Replaced};
 use super::problem::Problem;
@@ -12,7 +14,7 @@ use super::tree::{self, Name, Node, Place, Value};
 use super::{Assignment, Experiment, GridAxis};
 use crate::checkpoints::Checkpoints;
 use crate::comparing::{full, one_point};
-use crate::trial::keys::{Key, Section, key, keys};
+use crate::trial::keys::{FOLDS, Key, Section, key, keys};
 
 pub(crate) type Entries = Vec<(Name, Node)>;
 
@@ -44,7 +46,7 @@ pub(crate) fn experiment(path: &Path, text: &str, flags: &[String]) -> Result<Ex
         problems.extend(flags::apply(&mut root, flag, &mut replaced).err());
     }
     let start = Place { text: file, span: 0..0 };
-    let mut reader = Reader { problems, known: Known::default(), given: Vec::new(), start };
+    let mut reader = Reader { problems, known: Known::default(), given: Vec::new(), start, folds: None };
     let mut experiment = reader.root(root, &replaced);
     if !reader.problems.is_empty() {
         return Err(reader.problems);
@@ -67,6 +69,8 @@ pub(crate) struct Reader {
     given: Vec<&'static str>,
     /// The start of the file, where what is missing is reported.
     start: Place,
+    /// What `folds = K` comes to.
+    folds: Option<GridAxis>,
 }
 
 impl Reader {
@@ -113,6 +117,7 @@ impl Reader {
             }
         }
         self.required();
+        self.add_folds(&mut experiment);
         self.given_twice(&experiment);
         for axis in experiment.all_axes() {
             axis.values.iter().for_each(|(value, _)| self.known.add(axis.key, value));
@@ -173,13 +178,17 @@ impl Reader {
         let mut assignments = Vec::new();
         for (name, node) in self.table(entries_of(header, node)) {
             match key(&name.text) {
+                None if section == Section::Data && name.text == FOLDS => {
+                    self.folds = self.all_folds(name.place, &node)
+                }
                 Some(key) if key.section == section => {
                     self.given.push(key.name);
                     assignments.extend(self.assignment(key, node));
                 }
                 found => {
                     let own = keys().iter().filter(|key| key.section == section).map(|key| key.name);
-                    self.unknown(&name, &format!("[{section}]"), own.collect(), found);
+                    let folds = (section == Section::Data).then_some(FOLDS);
+                    self.unknown(&name, &format!("[{section}]"), own.chain(folds).collect(), found);
                 }
             }
         }
@@ -234,6 +243,43 @@ impl Reader {
             }
         }
         (!values.is_empty()).then_some(GridAxis { key, name, values })
+    }
+
+    /// The axis that `folds = K` stands for: every fold of K.
+    fn all_folds(&mut self, name: Place, node: &Node) -> Option<GridAxis> {
+        let key = key("fold")?;
+        let count = match &node.value {
+            Value::Integer(count) => {
+                count.parse().ok().filter(|of| Fold { index: 1, of: *of }.to_string().parse::<Fold>().is_ok())
+            }
+            Value::Text(none) if none == "none" => return None,
+            _ => None,
+        };
+        let Some(of) = count else {
+            let problem =
+                Problem::new(format!("`folds` must be a whole number from 2 to 100, not {}", node.found()));
+            self.report(
+                problem
+                    .at(&node.place, "here")
+                    .help("each of so many parts of the images tests what trained on the others"),
+            );
+            return None;
+        };
+        let value = |index| (Fold { index, of }.to_string(), node.place.clone());
+        Some(GridAxis { key, name, values: (1..=of).map(value).collect() })
+    }
+
+    fn add_folds(&mut self, experiment: &mut Experiment) {
+        let Some(folds) = self.folds.take() else { return };
+        let fixed = experiment.fixed.iter().find(|fixed| fixed.key == folds.key).map(|fixed| &fixed.place);
+        let axis = experiment.axes.iter().find(|axis| axis.key == folds.key).map(|axis| &axis.name);
+        match fixed.or(axis) {
+            Some(place) => {
+                let problem = Problem::new("`folds` gives all folds, and `fold` some".to_owned());
+                self.report(problem.at(&folds.name, "all").at(place, "some").help("keep one of them"));
+            }
+            None => experiment.axes.push(folds),
+        }
     }
 
     fn note_replaced(&mut self, replaced: &Replaced) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use frostline_streams::{Purpose, Streams};
 
-use super::{Axis, Claim, Plan};
+use super::{Axis, Claim, Plan, folds};
 use crate::file::{Assignment, Experiment, GridAxis, Place, Problem, Problems};
 use crate::refusal;
 use crate::trial::keys::{Key, keys};
@@ -59,10 +59,18 @@ pub fn expand(experiment: &Experiment) -> Result<Plan, Problems> {
         experiment.halving.as_ref().and_then(|(halving, place)| Some((halving.problem(&plan)?, place)));
     let tuned = experiment.tuned.first().zip(plan.tune.as_ref());
     let tuned = tuned.and_then(|(axis, tune)| Some((tune.problem(&plan)?, &axis.name)));
-    match tuned.or(halved) {
-        Some((problem, place)) => Err(fail(vec![Problem::new(problem).at(place, "here")])),
-        None => Ok(plan),
+    if let Some((problem, place)) = tuned.or(halved) {
+        return Err(fail(vec![Problem::new(problem).at(place, "here")]));
     }
+    let Some(problem) = folds::problem(&plan) else { return Ok(plan) };
+    let (message, help) = problem.split_once("; ").unwrap_or((&problem, ""));
+    let axis = experiment.axes.iter().find(|axis| axis.key.name == "fold").map(|axis| &axis.name);
+    let fixed = experiment.fixed.iter().find(|fixed| fixed.key.name == "fold").map(|fixed| &fixed.place);
+    let problem = Problem::new(message.to_owned()).help(help);
+    Err(fail(vec![match axis.or(fixed) {
+        Some(place) => problem.at(place, "here"),
+        None => problem,
+    }]))
 }
 
 fn axes(axes: &[GridAxis]) -> Vec<Axis> {

@@ -2,6 +2,7 @@
 //! the same experiment gives the same plan anywhere, and nothing is downloaded or trained to make it.
 
 mod expand;
+mod folds;
 mod select;
 #[cfg(test)]
 mod tests;

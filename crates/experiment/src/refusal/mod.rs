@@ -6,7 +6,7 @@ mod pretraining;
 pub use pretraining::METHODS;
 
 use frostline_recipe::{Keep, Strategy, StrategyError};
-use frostline_sources::{Augment, Source, SplitNames};
+use frostline_sources::{Augment, Fold, Source, SplitNames};
 use frostline_zoo::{ModelCard, WeightsSource, card};
 
 use crate::kinds::Kinds;
@@ -62,6 +62,7 @@ pub(crate) fn canonical(name: &'static str, text: &str) -> Result<String, Refusa
         },
         "source" => respelt::<Source>(name, text),
         "splits" if text != "usual" => respelt::<SplitNames>(name, text),
+        "fold" if text != "none" => respelt::<Fold>(name, text),
         "augment" => {
             let items: Vec<&str> = text.split('+').filter(|item| *item != "none").collect();
             Augment::parse_all(&items)
@@ -115,6 +116,7 @@ pub(crate) fn cell(trial: &Trial, found: &mut Found) -> Vec<Refusal> {
         keep(trial),
         probe(trial),
         precision(trial),
+        weighted(trial),
     ];
     checks.into_iter().flatten().collect()
 }
@@ -220,6 +222,16 @@ fn keep(trial: &Trial) -> Option<Refusal> {
                    or keep = \"last\"";
     (best && trial.data.validation == 0.0 && !trial.fits())
         .then(|| Refusal::new(&["validation", "keep"], &message))
+}
+
+/// Weights of classes where a target is of two of them.
+fn weighted(trial: &Trial) -> Option<Refusal> {
+    let mixes = Augment::parse_all(&trial.data.augment).is_ok_and(|augment| augment.mixes());
+    (mixes && trial.train.class_weights != "none" && !trial.fits()).then(|| {
+        let message = "a picture that mixup or cutmix made has two classes, so class-weights do not say how much it counts; leave one \
+                       of them out, or set sampling = \"balanced\" instead";
+        Refusal::new(&["class-weights", "augment"], &message)
+    })
 }
 
 /// bf16 where it was never tried.

@@ -2,8 +2,8 @@
 
 use frostline_sources::{Augment, Policy};
 
-use super::{Refusal, classes, keep, recipe};
-use crate::trial::{Pretraining, Trial, pretraining_name};
+use super::{Refusal, classes, keep, recipe, weighted};
+use crate::trial::{Pretraining, TrainSpec, Trial, pretraining_name};
 
 /// The ways to pretrain.
 pub const METHODS: [&str; 3] = ["supervised", "autoencoder", "rotation"];
@@ -56,6 +56,15 @@ pub(super) fn pretraining(trial: &Trial) -> Option<Refusal> {
              [pretrain.{name}], without them"
         ));
     }
+    let by_label = [
+        ("class-weights", train.class_weights != TrainSpec::default().class_weights),
+        ("sampling", train.sampling != TrainSpec::default().sampling),
+    ];
+    if let (false, Some((key, _))) = (supervised, by_label.iter().find(|(_, given)| *given)) {
+        return refuse(format!(
+            "[pretrain.{name}]: {key} goes by the labels of images, and the method `{method}` learns none of them; remove it"
+        ));
+    }
     if method == "rotation" && augment.policy == Some(Policy::Trivial) {
         return refuse(format!(
             "[pretrain.{name}]: `trivial` turns images by up to 135 degrees, and by how much they are turned is what is \
@@ -63,7 +72,7 @@ pub(super) fn pretraining(trial: &Trial) -> Option<Refusal> {
         ));
     }
     let classes = if supervised { classes(&own) } else { None };
-    let refusal = classes.or_else(|| recipe(&own)).or_else(|| keep(&own))?;
+    let refusal = classes.or_else(|| recipe(&own)).or_else(|| keep(&own)).or_else(|| weighted(&own))?;
     Some(Refusal {
         keys: vec!["weights"],
         message: format!("[pretrain.{name}]: {}", refusal.message),

@@ -5,7 +5,7 @@ mod schema;
 
 use std::fmt;
 
-use frostline_recipe::Ragged;
+use frostline_recipe::{ClassWeights, Ragged, Sampling};
 use frostline_sources::OnDuplicates;
 
 use super::Trial;
@@ -72,6 +72,7 @@ impl Whole {
 /// More epochs or images are taken for a slip of the finger: at a second an epoch, these last more than a day.
 const EPOCHS: Whole = Whole(1, 100_000);
 const IMAGES: Whole = Whole(1, 100_000_000);
+const BATCHES: Whole = Whole(1, 1 << 16);
 const BATCH: Whole = Whole(2, 1 << 16);
 
 /// The numbers that a key may hold.
@@ -149,6 +150,9 @@ impl PartialEq for Key {
     }
 }
 
+/// What `[data]` takes besides its keys: a number of folds, which stands for an axis of `fold`.
+pub const FOLDS: &str = "folds";
+
 /// Every key, in the order in which help and tables name them.
 pub fn keys() -> &'static [Key] {
     KEYS
@@ -177,10 +181,13 @@ static KEYS: &[Key] = &[
     Key { name: "image-column", section: Data, kind: Kind::OptionalName(field!(data.image_column), "usual"), meaning: "the column of images in a table; usual (by type and name)" },
     Key { name: "label-column", section: Data, kind: Kind::OptionalName(field!(data.label_column), "usual"), meaning: "the column of labels in a table; usual (by type and name)" },
     Key { name: "splits", section: Data, kind: Kind::OptionalName(field!(data.splits), "usual"), meaning: "names of the splits, { train = …, validation = …, test = … }; usual (by usual names)" },
+    Key { name: "fold", section: Data, kind: Kind::OptionalName(field!(data.fold), "none"), meaning: "the part of the images that tests, I/K; folds = K gives all of them; none (the test split)" },
     Key { name: "duplicates", section: Data, kind: Kind::Choice(field!(data.duplicates), &OnDuplicates::NAMES), meaning: "what is done with pictures that occur twice: keep (and say so), drop, error" },
     Key { name: "epochs", section: Train, kind: Kind::Count(field!(train.epochs), EPOCHS), meaning: "passes over the training split" },
     Key { name: "batch", section: Train, kind: Kind::Count(field!(train.batch), BATCH), meaning: "images a step" },
     Key { name: "ragged", section: Train, kind: Kind::Choice(field!(train.ragged), Ragged::NAMES), meaning: "images that do not fill a batch: keep (a smaller one), drop, merge (with the batch before)" },
+    Key { name: "sampling", section: Train, kind: Kind::Choice(field!(train.sampling), Sampling::NAMES), meaning: "images of an epoch: shuffled (each once), balanced (as many of each class)" },
+    Key { name: "accumulate", section: Train, kind: Kind::Count(field!(train.accumulate), BATCHES), meaning: "batches whose gradients make one step of the optimizer" },
     Key { name: "optimizer", section: Train, kind: Kind::Choice(field!(train.optimizer), &["sgd", "adam", "adamw"]), meaning: "the rule that updates parameters" },
     Key { name: "learning-rate", section: Train, kind: Kind::Number(field!(train.learning_rate), Range::Positive), meaning: "base learning rate, which the schedule scales" },
     Key { name: "momentum", section: Train, kind: Kind::Number(field!(train.momentum), Range::Share), meaning: "of sgd" },
@@ -192,12 +199,14 @@ static KEYS: &[Key] = &[
     Key { name: "step-every", section: Train, kind: Kind::Count(field!(train.step_every), EPOCHS), meaning: "epochs between two drops of `step`" },
     Key { name: "step-factor", section: Train, kind: Kind::Number(field!(train.step_factor), Range::Factor), meaning: "what a drop of `step` multiplies the rate by" },
     Key { name: "label-smoothing", section: Train, kind: Kind::Number(field!(train.label_smoothing), Range::Share), meaning: "share of the target spread over all classes" },
+    Key { name: "class-weights", section: Train, kind: Kind::Choice(field!(train.class_weights), ClassWeights::NAMES), meaning: "how much classes count in the loss: none (as their images do), balanced (all alike)" },
     Key { name: "clip-norm", section: Train, kind: Kind::OptionalNumber(field!(train.clip_norm), Range::Positive, "none"), meaning: "largest norm of all gradients together" },
     Key { name: "dropout", section: Train, kind: Kind::OptionalNumber(field!(train.dropout), Range::Share, "model"), meaning: "probability in every dropout layer; model (the model's own)" },
     Key { name: "stochastic-depth", section: Train, kind: Kind::Number(field!(train.stochastic_depth), Range::Share), meaning: "how often the last block's branches are skipped; earlier ones less" },
     Key { name: "head", section: Train, kind: Kind::Choice(field!(train.head), &["new", "keep"]), meaning: "the head in weights from a file or the Hub: new (drawn from the seed), keep" },
     Key { name: "batch-norm", section: Train, kind: Kind::Choice(field!(train.batch_norm), &["follow", "train", "eval"]), meaning: "statistics of BatchNorm: follow (frozen layers keep theirs), train (none do), eval (all do)" },
     Key { name: "recalibrate", section: Train, kind: Kind::Flag(field!(train.recalibrate)), meaning: "BatchNorm's statistics anew over the training images before each evaluation" },
+    Key { name: "ema", section: Train, kind: Kind::OptionalNumber(field!(train.ema), Range::Share, "none"), meaning: "decay of an average of the weights over steps, which is tested and kept; none (the weights)" },
     Key { name: "precision", section: Train, kind: Kind::Choice(field!(train.precision), &["f32", "bf16"]), meaning: "of activations and factors: f32, bf16 (rounded as by autocast; weights and sums stay f32)" },
     Key { name: "keep", section: Train, kind: Kind::Choice(field!(train.keep), &["best", "last"]), meaning: "the epoch that counts: best (on validation) or last" },
     Key { name: "patience", section: Train, kind: Kind::OptionalCount(field!(train.patience), EPOCHS, "none"), meaning: "epochs without a better one after which the last phase ends; none (all are trained)" },

@@ -16,7 +16,7 @@ use frostline_text::id;
 use frostline_zoo::{ModelCard, card};
 use serde::{Deserialize, Serialize};
 
-use specs::{cpu, drawn, is_cpu, is_kept, is_single, over_trial};
+use specs::{cpu, drawn, is_cpu, is_kept, is_one, is_shuffled, is_single, is_unweighted, over_trial};
 
 /// Part of every id. Raised when a change of the code changes what the same settings compute on processors with AVX-512;
 /// others may differ from those in the last bits.
@@ -137,9 +137,14 @@ impl Trial {
             "label-column" => data.label_column.is_none(),
             "views" => data.views.is_none(),
             "splits" => data.splits.is_none(),
+            "fold" => data.fold.is_none(),
             "duplicates" => is_kept(&data.duplicates),
             "ragged" => is_kept(&self.train.ragged),
             "recalibrate" => !self.train.recalibrate,
+            "sampling" => is_shuffled(&self.train.sampling),
+            "accumulate" => is_one(&self.train.accumulate),
+            "class-weights" => is_unweighted(&self.train.class_weights),
+            "ema" => self.train.ema.is_none(),
             "patience" => self.train.patience.is_none(),
             "precision" => is_single(&self.train.precision),
             "device" => is_cpu(&self.device),
@@ -148,9 +153,11 @@ impl Trial {
         self.uses(key) && !plain
     }
 
-    /// A key that trials share if and only if they differ in the seed alone.
+    /// A key that trials share if and only if they differ in the seed, or in the fold that they test, alone.
     pub fn arm(&self) -> String {
-        id(&Self { seed: 0, ..self.clone() }.settings())
+        let mut arm = Self { seed: 0, ..self.clone() };
+        arm.data.fold = None;
+        id(&arm.settings())
     }
 
     /// What a user knows it by while it runs.
@@ -171,12 +178,14 @@ impl Trial {
 }
 
 /// Keys that say how steps are taken, which a strategy that takes none leaves out of account.
-const IN_STEPS: [&str; 23] = [
+const IN_STEPS: [&str; 27] = [
     "augment",
     "views",
     "epochs",
     "batch",
     "ragged",
+    "sampling",
+    "accumulate",
     "optimizer",
     "learning-rate",
     "momentum",
@@ -188,11 +197,13 @@ const IN_STEPS: [&str; 23] = [
     "step-every",
     "step-factor",
     "label-smoothing",
+    "class-weights",
     "clip-norm",
     "dropout",
     "stochastic-depth",
     "batch-norm",
     "recalibrate",
+    "ema",
     "keep",
     "patience",
 ];

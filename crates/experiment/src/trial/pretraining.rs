@@ -57,6 +57,9 @@ pub struct HeldOut {
     pub validation: f64,
     /// As [`DataSpec::per_class`].
     pub per_class: Option<usize>,
+    /// As [`DataSpec::fold`]: what a fold tests is not learnt from either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<String>,
 }
 
 /// The pretraining that `weights` names, where it names one: `pretrain:NAME`.
@@ -83,7 +86,7 @@ impl Trial {
     /// The trunk that it starts from; none where its weights are not pretrained by its experiment.
     pub fn trunk(&self) -> Option<Trunk> {
         let pretraining = self.pretraining.as_ref()?;
-        let DataSpec { validation, per_class, .. } = self.data;
+        let DataSpec { validation, per_class, fold, .. } = self.data.clone();
         let mut trunk = Trunk {
             id: String::new(),
             name: String::new(),
@@ -91,7 +94,11 @@ impl Trial {
             resolution: self.resolution,
             seed: pretraining.seed.unwrap_or(self.seed),
             pretraining: Pretraining { seed: None, ..pretraining.clone() },
-            held_out: pretraining.shares_images(&self.data).then_some(HeldOut { validation, per_class }),
+            held_out: pretraining.shares_images(&self.data).then_some(HeldOut {
+                validation,
+                per_class,
+                fold,
+            }),
             device: self.device.clone(),
         };
         let settings = serde_json::to_string(&trunk).expect("a trunk holds nothing that JSON cannot");

@@ -29,6 +29,9 @@ pub struct DataSpec {
     /// What the splits of the source are called, as `train=NAME,validation=NAME,test=NAME`; the usual names where none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splits: Option<String>,
+    /// The part of the images that tests, `I/K`; the test split where none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<String>,
     /// What is done with pictures that occur twice: `keep`, `drop`, `error`.
     #[serde(default = "kept", skip_serializing_if = "is_kept")]
     pub duplicates: String,
@@ -64,6 +67,12 @@ pub struct TrainSpec {
     /// What becomes of images that do not fill a batch: `keep`, `drop`, `merge`.
     #[serde(default = "kept", skip_serializing_if = "is_kept")]
     pub ragged: String,
+    /// Which images an epoch has: `shuffled`, `balanced`.
+    #[serde(default = "shuffled", skip_serializing_if = "is_shuffled")]
+    pub sampling: String,
+    /// Batches whose gradients make one step.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accumulate: usize,
     /// `sgd`, `adam`, `adamw`.
     pub optimizer: String,
     /// The base learning rate, which the schedule scales.
@@ -84,6 +93,9 @@ pub struct TrainSpec {
     pub step_factor: f64,
     /// The share of the target that is spread over all classes, in [0, 1).
     pub label_smoothing: f64,
+    /// How much a class counts in the loss: `none` (as its images do), `balanced`.
+    #[serde(default = "unweighted", skip_serializing_if = "is_unweighted")]
+    pub class_weights: String,
     /// The largest allowed norm of all gradients together; no clipping where none.
     pub clip_norm: Option<f64>,
     /// The probability of every dropout layer, in [0, 1); the model's own where none, and none in models without such a layer.
@@ -102,6 +114,9 @@ pub struct TrainSpec {
     /// evaluation; false in models without such layers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recalibrate: bool,
+    /// The decay of the average over steps that is evaluated and kept instead of the weights, in [0, 1); none for the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
     /// Which epoch counts: `best`, `last`.
     pub keep: String,
     /// Epochs without a higher validation accuracy after which the last phase ends; all epochs are trained where none.
@@ -113,6 +128,30 @@ pub struct TrainSpec {
     /// What the schedule is laid over: `trial`, `phase`.
     #[serde(default = "over_trial", skip_serializing_if = "is_over_trial")]
     pub schedule_over: String,
+}
+
+pub(super) fn shuffled() -> String {
+    "shuffled".to_owned()
+}
+
+pub(super) fn is_shuffled(sampling: &str) -> bool {
+    sampling == "shuffled"
+}
+
+pub(super) fn unweighted() -> String {
+    "none".to_owned()
+}
+
+pub(super) fn is_unweighted(weights: &str) -> bool {
+    weights == "none"
+}
+
+pub(super) fn one() -> usize {
+    1
+}
+
+pub(super) fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 pub(super) fn cpu() -> String {
@@ -157,6 +196,8 @@ impl Default for TrainSpec {
             epochs: 10,
             batch: 64,
             ragged: kept(),
+            sampling: shuffled(),
+            accumulate: one(),
             optimizer: "adam".to_owned(),
             learning_rate: 1e-3,
             momentum: 0.9,
@@ -167,12 +208,14 @@ impl Default for TrainSpec {
             step_every: 30,
             step_factor: 0.1,
             label_smoothing: 0.0,
+            class_weights: unweighted(),
             clip_norm: None,
             dropout: None,
             stochastic_depth: 0.0,
             head: drawn(),
             batch_norm: "follow".to_owned(),
             recalibrate: false,
+            ema: None,
             keep: "best".to_owned(),
             patience: None,
             precision: single(),
@@ -195,6 +238,7 @@ impl Default for DataSpec {
             image_column: None,
             label_column: None,
             splits: None,
+            fold: None,
             duplicates,
         }
     }

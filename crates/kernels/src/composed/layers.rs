@@ -189,11 +189,33 @@ pub fn mixed_cross_entropy(
         targets[row * classes + *label as usize] += ((1.0 - smoothing) * share) as f32;
         targets[row * classes + *other as usize] += ((1.0 - smoothing) * (1.0 - share)) as f32;
     }
-    let targets = Tensor::from_vec(targets, (n, classes), logits.device())?.to_dtype(logits.dtype())?;
+    against(logits, targets, n as f64)
+}
+
+/// As [`crate::weighted_cross_entropy`].
+pub fn weighted_cross_entropy(
+    logits: &Tensor,
+    labels: &[u32],
+    weights: &[f64],
+    smoothing: f64,
+) -> Result<Tensor> {
+    let classes = logits.dims2()?.1;
+    let part = |label: u32, class: usize| {
+        let named = if class == label as usize { 1.0 - smoothing } else { 0.0 };
+        (weights[class] * (named + smoothing / classes as f64)) as f32
+    };
+    let targets =
+        labels.iter().flat_map(|label| (0..classes).map(move |class| part(*label, class))).collect();
+    against(&wide(logits)?, targets, labels.iter().map(|label| weights[*label as usize]).sum())
+}
+
+/// The cross-entropy with targets `[N, K]`, divided by `count`.
+fn against(logits: &Tensor, targets: Vec<f32>, count: f64) -> Result<Tensor> {
+    let targets = Tensor::from_vec(targets, logits.dims(), logits.device())?.to_dtype(logits.dtype())?;
     let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(D::Minus1)?)?;
     let log_sums = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
     let log_probabilities = shifted.broadcast_sub(&log_sums)?;
-    (log_probabilities * targets)?.sum_all()?.affine(-1.0 / n as f64, 0.0)
+    (log_probabilities * targets)?.sum_all()?.affine(-1.0 / count, 0.0)
 }
 
 /// As [`crate::mean_squared_error`].

@@ -17,7 +17,7 @@ use candle_core::{DType, Result, Tensor};
 
 pub use layers::{
     add_losses, concat_channels, conv_norm, conv2d, cross_entropy, dropout, linear, linear_add,
-    mean_squared_error, mixed_cross_entropy, relu, sum_copies,
+    mean_squared_error, mixed_cross_entropy, relu, sum_copies, weighted_cross_entropy,
 };
 pub use modern::{activate, add_scaled, batch_norm, grouped_conv2d, response_norm, squeeze_excite};
 pub use pooling::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};

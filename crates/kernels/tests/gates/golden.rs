@@ -5,6 +5,7 @@ use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
     ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, Tape, adaptive_avg_pool2d, avg_pool2d, conv2d,
     cross_entropy, max_pool2d, mixed_cross_entropy, oihw_to_tap_major, update_running,
+    weighted_cross_entropy,
 };
 use serde_json::Value;
 
@@ -150,7 +151,8 @@ fn pooling() -> Result<()> {
 
 #[cfg_attr(test, test)]
 fn loss() -> Result<()> {
-    for case in cases("loss").into_iter().chain(cases("mixed_loss")) {
+    let all = ["loss", "mixed_loss", "weighted_loss"].into_iter().flat_map(cases);
+    for case in all {
         let input = sizes(&case["input"]);
         let logits = variable(1, &input);
         let labels = |by: usize, from: usize| -> Vec<u32> {
@@ -160,9 +162,13 @@ fn loss() -> Result<()> {
         let smoothing = case["smoothing"].as_f64().unwrap();
         let (y, tape) = Tape::record(|| {
             let logits = (logits.as_tensor() * 4.0)?;
-            match case["share"].as_f64() {
-                Some(share) => mixed_cross_entropy(&logits, (&labels, &others), share, smoothing),
-                None => cross_entropy(&logits, &labels, smoothing),
+            match (case["share"].as_f64(), case["weights"].is_array()) {
+                (Some(share), _) => mixed_cross_entropy(&logits, (&labels, &others), share, smoothing),
+                (None, true) => {
+                    let weights = floats(&case["weights"]);
+                    weighted_cross_entropy(&logits, &labels, &weights, smoothing)
+                }
+                (None, false) => cross_entropy(&logits, &labels, smoothing),
             }
         })?;
         within("loss", &numbers(&y), &floats(&case["y"]), TOLERANCE);

@@ -3,7 +3,7 @@
 use candle_core::{Tensor, Var};
 use frostline_kernels::{
     Hwnc, Tape, composed, cross_entropy, dropout, flatten_hwc, linear, mean_squared_error,
-    mixed_cross_entropy, relu, relu_2d, sum_copies,
+    mixed_cross_entropy, relu, relu_2d, sum_copies, weighted_cross_entropy,
 };
 use proptest::prelude::*;
 
@@ -63,6 +63,18 @@ fn check_loss((n, classes): (usize, usize), smoothing: f64, seed: u64) {
         here: &|t| cross_entropy(&t[0], &labels, smoothing),
         composed: &|t| composed::cross_entropy(&t[0], &labels, smoothing),
         oracle: &|t| oracle::cross_entropy(&t[0], &labels, smoothing),
+    });
+}
+
+fn check_weighted_loss((n, classes): (usize, usize), smoothing: f64, seed: u64) {
+    let labels: Vec<u32> = (0..n).map(|row| ((row * 7 + seed as usize) % classes) as u32).collect();
+    let weights: Vec<f64> = (0..classes).map(|class| 0.3 + (class * class % 7) as f64).collect();
+    hold(&Case {
+        name: format!("weighted cross-entropy of [{n}, {classes}], smoothing {smoothing}"),
+        inputs: vec![Array::noise(&[n, classes], seed).map(|x| 6.0 * x)],
+        here: &|t| weighted_cross_entropy(&t[0], &labels, &weights, smoothing),
+        composed: &|t| composed::weighted_cross_entropy(&t[0], &labels, &weights, smoothing),
+        oracle: &|t| oracle::weighted_cross_entropy(&t[0], &labels, &weights, smoothing),
     });
 }
 
@@ -184,6 +196,8 @@ fn losses_of_many_classes() {
     check_loss((70, 40), 0.1, 3);
     check_loss((3, 1000), 0.0, 4);
     check_mixed_loss((70, 40), 0.3, 0.1, 5);
+    check_weighted_loss((70, 40), 0.1, 6);
+    check_weighted_loss((9, 3), 0.0, 7);
 }
 
 #[cfg_attr(test, test)]

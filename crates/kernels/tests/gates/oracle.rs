@@ -173,6 +173,25 @@ pub(crate) fn mixed_cross_entropy(
     Array { dims: vec![], values: vec![total / labels.len() as f64] }
 }
 
+/// The cross-entropy of classes that count as their weights say.
+pub(crate) fn weighted_cross_entropy(
+    logits: &Array,
+    labels: &[u32],
+    weights: &[f64],
+    smoothing: f64,
+) -> Array {
+    let classes = logits.dims[1];
+    let of_row = |(row, label): (&[f64], &u32)| {
+        let log_sum = row.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+        let spread: f64 = row.iter().zip(weights).map(|(logit, weight)| weight * (log_sum - logit)).sum();
+        let label = *label as usize;
+        (1.0 - smoothing) * weights[label] * (log_sum - row[label]) + smoothing * spread / classes as f64
+    };
+    let total: f64 = logits.values.chunks(classes).zip(labels).map(of_row).sum();
+    let count: f64 = labels.iter().map(|label| weights[*label as usize]).sum();
+    Array { dims: vec![], values: vec![total / count] }
+}
+
 /// `x · w + bias` for `[N, I]` and `[I, O]`.
 pub(crate) fn linear(x: &Array, weights: &Array, bias: Option<&Array>) -> Array {
     let (n, inputs, outputs) = (x.dims[0], x.dims[1], weights.dims[1]);

@@ -7,7 +7,7 @@ use frostline_kernels::{
     AttentionSpec, ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, add_images,
     add_losses, attention, avg_pool2d, concat_channels, conv_norm, conv2d, cross_entropy, dropout,
     embed_tokens, first_rows, layer_norm, linear, linear_add, linear_gelu, max_pool2d, mean_squared_error,
-    mixed_cross_entropy, oihw_to_tap_major, rows_as, sum_copies, update_running,
+    mixed_cross_entropy, oihw_to_tap_major, rows_as, sum_copies, update_running, weighted_cross_entropy,
 };
 
 /// For those who run them elsewhere than as tests.
@@ -152,6 +152,11 @@ fn losses_name_the_label() {
     refused(mixed(&[3, 0], 0.5), &["label 3 of example 0"]);
     refused(mixed(&[0], 0.5), &["2 rows", "1 labels"]);
     refused(mixed(&[0, 0], 1.5), &["share of 1.5"]);
+    let weighted = |weights: &[f64]| weighted_cross_entropy(&zeros(&[2, 3]), &[0, 1], weights, 0.0);
+    refused(weighted(&[1.0, 2.0]), &["2 weights", "3 classes"]);
+    refused(weighted(&[1.0, -2.0, 1.0]), &["weight -2"]);
+    refused(weighted(&[0.0, 0.0, 1.0]), &["all 2 examples", "weight 0"]);
+    refused(weighted_cross_entropy(&zeros(&[2, 3]), &[0, 3], &[1.0; 3], 0.0), &["label 3 of example 1"]);
     refused(add_losses(&zeros(&[]), &[(0.3, zeros(&[2]))]), &["scalar", "[2]"]);
     refused(add_losses(&zeros(&[1]), &[]), &["scalar", "[1]"]);
 }

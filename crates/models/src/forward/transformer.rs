@@ -62,7 +62,7 @@ impl Model {
         kernels::linear_add(&low, &self.tensor(up, pass), &none, &y)
     }
 
-    pub(super) fn layer_norm(&self, norm: &LayerNorm, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+    pub(crate) fn layer_norm(&self, norm: &LayerNorm, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let (weight, bias) = (self.tensor(norm.weight, pass), self.tensor(norm.bias, pass));
         kernels::layer_norm(x, &weight, &bias, norm.epsilon)
     }

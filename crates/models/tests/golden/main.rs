@@ -16,6 +16,7 @@ use frostline_models::{
 use frostline_streams::Streams;
 use serde::Deserialize;
 
+mod explained;
 mod formula;
 mod modern;
 

@@ -155,6 +155,17 @@ impl Strategy {
         parts
     }
 
+    /// The phase of this strategy that trains the most parameters of a model, the last of equals, alone and for any number of epochs.
+    ///
+    /// # Errors
+    /// As [`Strategy::phases`].
+    pub fn widest(&self, parts: &Parts, epochs: usize) -> Result<Self, StrategyError> {
+        let (specs, phases) = (self.specs(parts, epochs)?, self.phases(parts, epochs)?);
+        let widest = specs.into_iter().zip(&phases).max_by_key(|(_, phase)| phase.trainable(parts));
+        let phases = widest.into_iter().map(|(spec, _)| PhaseSpec { length: Length::Share(1.0), ..spec });
+        Ok(Self::Own { name: self.to_string(), phases: phases.collect() })
+    }
+
     /// The phases of this strategy for a model, laid over `epochs`, which they fill exactly.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod frame;
 mod phases;
 mod placing;
 mod pretraining;
+mod rates;
 mod stages;
 mod strategies;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub(crate) use cost::accuracy_against_time;
 pub(crate) use curves::learning_curves;
 pub use phases::what_trains_when;
 pub(crate) use pretraining::pretraining_curves;
+pub use rates::{RateCurve, rate_curves};
 pub use stages::stage_picture;
 pub(crate) use strategies::accuracy_by_strategy;
 

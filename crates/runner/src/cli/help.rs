@@ -71,13 +71,22 @@ Examples:
 
 The weights of each model and seed are kept in the results folder, where `frostline sweep` finds them.";
 
+pub(super) const RATE_EXAMPLES: &str = "\
+Examples:
+  frostline rate experiments/quickstart.toml
+  frostline rate experiments/article.toml --only model=resnet18 --from 1e-5 --to 0.1 --steps 200
+
+One seed stands for each arm, and of a strategy the phase that trains most. Nothing of it is a result: the curves go to rates/ in the
+results folder, and [tune] finds out which rate validates best.";
+
 pub(super) const EXPORT_EXAMPLES: &str = "\
 Examples:
   frostline export 81c7f9 --output digits.safetensors
-  frostline export 81c7f9035a0f --results results/plants --output plants.safetensors
+  frostline export 81c7f9035a0f --results results/plants --output plants.safetensors --onnx
 
 Weights are kept by trials of an experiment with checkpoints = \"best\" (or --set checkpoints=best). torchvision and timm take
-the file with load_state_dict(load_file(...), strict=True).";
+the file with load_state_dict(load_file(...), strict=True). With --onnx, the graph takes `image` [N, 3, H, W], RGB in [0, 1] at the
+trial's resolution, and gives `logits` [N, classes]; its metadata has classes and preprocessing.";
 
 pub(super) const PREDICT_EXAMPLES: &str = "\
 Examples:
@@ -85,8 +94,17 @@ Examples:
   frostline predict plants.safetensors 'photos/2024-*.jpg' leaf.png --top 3
   frostline predict plants.safetensors photos --format jsonl > predictions.jsonl
   find photos -newer yesterday -name '*.jpg' | frostline predict plants.safetensors - --format csv
+  frostline predict plants.safetensors photos --explain why
 
 Images are resized as in training. One that cannot be used is a row that says why, and the exit code is then 3.";
+
+pub(super) const FEATURES_EXAMPLES: &str = "\
+Examples:
+  frostline features 81c7f9 --split train,test --output features.parquet
+  frostline features plants.safetensors photos --output photos.parquet
+
+The column `features` is a list of f32, the input of the head's last layer. Images of the trial come with split, index, label and
+class, files with path and, where one cannot be used, an error; the exit code is then 3.";
 
 pub(super) const PLAN_EXAMPLES: &str = "\
 Examples:

@@ -2,25 +2,28 @@
 
 mod cluster;
 mod help;
+mod rate;
 mod shell;
 mod trying;
+mod winner;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::machine::DeviceChoice;
-use crate::predict::Format;
 pub use cluster::{CancelArgs, ShareArgs, SlurmArgs, StatusArgs};
 use help::{
     CANCEL_EXAMPLES, COMPLETIONS_EXAMPLES, DATA_EXAMPLES, DIFF_EXAMPLES, DOCTOR_EXAMPLES, EXIT_CODES,
-    EXPORT_EXAMPLES, INIT_EXAMPLES, MERGE_EXAMPLES, PLAN_EXAMPLES, PREDICT_EXAMPLES, PRETRAIN_EXAMPLES,
-    REPORT_EXAMPLES, RUN_EXAMPLES, SCHEMA_EXAMPLES, STATUS_EXAMPLES, SWEEP_EXAMPLES, TRY_EXAMPLES, long_help,
-    short_help,
+    EXPORT_EXAMPLES, FEATURES_EXAMPLES, INIT_EXAMPLES, MERGE_EXAMPLES, PLAN_EXAMPLES, PREDICT_EXAMPLES,
+    PRETRAIN_EXAMPLES, RATE_EXAMPLES, REPORT_EXAMPLES, RUN_EXAMPLES, SCHEMA_EXAMPLES, STATUS_EXAMPLES,
+    SWEEP_EXAMPLES, TRY_EXAMPLES, long_help, short_help,
 };
-pub use shell::{CompletionsArgs, DoctorArgs, ManArgs};
+pub use rate::RateArgs;
+pub use shell::{CompletionsArgs, DoctorArgs, ManArgs, asked_colour};
 pub use trying::{InitArgs, SubjectArgs, TryArgs};
+pub use winner::{ExportArgs, FeaturesArgs, PredictArgs};
 
 /// Compares image models and freeze strategies, and reports what each point of accuracy costs in time.
 #[derive(Clone, Debug, Parser)]
@@ -30,6 +33,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Colours in help and errors: auto (on a terminal, unless NO_COLOR is set), always, never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub color: ColorChoice,
 }
 
 /// The commands.
@@ -56,6 +62,9 @@ pub enum Command {
     /// Makes the weights of one [pretrain.NAME] of an experiment, and trains no trial
     #[command(after_help = PRETRAIN_EXAMPLES)]
     Pretrain(PretrainArgs),
+    /// Shows at which learning rates the loss of each arm falls, by a short training whose rate rises
+    #[command(after_help = RATE_EXAMPLES)]
+    Rate(RateArgs),
     /// Shows the trials of an experiment in the order in which they would run, and runs nothing
     #[command(after_help = short_help(PLAN_EXAMPLES), after_long_help = long_help(PLAN_EXAMPLES))]
     Plan(PlanCommandArgs),
@@ -65,6 +74,9 @@ pub enum Command {
     /// Says what a trained trial, or exported weights, see in images
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(PredictArgs),
+    /// Writes what a trained trial's head is given for images, to a parquet file
+    #[command(after_help = FEATURES_EXAMPLES)]
+    Features(FeaturesArgs),
     /// Writes the report of a results folder anew
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
@@ -196,46 +208,6 @@ pub struct PretrainArgs {
     /// How it runs.
     #[command(flatten)]
     pub run: RunArgs,
-}
-
-/// An export.
-#[derive(Args, Clone, Debug)]
-pub struct ExportArgs {
-    /// The trial's id, or as much of its beginning as no other has; `frostline plan` and the report have them
-    #[arg(value_name = "TRIAL")]
-    pub trial: String,
-    /// The file to write; its JSON file has the same name with .json
-    #[arg(long, value_name = "FILE.safetensors")]
-    pub output: PathBuf,
-    /// The results folder of the trial's experiment [default: all those in results/]
-    #[arg(long, value_name = "DIR")]
-    pub results: Option<PathBuf>,
-}
-
-/// A question about images.
-#[derive(Args, Clone, Debug)]
-pub struct PredictArgs {
-    /// The trial's id, as in `frostline export`, or a file that that wrote
-    #[arg(value_name = "TRIAL|FILE.safetensors")]
-    pub model: String,
-    /// PNG and JPEG files, folders of them, patterns in quotes, and - for a list of files from a pipe
-    #[arg(value_name = "IMAGES", required = true)]
-    pub images: Vec<String>,
-    /// How many classes to tell for each image, the likeliest first
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
-    pub top: usize,
-    /// How to write them
-    #[arg(long, value_enum, default_value = "table")]
-    pub format: Format,
-    /// The results folder of the trial's experiment [default: all those in results/]
-    #[arg(long, value_name = "DIR")]
-    pub results: Option<PathBuf>,
-    /// Threads that compute; the numbers do not depend on it [default: all that the system gives]
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub threads: Option<usize>,
-    /// What computes: cpu, cuda, cuda:1, metal
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub device: DeviceChoice,
 }
 
 /// A report.

@@ -13,7 +13,8 @@ use crate::terminal::Columns;
 /// # Errors
 /// A folder that cannot be read, or two that have no arm in common.
 pub fn diff(args: &DiffArgs) -> Result<(String, Ending), Error> {
-    let (first, second) = (Results::read(&args.first)?, Results::read(&args.second)?);
+    let (first, second) =
+        (Results::read_back(&args.first)?.pooled(), Results::read_back(&args.second)?.pooled());
     let changes = Changes::of(&first, &second);
     if changes.arms.is_empty() {
         let message = format!(

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use frostline_experiment::keys::keys;
 use frostline_experiment::{Plan, Trial, strategy_of};
 use frostline_models::card;
 use frostline_recipe::{Parts, Phase};
@@ -72,7 +73,56 @@ pub fn explain(plan: &Plan) -> Result<String, Error> {
         text += &format!("{}\n", table.lines());
     }
     text += &format!("Parameters are those of a head for {CLASSES} classes.\n");
-    Ok(text)
+    Ok(text + &recipe(plan))
+}
+
+/// What the recipe's less usual keys do, a line for each value that some trial has.
+fn recipe(plan: &Plan) -> String {
+    let mut lines = Vec::new();
+    for key in keys() {
+        for trial in plan.trials.iter().filter(|trial| trial.shows(key.name)) {
+            let value = key.show(trial);
+            let line = does(key.name, &value).map(|does| format!("{} = {value}: {does}", key.name));
+            lines.extend(line.filter(|line| !lines.contains(line)));
+        }
+    }
+    if let Some(tune) = &plan.tune {
+        let keys: Vec<&str> = tune.axes.iter().map(|axis| axis.key.as_str()).collect();
+        lines.push(format!(
+            "tuned: each arm takes the {} that validates best on seed {}",
+            keys.join(" and "),
+            tune.seed
+        ));
+    }
+    if lines.is_empty() { String::new() } else { format!("\n{}\n", lines.join("\n")) }
+}
+
+/// What a value of a key has training do; none where it does nothing out of the ordinary.
+fn does(key: &str, value: &str) -> Option<String> {
+    let said = match (key, value) {
+        (_, "none") => return None,
+        ("augment", _) => "training images are changed so, anew in each epoch unless `views` says otherwise".to_owned(),
+        ("views", views) => format!("so many changed views of an image are drawn, which come again every {views} epochs"),
+        ("sampling", "balanced") => "an epoch has as many images as there are, and as many of each class; rare ones come several times, \
+                                     changed by themselves each time"
+            .to_owned(),
+        ("accumulate", count) => format!("the gradients of {count} batches make one step, weighted by their images; BatchNorm sees each batch"),
+        ("label-smoothing", "0") | ("warmup", "0") | ("weight-decay", "0") => return None,
+        ("label-smoothing", _) => "this share of each target is spread over all classes".to_owned(),
+        ("class-weights", _) => "the loss of an image counts n / (K · n of its class) times, so that all classes count alike".to_owned(),
+        ("clip-norm", _) => "gradients whose common norm is larger are scaled down to it".to_owned(),
+        ("warmup", epochs) => format!("the rate rises over the first {epochs} epochs"),
+        ("schedule", "constant") => return None,
+        ("schedule", schedule) => format!("the learning rate follows {schedule}"),
+        ("recalibrate", "true") => "BatchNorm's statistics are taken anew over the training images before each evaluation".to_owned(),
+        ("ema", decay) => {
+            format!("an average of the weights over steps (decay {decay}, less in the first) is validated, tested and kept")
+        }
+        ("patience", epochs) => format!("the last phase ends after {epochs} epochs without a better one on validation"),
+        ("precision", "bf16") => "activations and factors are rounded to bf16, as by autocast".to_owned(),
+        _ => return None,
+    };
+    Some(said)
 }
 
 /// Writes a picture of each strategy on each model into `folder`, and of each number of epochs where there are several;
@@ -140,11 +190,34 @@ mod tests {
             ["bn-only on resnet18", "lp-ft on resnet18", "bn-only on resnet34", "lp-ft on resnet34"];
         assert_eq!(headings, expected);
         assert!(told.contains("all       3-4  all ×0.1         11,181,642  follow      reset"), "{told}");
+        assert!(!told.contains("class-weights"), "{told}");
         let folder = tempfile::tempdir().unwrap();
         let paths = pictures(&plan, &folder.path().join("new")).unwrap();
         assert_eq!(paths.len(), 4);
         let svg = std::fs::read_to_string(&paths[1]).unwrap();
         assert!(paths[1].ends_with("new/resnet18-lp-ft.svg") && svg.contains("lp-ft on resnet18"), "{svg}");
         assert!(svg.contains("×0.1") && svg.contains("layer4"));
+    }
+
+    #[test]
+    fn what_the_recipe_does_has_a_line_for_each_key_and_value() {
+        let text = "question = \"which?\"\n[data]\nsource = \"digits\"\naugment = [\"crop:2\"]\n[train]\nepochs = 4\nema = 0.99\naccumulate = 2\n\
+                    patience = 3\nsampling = \"balanced\"\n[tune]\nlearning-rate = [1e-3, 1e-4]\n[grid]\nmodel = [\"resnet18\"]\nstrategy = [\"full\"]\nseed = [0, 1]\n\
+                    class-weights = [\"none\", \"balanced\"]\n";
+        let plan = expand(&Experiment::read(Path::new("x.toml"), text, &[]).unwrap()).unwrap();
+        let told = explain(&plan).unwrap();
+        let begin = |start: &str| told.lines().filter(|line| line.starts_with(start)).count();
+        for start in [
+            "ema = 0.99: ",
+            "accumulate = 2: ",
+            "patience = 3: ",
+            "sampling = balanced: ",
+            "class-weights = balanced: ",
+            "augment = crop:2: ",
+            "tuned: ",
+        ] {
+            assert_eq!(begin(start), 1, "{start}: {told}");
+        }
+        assert_eq!(begin("class-weights = none"), 0);
     }
 }

@@ -6,11 +6,13 @@ pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod export;
+pub mod features;
 mod left;
 pub mod models;
 pub mod plan;
 pub mod predict;
 pub mod pretrain;
+pub mod rate;
 pub mod report;
 pub mod run;
 pub mod shell;
@@ -73,4 +75,34 @@ fn neighbours(file: &Path) -> Option<String> {
     let wanted = file.file_name()?.to_str()?;
     let there = format!("in {} there are {}", folder.display(), names.join(", "));
     (!names.is_empty()).then(|| did_you_mean(wanted, names.iter().map(String::as_str), &there))
+}
+
+/// That a file of this kind can be written at `output`, as far as that can be known before.
+///
+/// # Errors
+/// Its name ends otherwise, or something that is no folder stands where its folder would.
+fn check_output(output: &Path, extension: &str, kind: &str) -> Result<(), Error> {
+    if output.extension().is_none_or(|found| found != extension) {
+        let message = format!("--output {} is no {kind} file", output.display());
+        return Err(Error::usage(message, format!("give it a name that ends in .{extension}")));
+    }
+    match output.ancestors().skip(1).find(|place| place.exists()) {
+        Some(place) if !place.is_dir() => {
+            let message = format!("--output {}: {} is no folder", output.display(), place.display());
+            Err(Error::usage(message, "name another place"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the folder that a file is written to, where it is not there.
+///
+/// # Errors
+/// The system refuses.
+fn make_folder_of(output: &Path) -> Result<(), Error> {
+    let Some(folder) = output.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let message = format!("--output {}: its folder cannot be made: {error}", output.display());
+        Error::usage(message, "make it, or name another place")
+    })
 }

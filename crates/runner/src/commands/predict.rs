@@ -1,7 +1,7 @@
 //! `frostline predict`: what a trained model, a stored trial or an exported file, says of images. The work is
 //! [`crate::predict`]'s.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use frostline_engine::device;
 use frostline_results::{Sidecar, beside, find};
@@ -13,7 +13,7 @@ use super::sweep::install_threads;
 use crate::cli::PredictArgs;
 use crate::error::{Ending, Error};
 use crate::machine::seconds;
-use crate::predict::{Predictor, image_paths, written};
+use crate::predict::{Pictures, Predictor, image_paths, written};
 use crate::terminal::tell;
 
 /// So many images are worth a word on how fast they went.
@@ -27,14 +27,10 @@ pub fn predict(args: &PredictArgs) -> Result<(String, Ending), Error> {
     let device = device::open(args.device.kind(), one_device(&args.device, "frostline predict")?)?;
     let paths = image_paths(&args.images, &mut std::io::stdin().lock())?;
     let threads = install_threads(args.threads);
-    let (sidecar, weights) = if args.model.ends_with(".safetensors") {
-        let weights = Path::new(&args.model).to_owned();
-        (sidecar_of(&weights)?, weights)
-    } else {
-        whole(&find(&args.model, args.results.as_deref())?)?
-    };
+    let (sidecar, weights) = model_of(&args.model, args.results.as_deref())?;
     threads?;
     let predictor = Predictor::new(&sidecar, &weights, &device)?;
+    let pictures = args.explain.as_ref().map(|folder| Pictures::of(&paths, folder)).transpose()?;
     let begun = seconds();
     let rows = predictor.predict(&paths, args.top)?;
     let taken = seconds() - begun;
@@ -46,8 +42,24 @@ pub fn predict(args: &PredictArgs) -> Result<(String, Ending), Error> {
             duration(taken)
         ));
     }
+    if let Some(pictures) = &pictures {
+        tell(&predictor.draw(&paths, pictures)?);
+    }
     let all = rows.iter().all(|row| row.outcome.is_ok());
     Ok((written(&rows, args.format), if all { Ending::Done } else { Ending::SomeFailed }))
+}
+
+/// The sidecar and the weights of a trial's id, or of an exported file.
+///
+/// # Errors
+/// No such trial or file, or it has no weights or no sidecar.
+pub(super) fn model_of(word: &str, results: Option<&Path>) -> Result<(Sidecar, PathBuf), Error> {
+    if word.ends_with(".safetensors") {
+        let weights = Path::new(word).to_owned();
+        Ok((sidecar_of(&weights)?, weights))
+    } else {
+        whole(&find(word, results)?)
+    }
 }
 
 /// What lies beside an exported file.

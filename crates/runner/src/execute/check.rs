@@ -47,7 +47,10 @@ impl Worker<'_> {
         let learnt = pretrain::split(trunk, &images.dataset)?.train;
         let of_trunk = |problem: String| setting(format!("[pretrain.{}]: {problem}", trunk.name));
         full_batch(&trunk.pretraining.train, learnt.len()).map_err(of_trunk)?;
-        let seen = images.dataset.train.also_in(&learnt, &decoded.dataset.test);
+        // Over the folds, all images test.
+        let tested = if trial.data.fold.is_some() { &decoded.dataset.train } else { &decoded.dataset.test };
+        let same = images.dataset.train.is(tested);
+        let seen = if same { 0 } else { images.dataset.train.also_in(&learnt, tested) };
         if seen > 0 {
             let what = seen_before(&trunk.name, seen);
             if trial.data.duplicates != "keep" {

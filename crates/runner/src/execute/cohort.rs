@@ -41,10 +41,11 @@ fn together(a: &Train, b: &Train) -> bool {
     let same = |a: &Trial, b: &Trial| {
         let augment = |trial: &Trial| Augment::parse_all(&trial.data.augment);
         let drawn = |trial: &Trial| (trial.seed, trial.data.per_class, trial.data.validation.to_bits());
-        drawn(a) == drawn(b)
+        (drawn(a), &a.data.fold) == (drawn(b), &b.data.fold)
             && augment(a) == augment(b)
             && a.data.views == b.data.views
-            && (a.train.batch, &a.train.ragged) == (b.train.batch, &b.train.ragged)
+            && (a.train.batch, &a.train.ragged, &a.train.sampling)
+                == (b.train.batch, &b.train.ragged, &b.train.sampling)
             && (&a.model, &a.weights, &a.train.head, &a.device)
                 == (&b.model, &b.weights, &b.train.head, &b.device)
     };

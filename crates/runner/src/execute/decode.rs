@@ -47,10 +47,11 @@ fn of_classes(
     kept: &Path,
     progress: &Progress,
 ) -> Result<(Dataset, String), DataError> {
-    let Decode { classes, resolution, .. } = node;
+    let Decode { classes, resolution, in_folds, .. } = node;
     let Opened { dataset: all, note, .. } = open_kept(prepared, (*resolution, *resolution), Some(kept))?;
     note.iter().for_each(|note| progress.say(&format!("  note: {note}")));
     let digest = all.digest.clone();
+    let all = if *in_folds { all.for_folds() } else { all };
     Ok((if classes.is_empty() { all } else { all.of_classes(classes)? }, digest))
 }
 

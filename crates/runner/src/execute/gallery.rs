@@ -16,6 +16,9 @@ use super::error::SweepError;
 /// A failed write.
 pub(super) fn keep_pictures(folder: &Path, dataset: &Dataset) -> Result<(), SweepError> {
     let results = Results::read(folder)?;
+    if results.plan.trials.iter().any(|trial| trial.data.fold.is_some()) {
+        return Ok(()); // Each model was tested on other images.
+    }
     let images = Comparison::of(&results).gallery().images();
     for image in images.into_iter().filter(|image| *image < dataset.test.len()) {
         let path = gallery_picture(folder, &dataset.digest, image);

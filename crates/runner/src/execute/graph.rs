@@ -67,6 +67,8 @@ pub(super) struct Decode {
     pub(super) source: String,
     pub(super) classes: Vec<String>,
     pub(super) duplicates: OnDuplicates,
+    /// Whether folds of the images test, so that none are set aside for it.
+    pub(super) in_folds: bool,
     pub(super) resolution: usize,
 }
 
@@ -192,11 +194,11 @@ impl Graph {
         Ok(())
     }
 
-    fn decode(&mut self, data: &DataSpec, resolution: usize) -> Result<Id<Decode>, String> {
+    pub(super) fn decode(&mut self, data: &DataSpec, resolution: usize) -> Result<Id<Decode>, String> {
         let (source, classes) = (data.source.clone(), data.classes.clone());
-        let (reading, duplicates) = reading_of(data)?;
+        let ((reading, duplicates), in_folds) = (reading_of(data)?, data.fold.is_some());
         let images = self.images.add(FetchImages { source: source.clone(), reading });
-        Ok(self.data.add(Decode { images, source, classes, duplicates, resolution }))
+        Ok(self.data.add(Decode { images, source, classes, duplicates, in_folds, resolution }))
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn data_record(dataset: &Dataset, splits: &Splits) -> DataRecord {
         class_names: dataset.classes.clone(),
         train: splits.train.len(),
         validation: splits.validation.len(),
-        test: dataset.test.len(),
+        test: splits.test.as_ref().map_or(dataset.test.len(), Vec::len),
         licence: dataset.licence.clone(),
         files: files.collect(),
         taken: dataset.taken.iter().map(|taken| (taken.what.clone(), taken.from.clone())).collect(),

@@ -14,11 +14,13 @@ mod error;
 mod gallery;
 mod graph;
 mod halving;
+mod images;
 mod keep;
 mod lineage;
 mod memory;
 mod model;
 mod pretrain;
+mod rates;
 mod saving;
 mod schedule;
 mod share;
@@ -47,6 +49,8 @@ use compare::compare;
 pub use error::SweepError;
 use gallery::keep_pictures;
 use graph::{Graph, Id, Train};
+pub use images::images_of;
+pub use rates::{Range, RateTest};
 pub use saving::{Saving, work_of};
 use schedule::{Goal, Schedule, Step};
 pub use share::{Share, Shares};
@@ -150,36 +154,13 @@ impl<'a> Sweep<'a> {
         self.reach(Goal::Pretrainings, hub)
     }
 
-    fn reach(self, goal: Goal, hub: &Hub) -> Result<Tally, SweepError> {
-        let graph = Graph::of(self.whole)?;
-        let wanted: BTreeSet<&str> = self.plan.trials.iter().map(|trial| trial.id.as_str()).collect();
-        let is_asked = |id: &Id<Train>| wanted.contains(graph.trials[*id].trial.id.as_str());
-        let asked: Vec<Id<Train>> = graph.trials.ids().filter(is_asked).collect();
+    fn reach(mut self, goal: Goal, hub: &Hub) -> Result<Tally, SweepError> {
+        let (whole, progress) = (self.whole, self.progress);
+        let graph = Graph::of(whole)?;
+        let asked = self.asked(&graph);
         let cache = Hub::new(HubOptions { offline: true, ..hub.options().clone() });
         let cache = cache.map_err(frostline_data::DataError::from)?;
-        let mut worker = Worker {
-            graph: &graph,
-            due: Vec::new(),
-            cohorts: Vec::new(),
-            varied: varied(self.whole),
-            goal,
-            experiment: &self.whole.experiment,
-            checkpoints: self.plan.checkpoints,
-            store: self.store,
-            hub,
-            cache: &cache,
-            only_here: false,
-            progress: self.progress,
-            interrupted: self.interrupted,
-            settings: &self.settings,
-            until: None,
-            made: Products::of(&graph),
-            shelf: Shelf::new(0, seconds),
-            begun: RefCell::default(),
-            said: RefCell::default(),
-            too_large: BTreeMap::new(),
-            seen: BTreeMap::new(),
-        };
+        let mut worker = self.worker(&graph, goal, (hub, &cache));
         compare(&mut worker, &asked)?;
         let force = worker.settings.force;
         let Schedule { steps, due, cohorts, skipped } =
@@ -190,9 +171,9 @@ impl<'a> Sweep<'a> {
         };
         let mut tally = Tally { skipped, left: wanted, ..Tally::default() };
         (worker.due, worker.cohorts) = (due, cohorts);
-        let halving = self.whole.halving.filter(|_| goal == Goal::Trials);
-        let tune = self.whole.tune.as_ref().filter(|_| goal == Goal::Trials);
-        let unneeded = tune.map_or(0, |tune| worker.unneeded(self.whole, tune));
+        let halving = whole.halving.filter(|_| goal == Goal::Trials);
+        let tune = whole.tune.as_ref().filter(|_| goal == Goal::Trials);
+        let unneeded = tune.map_or(0, |tune| worker.unneeded(whole, tune));
         worker.progress.sweep_begins(wanted - unneeded, skipped);
         if wanted > unneeded {
             worker.store.record_environment(&worker.settings.environment)?;
@@ -211,13 +192,13 @@ impl<'a> Sweep<'a> {
             }
         }
         if let Some(halving) = halving.filter(|_| goes_on && wanted > 0) {
-            let (came, stopped) = worker.halve(self.whole, halving)?;
+            let (came, stopped) = worker.halve(whole, halving)?;
             came.iter().for_each(|done| tally.count(done));
             tally.stopped = stopped;
             tally.left -= stopped;
         }
         if let Some(tune) = tune.filter(|_| goes_on && wanted > 0) {
-            let (came, unchosen) = worker.tune(self.whole, tune)?;
+            let (came, unchosen) = worker.tune(whole, tune)?;
             came.iter().for_each(|done| tally.count(done));
             tally.unchosen = unchosen;
             tally.left -= unchosen;
@@ -232,8 +213,45 @@ impl<'a> Sweep<'a> {
             let _gate = worker.store.gate()?;
             keep_pictures(worker.store.folder(), dataset)?;
         }
-        self.progress.sweep_ends();
+        progress.sweep_ends();
         Ok(tally)
+    }
+    /// The trials that are asked for.
+    fn asked(&self, graph: &Graph) -> Vec<Id<Train>> {
+        let wanted: BTreeSet<&str> = self.plan.trials.iter().map(|trial| trial.id.as_str()).collect();
+        graph.trials.ids().filter(|id| wanted.contains(graph.trials[*id].trial.id.as_str())).collect()
+    }
+
+    /// A worker that has made nothing yet; of the hubs, the second is without the network.
+    fn worker<'w>(
+        &'w mut self,
+        graph: &'w Graph,
+        goal: Goal,
+        (hub, cache): (&'w Hub, &'w Hub),
+    ) -> Worker<'w> {
+        Worker {
+            graph,
+            due: Vec::new(),
+            cohorts: Vec::new(),
+            varied: varied(self.whole),
+            goal,
+            experiment: &self.whole.experiment,
+            checkpoints: self.plan.checkpoints,
+            store: self.store,
+            hub,
+            cache,
+            only_here: false,
+            progress: self.progress,
+            interrupted: self.interrupted,
+            settings: &self.settings,
+            until: None,
+            made: Products::of(graph),
+            shelf: Shelf::new(0, seconds),
+            begun: RefCell::default(),
+            said: RefCell::default(),
+            too_large: BTreeMap::new(),
+            seen: BTreeMap::new(),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use frostline_text::sha256;
 use super::bookmark::Saver;
 use super::lineage::{data_record, weights_record};
 use super::model::for_trunk;
+use super::train::fold_of;
 use super::witness::Witness;
 
 /// Images in the picture of what an autoencoder gives back.
@@ -92,11 +93,12 @@ pub(super) fn objective_of(pretraining: &Pretraining) -> Result<Objective, Strin
 pub(super) fn split(trunk: &Trunk, dataset: &Dataset) -> Result<Splits, DataError> {
     let data = &trunk.pretraining.data;
     let Some(held_out) = &trunk.held_out else {
-        return frostline_data::split(dataset, data.validation, data.per_class, trunk.seed);
+        return frostline_data::split(dataset, data.validation, data.per_class, None, trunk.seed);
     };
+    let fold = fold_of(held_out.fold.as_deref())?;
     let validation =
-        frostline_data::split(dataset, held_out.validation, held_out.per_class, trunk.seed)?.validation;
-    let mut train = frostline_data::split(dataset, 0.0, data.per_class, trunk.seed)?.train;
+        frostline_data::split(dataset, held_out.validation, held_out.per_class, fold, trunk.seed)?.validation;
+    let mut train = frostline_data::split(dataset, 0.0, data.per_class, fold, trunk.seed)?.train;
     train.retain(|image| validation.binary_search(image).is_err()); // both are ascending
     if train.is_empty() {
         let what = format!(
@@ -105,7 +107,7 @@ pub(super) fn split(trunk: &Trunk, dataset: &Dataset) -> Result<Splits, DataErro
         );
         return Err(DataError::Split { what });
     }
-    Ok(Splits { train, validation })
+    Ok(Splits { train, validation, test: None })
 }
 
 /// Builds on a device and trains, from where it stood if it was begun: the weights as a safetensors file, and what an autoencoder gives back. What is known on the way
@@ -168,7 +170,7 @@ pub(super) fn learn(
 
 /// The first images that were not learnt from, or that were, where all were.
 fn pictures(task: &Task<'_>, noise: f32) -> Result<Vec<u8>, EngineError> {
-    let Splits { train, validation } = task.splits;
+    let Splits { train, validation, .. } = task.splits;
     let indices = if validation.is_empty() { train } else { validation };
     let indices = &indices[..indices.len().min(PICTURES)];
     let images = &task.dataset.train;

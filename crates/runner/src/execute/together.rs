@@ -22,17 +22,17 @@ use super::worker::{Done, Worker};
 use crate::machine::{Taken, timestamp};
 
 /// A trial that is about to run.
-struct Entrant<'a> {
+pub(super) struct Entrant<'a> {
     id: Id<Train>,
     outcome: Outcome,
-    ready: Ready<'a>,
+    pub(super) ready: Ready<'a>,
     begun: Option<Begun>,
 }
 
 /// What came of a trial that was run: it is to be stored so.
-struct Ended {
+pub(super) struct Ended {
     id: Id<Train>,
-    result: TrialResult,
+    pub(super) result: TrialResult,
 }
 
 impl Worker<'_> {
@@ -151,7 +151,7 @@ impl Worker<'_> {
     }
 
     /// A trial with its model, or why it came to nothing.
-    fn entrant<'a>(
+    pub(super) fn entrant<'a>(
         &'a self,
         id: Id<Train>,
         base: &mut Base,
@@ -293,14 +293,14 @@ impl Worker<'_> {
         let (mut candidates, mut places, mut party) = (Vec::new(), Vec::new(), None);
         for (place, (keeper, trained)) in keepers.iter_mut().zip(trained).enumerate() {
             if let Ok(Trained { still, .. }) = trained {
-                let (ready, id) = (&entrants[place].ready, entrants[place].id);
+                let ready = &entrants[place].ready;
                 candidates.push(Candidate { model: &ready.model, still: *still, observer: keeper });
                 places.push(place);
-                party = Some((ready.normalisation, &self.made.data[self.graph.trials[id].data].dataset));
+                party = Some((ready.normalisation, ready.tested()));
             }
         }
-        let Some((normalisation, dataset)) = party else { return evaluated };
-        match attempt(|| test_together(candidates, dataset, normalisation, shelf)) {
+        let Some((normalisation, (images, indices))) = party else { return evaluated };
+        match attempt(|| test_together(candidates, (images, &indices), normalisation, shelf)) {
             Ok(found) => places.into_iter().zip(found).for_each(|(place, one)| evaluated[place] = Some(one)),
             Err(Attempt::Interrupted) => {}
             Err(Attempt::Failed(reason)) => places

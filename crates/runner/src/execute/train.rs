@@ -2,9 +2,12 @@
 //! have in common, [`tested`] what comes of a trained one.
 
 use candle_core::Device;
-use frostline_data::{Augment, DataError, Dataset, Splits};
-use frostline_engine::{EngineError, Evaluation, Movable, Ragged, Recipe, Strategy, Task, Trained, fold};
-use frostline_experiment::{Checkpoints, Trial, recipe_of, strategy_of};
+use frostline_data::{Augment, DataError, Dataset, Fold, Images, Splits};
+use frostline_engine::{
+    EngineError, Evaluation, Keep, Movable, Ragged, Recipe, Schedule, ScheduleOver, Strategy, Task, Trained,
+    fold,
+};
+use frostline_experiment::{Checkpoints, DataSpec, Trial, recipe_of, strategy_of};
 use frostline_models::{Model, Resolved};
 use frostline_results::{Checkpoint, Outcome, Prediction, Status};
 
@@ -31,7 +34,17 @@ pub(super) struct Ready<'a> {
 /// # Errors
 /// There are too few of some class.
 pub(super) fn split(trial: &Trial, dataset: &Dataset) -> Result<Splits, DataError> {
-    frostline_data::split(dataset, trial.data.validation, trial.data.per_class, trial.seed)
+    let DataSpec { validation, per_class, fold, .. } = &trial.data;
+    frostline_data::split(dataset, *validation, *per_class, fold_of(fold.as_deref())?, trial.seed)
+}
+
+/// The fold that a trial tests; none where a test split does.
+///
+/// # Errors
+/// A text that names none.
+pub(super) fn fold_of(text: Option<&str>) -> Result<Option<Fold>, DataError> {
+    let fold = text.map(str::parse).transpose();
+    fold.map_err(|error: frostline_data::FoldError| DataError::Split { what: error.to_string() })
 }
 
 /// The model that the trials of a cohort start from: built and read once, for as many as there are.
@@ -121,6 +134,46 @@ impl<'a> Ready<'a> {
             strategy: &self.strategy,
             seed: self.trial.seed,
         }
+    }
+
+    /// The same for a test of rates: each step's is `ratio` times that of the step before, from `from` on, and nothing is chosen or looked at but
+    /// the losses of so many steps. It trains the phase of the strategy that trains most.
+    ///
+    /// # Errors
+    /// The strategy takes no steps, or does not fit.
+    pub(super) fn with_rising_rate(
+        mut self,
+        from: f64,
+        ratio: f64,
+        steps: usize,
+    ) -> Result<Self, EngineError> {
+        let parts = self.strategy.parts(self.model.card(), self.dataset.classes.len());
+        self.strategy = self.strategy.widest(&parts, self.recipe.epochs)?;
+        self.splits.validation.clear();
+        let least = (self.splits.train.len() / self.recipe.batch / self.recipe.accumulate).max(1);
+        self.recipe = Recipe {
+            epochs: steps.div_ceil(least),
+            learning_rate: from,
+            schedule: Schedule::Rise { ratio },
+            schedule_over: ScheduleOver::Trial,
+            warmup: 0.0,
+            recalibrate: false,
+            ema: None,
+            keep: Keep::Last,
+            patience: None,
+            ..self.recipe
+        };
+        Ok(self)
+    }
+
+    /// The optimizer's step that a batch of an epoch is part of, both from 1, where an epoch has so many batches.
+    pub(super) fn update(&self, (epoch, batch): (usize, usize), batches: usize) -> usize {
+        (epoch - 1) * self.recipe.updates(batches) + batch.div_ceil(self.recipe.accumulate)
+    }
+
+    /// The images that it is tested on.
+    pub(super) fn tested(&self) -> (&'a Images, Vec<u32>) {
+        self.splits.tested(self.dataset)
     }
 
     /// Images that are trained on in an epoch.

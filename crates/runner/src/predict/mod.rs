@@ -1,7 +1,10 @@
 //! Predictions of a trained model for image files: [`image_paths`] finds the files, a [`Predictor`] brings them to the
 //! trial's resolution as training did and runs the model over them, [`written`] writes what it says.
 
+mod embed;
+mod explain;
 mod formats;
+mod heat;
 mod inputs;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +16,8 @@ use frostline_models::{
     BuildSpec, HeadPolicy, Model, WeightsSource, build_blank_on, card, read_safetensors, resolve_file,
 };
 
+pub use embed::Part;
+pub use explain::Pictures;
 pub use formats::{Format, written};
 pub use inputs::image_paths;
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which crates of the workspace each may name in `[dependencies]`, from the bottom up: each names those above it alone.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("allocator", &[]),
     ("kernels", &[]),
     ("sources", &[]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("slurm", &["text"]),
     ("probes", &[]),
     ("zoo", &["streams"]),
+    ("onnx", &["text", "zoo"]),
     ("recipe", &["zoo"]),
     ("experiment", &["recipe", "sources", "streams", "text", "zoo"]),
     ("results", &["experiment", "tables", "text"]),
@@ -40,6 +41,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "hub",
             "kernels",
             "models",
+            "onnx",
             "recipe",
             "report",
             "results",
@@ -54,9 +56,10 @@ const ARROWS: [(&str, &[&str]); 20] = [
 ];
 
 /// Dependencies that a crate must not have, with the reason in ARCHITECTURE.md.
-const NEVER: [(&str, &[&str]); 11] = [
+const NEVER: [(&str, &[&str]); 12] = [
     ("kernels", &["candle-nn", "rand", "rand_chacha", "hf-hub"]),
     ("zoo", TENSORS_AND_FILES),
+    ("onnx", TENSORS_AND_FILES),
     ("recipe", TENSORS_AND_FILES),
     ("slurm", TENSORS_AND_FILES),
     ("experiment", TENSORS_AND_FILES),

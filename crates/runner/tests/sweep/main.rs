@@ -2,15 +2,18 @@
 
 mod crash;
 mod devices;
+mod folds;
 mod forms;
 mod halving;
 mod heads;
 mod inputs;
 mod pretraining;
+mod recipes;
 mod shares;
 mod trying;
 mod tuning;
 mod unharmed;
+mod using;
 mod winner;
 
 use std::collections::BTreeMap;

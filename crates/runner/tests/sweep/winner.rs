@@ -10,7 +10,7 @@ use polars::prelude::*;
 
 use super::{folder, frostline, stored, sweep, text, trials};
 
-const EXPERIMENT: &str = r#"question = "Which?"
+pub(crate) const EXPERIMENT: &str = r#"question = "Which?"
 checkpoints = "best"
 [data]
 source = "digits"
@@ -25,11 +25,11 @@ model = ["resnet18"]
 strategy = ["full"]
 "#;
 
-fn only_trial(folder: &Path) -> String {
+pub(crate) fn only_trial(folder: &Path) -> String {
     stored(folder).into_keys().next().unwrap()
 }
 
-fn outcome(folder: &Path, id: &str) -> serde_json::Value {
+pub(crate) fn outcome(folder: &Path, id: &str) -> serde_json::Value {
     let bytes = fs::read(trials(folder).join(id).join("outcome.json")).unwrap();
     serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()["outcome"].take()
 }
@@ -42,7 +42,7 @@ fn digits(folder: &Path) -> Images {
 }
 
 /// Writes the test digits as PNG files, whose names are in their order.
-fn pictures(folder: &Path) -> Images {
+pub(crate) fn pictures(folder: &Path) -> Images {
     let digits = digits(folder);
     let pictures = folder.join("pictures");
     fs::create_dir(&pictures).unwrap();
@@ -54,7 +54,7 @@ fn pictures(folder: &Path) -> Images {
 }
 
 /// The stored predictions of the test split: class and probability.
-fn predictions(folder: &Path, id: &str) -> Vec<(u32, f32)> {
+pub(crate) fn predictions(folder: &Path, id: &str) -> Vec<(u32, f32)> {
     let file = fs::File::open(trials(folder).join(id).join("predictions.parquet")).unwrap();
     let table = ParquetReader::new(file).finish().unwrap();
     let classes = table.column("predicted").unwrap().u32().unwrap().into_no_null_iter();

@@ -207,6 +207,16 @@ fn jobs(
         folder: text(whole(&Submission::folder(folder))?),
         command: command(args),
     };
+    // Behind a backslash Slurm fills in no job's number, and a line ends a flag.
+    if let Some(path) =
+        [&setting.folder, &setting.directory].into_iter().find(|path| path.contains(['\\', '\n']))
+    {
+        let help = "use --results with another folder, or run it from another one";
+        return Err(Error::usage(
+            format!("{path} has a backslash or a line in its name, which Slurm's scripts cannot hold"),
+            help,
+        ));
+    }
     let mut words = asked(&args.plan, &args.run).words();
     words.extend(["--expect".to_owned(), digest(plan)]);
     if args.run.offline {

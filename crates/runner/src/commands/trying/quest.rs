@@ -335,6 +335,7 @@ impl<'a> Quest<'a> {
         export(&ExportArgs {
             trial: winner.best.clone(),
             output: output.clone(),
+            onnx: false,
             results: Some(self.folder.clone()),
         })?;
         let text = told::told(self, &scores, &output, &report)?;
