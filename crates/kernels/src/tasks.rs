@@ -183,8 +183,10 @@ vectorised! {
                     line.copy_from_slice(&values[(row + r) * stride + col..][..SIDE]);
                 }
                 for c in 0..SIDE {
-                    let line: [T; SIDE] = std::array::from_fn(|r| square[r][c]);
-                    transposed[(col + c) * rows + row..][..SIDE].copy_from_slice(&line);
+                    let line = &mut transposed[(col + c) * rows + row..][..SIDE];
+                    for r in 0..SIDE {
+                        line[r] = square[r][c];
+                    }
                 }
             }
         }

@@ -6,6 +6,8 @@
 //! one fused multiply-add, so all vector units give the same bits.
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use std::mem::MaybeUninit;
+use std::ptr::null;
 
 use super::matrix::{Matrix, MatrixMut, Term};
 
@@ -35,6 +37,10 @@ pub(super) trait Vector: Copy {
 /// How many values of the inner dimension are summed in one go before the tile goes back to memory: a long sum in single
 /// precision is more exact in parts, and a part's panel of the right factor fits the L1 cache.
 const DEPTH: usize = 128;
+/// Values in the widest register.
+const LANES: usize = 16;
+/// From so many rows on, a panel of the right factor is copied first: it is read for several tiles.
+const COPIED: usize = 24;
 /// Steps of the inner dimension that are fetched ahead.
 const AHEAD: usize = 24;
 
@@ -93,6 +99,13 @@ pub(super) unsafe fn sum(panels: Panels, out: &mut MatrixMut<'_>, accumulate: bo
     }
 }
 
+/// Whether an L1 cache of 64 sets of eight lines keeps less than `steps` lines that stand `stride` values apart.
+fn crowds(stride: usize, steps: usize) -> bool {
+    let apart = (4 * stride).next_multiple_of(64) / 64;
+    let sets = 64 >> apart.trailing_zeros().min(6);
+    8 * sets < steps
+}
+
 /// All tiles of `out`, panel by panel; a tile has `ROWS` rows and two registers of columns.
 ///
 /// # Safety
@@ -103,35 +116,97 @@ pub(super) unsafe fn panels<V: Vector, const ROWS: usize>(
     accumulate: bool,
     segments: &[Segment],
 ) {
-    const { assert!(ROWS <= 8, "rows beyond the last whole tile are at most seven") }
+    const { assert!(ROWS <= 8 && V::LANES <= LANES, "rows beyond the last whole tile are at most seven") }
     let unit = segments.iter().all(|segment| segment.a_strides.0 == 1);
+    let depth: usize = segments.iter().map(|segment| segment.depth).sum();
+    let copies = out.rows >= COPIED
+        && depth <= DEPTH
+        && segments.iter().any(|segment| crowds(segment.b_stride, depth));
+    let mut room = Room([MaybeUninit::uninit(); 2 * LANES * DEPTH]);
     for col in (0..out.cols).step_by(2 * V::LANES) {
         let width = (out.cols - col).min(2 * V::LANES);
+        let mut copy = None;
+        if copies {
+            // SAFETY: the columns lie in every segment, whose steps there is room for.
+            copy = Some(unsafe { copy_panel::<V>(&mut room, segments, col, width) });
+        }
         for row in (0..out.rows).step_by(ROWS) {
             let height = (out.rows - row).min(ROWS);
             let place = Place { row, col, width, accumulate };
-            // SAFETY: the tile lies in `out`, and so in every term.
+            // SAFETY: the tile lies in `out`, and so in every term, of which the copy has the columns.
             unsafe {
                 if height == ROWS {
-                    match (width == 2 * V::LANES, unit) {
-                        (true, true) => tile::<V, ROWS, true, true>(out, segments, place),
-                        (true, false) => tile::<V, ROWS, true, false>(out, segments, place),
-                        (false, _) => tile::<V, ROWS, false, false>(out, segments, place),
+                    match (copy, width == 2 * V::LANES, unit) {
+                        (Some(copy), true, true) => {
+                            tile::<V, ROWS, true, true, true>(out, segments, copy, place)
+                        }
+                        (Some(copy), true, false) => {
+                            tile::<V, ROWS, true, false, true>(out, segments, copy, place)
+                        }
+                        (Some(copy), false, _) => {
+                            tile::<V, ROWS, false, false, true>(out, segments, copy, place)
+                        }
+                        (None, true, true) => {
+                            tile::<V, ROWS, true, true, false>(out, segments, null(), place)
+                        }
+                        (None, true, false) => {
+                            tile::<V, ROWS, true, false, false>(out, segments, null(), place)
+                        }
+                        (None, false, _) => {
+                            tile::<V, ROWS, false, false, false>(out, segments, null(), place)
+                        }
                     }
                     continue;
                 }
                 match height {
-                    7 => tile::<V, 7, false, false>(out, segments, place),
-                    6 => tile::<V, 6, false, false>(out, segments, place),
-                    5 => tile::<V, 5, false, false>(out, segments, place),
-                    4 => tile::<V, 4, false, false>(out, segments, place),
-                    3 => tile::<V, 3, false, false>(out, segments, place),
-                    2 => tile::<V, 2, false, false>(out, segments, place),
-                    _ => tile::<V, 1, false, false>(out, segments, place),
+                    7 => tile::<V, 7, false, false, false>(out, segments, null(), place),
+                    6 => tile::<V, 6, false, false, false>(out, segments, null(), place),
+                    5 => tile::<V, 5, false, false, false>(out, segments, null(), place),
+                    4 => tile::<V, 4, false, false, false>(out, segments, null(), place),
+                    3 => tile::<V, 3, false, false, false>(out, segments, null(), place),
+                    2 => tile::<V, 2, false, false, false>(out, segments, null(), place),
+                    _ => tile::<V, 1, false, false, false>(out, segments, null(), place),
                 }
             }
         }
     }
+}
+
+/// A panel of the right factors, whose steps stand side by side: rows of factors that are many values apart share few sets of a
+/// cache, and of 128 of them an L1 cache keeps but a part.
+#[repr(align(64))]
+struct Room([MaybeUninit<f32>; 2 * LANES * DEPTH]);
+
+/// Copies `width` columns from `col` on, all steps of all segments, with zeros beyond.
+///
+/// # Safety
+/// The processor has the vector unit, the columns lie in every segment, and the segments have at most [`DEPTH`] steps.
+#[inline(always)]
+unsafe fn copy_panel<V: Vector>(
+    room: &mut Room,
+    segments: &[Segment],
+    col: usize,
+    width: usize,
+) -> *const f32 {
+    let start = room.0.as_mut_ptr().cast::<f32>();
+    // SAFETY: masks keep off what is beyond the columns, and `wrapping_add` moves there unread; there is room for every step.
+    unsafe {
+        let masks = [V::mask(width), V::mask(width.saturating_sub(V::LANES))];
+        let mut to = start;
+        for segment in segments {
+            let mut b = segment.b.add(col);
+            for _ in 0..segment.depth {
+                // What comes some steps later, and the next panel's part of this row.
+                _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * segment.b_stride).cast());
+                _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(2 * V::LANES).cast());
+                V::load_masked(masks[0], b).store(to);
+                V::load_masked(masks[1], b.wrapping_add(V::LANES)).store(to.add(V::LANES));
+                to = to.add(2 * V::LANES);
+                b = b.wrapping_add(segment.b_stride);
+            }
+        }
+    }
+    start
 }
 
 /// Where a tile lies in the output, and whether it is added to what is there.
@@ -143,11 +218,13 @@ struct Place {
     accumulate: bool,
 }
 
-/// One tile of `R` rows. `WHOLE`: it has all its columns. `UNIT`: rows of left factors are neighbours in memory.
+/// One tile of `R` rows. `WHOLE`: it has all its columns. `UNIT`: rows of left factors are neighbours in memory. `COPY`: the right
+/// factors' panel is at `copy`.
 #[inline(always)]
-unsafe fn tile<V: Vector, const R: usize, const WHOLE: bool, const UNIT: bool>(
+unsafe fn tile<V: Vector, const R: usize, const WHOLE: bool, const UNIT: bool, const COPY: bool>(
     out: &mut MatrixMut<'_>,
     segments: &[Segment],
+    mut copy: *const f32,
     place: Place,
 ) {
     let Place { row, col, width, accumulate } = place;
@@ -162,7 +239,9 @@ unsafe fn tile<V: Vector, const R: usize, const WHOLE: bool, const UNIT: bool>(
             let mut a = segment.a.add(row * a_row);
             let mut b = segment.b.add(col);
             for _ in 0..segment.depth {
-                let right = if WHOLE {
+                let right = if COPY {
+                    [V::load(copy), V::load(copy.add(V::LANES))]
+                } else if WHOLE {
                     [V::load(b), V::load(b.add(V::LANES))]
                 } else {
                     [V::load_masked(masks[0], b), V::load_masked(masks[1], b.wrapping_add(V::LANES))]
@@ -171,18 +250,8 @@ unsafe fn tile<V: Vector, const R: usize, const WHOLE: bool, const UNIT: bool>(
                     // The left factor's next rows, which other caches may not have yet: steps are often longer than a page.
                     _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(2 * R).cast());
                 }
-                if row == 0 && col == 0 {
-                    // What comes some steps later.
-                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * b_step).cast());
-                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * b_step + V::LANES).cast());
-                    if UNIT {
-                        _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * a_step).cast());
-                    }
-                }
-                if row == 0 {
-                    // The next panel's part of this row, which other caches may not have yet.
-                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(2 * V::LANES).cast());
-                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(3 * V::LANES).cast());
+                if row == 0 && col == 0 && UNIT {
+                    _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * a_step).cast());
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let left = V::splat(a.add(r * a_row).read_unaligned());
@@ -190,7 +259,11 @@ unsafe fn tile<V: Vector, const R: usize, const WHOLE: bool, const UNIT: bool>(
                     sums[1] = sums[1].add_product(left, right[1]);
                 }
                 a = a.wrapping_add(a_step);
-                b = b.wrapping_add(b_step);
+                if COPY {
+                    copy = copy.add(2 * V::LANES);
+                } else {
+                    b = b.wrapping_add(b_step);
+                }
             }
         }
         for (r, sums) in sums.into_iter().enumerate() {
