@@ -80,6 +80,17 @@ pub(crate) fn columns(total: usize, others: usize) -> usize {
     width.min(total.max(1))
 }
 
+/// Height and width of the blocks of a gradient of weights, `[rows, cols]`, when `others` such gradients exist. Tall blocks read
+/// what they sum over less often; a height is of whole tiles of any unit.
+pub(crate) fn weight_blocks(rows: usize, cols: usize, others: usize) -> (usize, usize) {
+    const HEIGHTS: (usize, usize) = (192, 96);
+    const TILES: usize = 24;
+    let enough = others * rows.div_ceil(HEIGHTS.0) * cols.div_ceil(COLUMNS) >= TASKS;
+    let height = if enough { HEIGHTS.0 } else { HEIGHTS.1 };
+    let height = even(rows, rows.div_ceil(height)).next_multiple_of(TILES).min(rows.max(1));
+    (height, columns(cols, others * rows.div_ceil(height)))
+}
+
 /// Sums of the columns of `[rows, width]`, in single precision over blocks and in double beyond.
 pub(crate) fn column_sums<T: Number>(values: &[T], width: usize) -> Vec<f32> {
     let rows_per_task = (VALUES / width.max(1)).max(1);

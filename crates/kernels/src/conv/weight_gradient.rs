@@ -63,8 +63,7 @@ pub(super) fn sum_in_order(
 fn by_taps<T: Factor>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<f32> {
     let mut dw = tasks::zeros(g.kh * g.kw * g.c_in * g.c_out);
     let live = (0..g.kh * g.kw).filter(|tap| g.is_live(tap / g.kw, tap % g.kw)).count();
-    let height = tasks::columns(g.c_in, live);
-    let width = tasks::columns(g.c_out, live * g.c_in.div_ceil(height));
+    let (height, width) = tasks::weight_blocks(g.c_in, g.c_out, live);
     let mut list = Vec::new();
     for (tap, block) in dw.chunks_exact_mut(g.c_in * g.c_out).enumerate() {
         if !g.is_live(tap / g.kw, tap % g.kw) {

@@ -7,9 +7,11 @@
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr::null;
 
 use super::matrix::{Matrix, MatrixMut, Term};
+use crate::tasks;
 
 /// A register of a vector unit. Its functions are for [`panels`], in a function that is compiled for that unit.
 ///
@@ -41,6 +43,8 @@ const DEPTH: usize = 128;
 const LANES: usize = 16;
 /// From so many rows on, a panel of the right factor is copied first: it is read for several tiles.
 const COPIED: usize = 24;
+/// Rows of the left factor that are copied together: whole tiles of either unit.
+const LEFT: usize = 96;
 /// Steps of the inner dimension that are fetched ahead.
 const AHEAD: usize = 24;
 
@@ -117,73 +121,155 @@ pub(super) unsafe fn panels<V: Vector, const ROWS: usize>(
     segments: &[Segment],
 ) {
     const { assert!(ROWS <= 8 && V::LANES <= LANES, "rows beyond the last whole tile are at most seven") }
-    let unit = segments.iter().all(|segment| segment.a_strides.0 == 1);
     let depth: usize = segments.iter().map(|segment| segment.depth).sum();
-    let copies = out.rows >= COPIED
-        && depth <= DEPTH
-        && segments.iter().any(|segment| crowds(segment.b_stride, depth));
-    let mut room = Room([MaybeUninit::uninit(); 2 * LANES * DEPTH]);
-    for col in (0..out.cols).step_by(2 * V::LANES) {
-        let width = (out.cols - col).min(2 * V::LANES);
-        let mut copy = None;
-        if copies {
-            // SAFETY: the columns lie in every segment, whose steps there is room for.
-            copy = Some(unsafe { copy_panel::<V>(&mut room, segments, col, width) });
+    let copies = Copies::of(segments, depth, (out.rows, out.cols.div_ceil(2 * V::LANES)));
+    let in_lines = copies.left || segments.iter().all(|segment| segment.a_strides.0 == 1);
+    let (mut left, mut right) = (Left([MaybeUninit::uninit(); _]), Right([MaybeUninit::uninit(); _]));
+    for rows in tasks::blocks(out.rows, if copies.left { LEFT } else { out.rows }) {
+        if copies.left {
+            // SAFETY: the rows lie in every segment, and there is room for them and for the steps.
+            unsafe { copy_left::<V, ROWS>(&mut left, segments, rows.clone()) };
         }
-        for row in (0..out.rows).step_by(ROWS) {
-            let height = (out.rows - row).min(ROWS);
-            let place = Place { row, col, width, accumulate };
-            // SAFETY: the tile lies in `out`, and so in every term, of which the copy has the columns.
-            unsafe {
-                if height == ROWS {
-                    match (copy, width == 2 * V::LANES, unit) {
-                        (Some(copy), true, true) => {
-                            tile::<V, ROWS, true, true, true>(out, segments, copy, place)
+        for col in (0..out.cols).step_by(2 * V::LANES) {
+            let width = (out.cols - col).min(2 * V::LANES);
+            let mut copy = null();
+            if copies.right {
+                // SAFETY: the columns lie in every segment, whose steps there is room for.
+                copy = unsafe { copy_right::<V>(&mut right, segments, col, width) };
+            }
+            for row in rows.clone().step_by(ROWS) {
+                let height = (rows.end - row).min(ROWS);
+                let place = Place { row, col, width, accumulate };
+                let copied = [left.segment(row - rows.start, (row, height), depth)];
+                let segments = if copies.left { &copied } else { segments };
+                // SAFETY: the tile lies in `out`, and so in every term, of which the copies have rows and columns.
+                unsafe {
+                    match (copies.right, width == 2 * V::LANES, in_lines) {
+                        (true, true, true) => {
+                            tall::<V, ROWS, true, true, true>(out, segments, copy, place, height)
                         }
-                        (Some(copy), true, false) => {
-                            tile::<V, ROWS, true, false, true>(out, segments, copy, place)
+                        (true, true, false) => {
+                            tall::<V, ROWS, true, false, true>(out, segments, copy, place, height)
                         }
-                        (Some(copy), false, _) => {
-                            tile::<V, ROWS, false, false, true>(out, segments, copy, place)
+                        (true, false, _) => {
+                            tall::<V, ROWS, false, false, true>(out, segments, copy, place, height)
                         }
-                        (None, true, true) => {
-                            tile::<V, ROWS, true, true, false>(out, segments, null(), place)
+                        (false, true, true) => {
+                            tall::<V, ROWS, true, true, false>(out, segments, copy, place, height)
                         }
-                        (None, true, false) => {
-                            tile::<V, ROWS, true, false, false>(out, segments, null(), place)
+                        (false, true, false) => {
+                            tall::<V, ROWS, true, false, false>(out, segments, copy, place, height)
                         }
-                        (None, false, _) => {
-                            tile::<V, ROWS, false, false, false>(out, segments, null(), place)
+                        (false, false, _) => {
+                            tall::<V, ROWS, false, false, false>(out, segments, copy, place, height)
                         }
                     }
-                    continue;
-                }
-                match height {
-                    7 => tile::<V, 7, false, false, false>(out, segments, null(), place),
-                    6 => tile::<V, 6, false, false, false>(out, segments, null(), place),
-                    5 => tile::<V, 5, false, false, false>(out, segments, null(), place),
-                    4 => tile::<V, 4, false, false, false>(out, segments, null(), place),
-                    3 => tile::<V, 3, false, false, false>(out, segments, null(), place),
-                    2 => tile::<V, 2, false, false, false>(out, segments, null(), place),
-                    _ => tile::<V, 1, false, false, false>(out, segments, null(), place),
                 }
             }
         }
     }
 }
 
-/// A panel of the right factors, whose steps stand side by side: rows of factors that are many values apart share few sets of a
-/// cache, and of 128 of them an L1 cache keeps but a part.
+/// [`tile`] of so many rows.
+#[inline(always)]
+unsafe fn tall<V: Vector, const ROWS: usize, const WHOLE: bool, const UNIT: bool, const COPY: bool>(
+    out: &mut MatrixMut<'_>,
+    segments: &[Segment],
+    copy: *const f32,
+    place: Place,
+    height: usize,
+) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match height {
+            _ if height == ROWS => tile::<V, ROWS, WHOLE, UNIT, COPY>(out, segments, copy, place),
+            7 => tile::<V, 7, false, false, COPY>(out, segments, copy, place),
+            6 => tile::<V, 6, false, false, COPY>(out, segments, copy, place),
+            5 => tile::<V, 5, false, false, COPY>(out, segments, copy, place),
+            4 => tile::<V, 4, false, false, COPY>(out, segments, copy, place),
+            3 => tile::<V, 3, false, false, COPY>(out, segments, copy, place),
+            2 => tile::<V, 2, false, false, COPY>(out, segments, copy, place),
+            _ => tile::<V, 1, false, false, COPY>(out, segments, copy, place),
+        }
+    }
+}
+
+/// Which factors are copied first, so that what a tile reads stands side by side: lines that are many values apart share few
+/// sets of a cache, and of 128 such an L1 cache keeps but a part.
+#[derive(Clone, Copy)]
+struct Copies {
+    left: bool,
+    /// Wherever the left one is.
+    right: bool,
+}
+
+impl Copies {
+    /// For an output of so many rows and panels. A copy must be read several times to be worth it.
+    fn of(segments: &[Segment], depth: usize, (rows, panels): (usize, usize)) -> Self {
+        if depth > DEPTH || rows < COPIED {
+            return Self { left: false, right: false };
+        }
+        let left = panels >= 12 && segments.iter().all(|segment| segment.a_strides.0 != 1);
+        Self { left, right: left || segments.iter().any(|segment| crowds(segment.b_stride, depth)) }
+    }
+}
+
+/// Rows of the left factors, by tiles, and in each step by step. What is written for the last step may be a register.
 #[repr(align(64))]
-struct Room([MaybeUninit<f32>; 2 * LANES * DEPTH]);
+struct Left([MaybeUninit<f32>; LEFT * DEPTH + LANES]);
+
+impl Left {
+    /// What a tile of `height` rows from `row` on reads, which stands behind `before` other rows.
+    fn segment(&self, before: usize, (row, height): (usize, usize), depth: usize) -> Segment {
+        let a = self.0.as_ptr().cast::<f32>().wrapping_add(before * depth).wrapping_sub(row);
+        Segment { a, a_strides: (1, height), b: null(), b_stride: 0, depth }
+    }
+}
+
+/// Copies rows, at most [`LEFT`], all steps of all segments.
+///
+/// # Safety
+/// The processor has the vector unit, the rows lie in every segment, and the segments have at most [`DEPTH`] steps.
+#[inline(always)]
+unsafe fn copy_left<V: Vector, const ROWS: usize>(left: &mut Left, segments: &[Segment], rows: Range<usize>) {
+    let mut to = left.0.as_mut_ptr().cast::<f32>();
+    // SAFETY: each tile is written where the one before ends, in the order of memory; a register that is stored goes no further
+    // than the room behind the last step. Masks keep off what is beyond the rows.
+    unsafe {
+        for row in rows.clone().step_by(ROWS) {
+            let height = (rows.end - row).min(ROWS);
+            let mask = V::mask(height);
+            for segment in segments {
+                let (across, along) = segment.a_strides;
+                let a = segment.a.add(row * across);
+                if across == 1 {
+                    for step in 0..segment.depth {
+                        V::load_masked(mask, a.add(step * along)).store(to.add(step * height));
+                    }
+                } else {
+                    for step in 0..segment.depth {
+                        for r in 0..height {
+                            *to.add(step * height + r) = a.add(step * along + r * across).read_unaligned();
+                        }
+                    }
+                }
+                to = to.add(segment.depth * height);
+            }
+        }
+    }
+}
+
+/// A panel of the right factors, step by step.
+#[repr(align(64))]
+struct Right([MaybeUninit<f32>; 2 * LANES * DEPTH]);
 
 /// Copies `width` columns from `col` on, all steps of all segments, with zeros beyond.
 ///
 /// # Safety
 /// The processor has the vector unit, the columns lie in every segment, and the segments have at most [`DEPTH`] steps.
 #[inline(always)]
-unsafe fn copy_panel<V: Vector>(
-    room: &mut Room,
+unsafe fn copy_right<V: Vector>(
+    room: &mut Right,
     segments: &[Segment],
     col: usize,
     width: usize,
@@ -233,6 +319,11 @@ unsafe fn tile<V: Vector, const R: usize, const WHOLE: bool, const UNIT: bool, c
     unsafe {
         let masks = [V::mask(width), V::mask(width.saturating_sub(V::LANES))];
         let mut sums = [[V::splat(0.0); 2]; R];
+        if accumulate {
+            for r in 0..R {
+                _mm_prefetch::<_MM_HINT_T0>(out.data.add((row + r) * out.row_stride + col).cast());
+            }
+        }
         for segment in segments {
             let a_row = if UNIT { 1 } else { segment.a_strides.0 };
             let (a_step, b_step) = (segment.a_strides.1, segment.b_stride);

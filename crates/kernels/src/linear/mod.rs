@@ -136,7 +136,7 @@ enum Finish<'a, T> {
 }
 
 /// Rows of a product that are finished while they are in the cache.
-const FINISHED: usize = 64;
+const FINISHED: usize = 96;
 
 /// A block of the output: rows, columns, and the slope's part where it is kept.
 type Block<'a, T> =

@@ -66,8 +66,7 @@ pub(crate) fn weight_gradient<T: Factor>(x: &Tensor, dy: &Tensor) -> Result<Grad
     if n * (c_in + c_out) <= c_in * c_out {
         return Ok(Gradient::product(x.clone(), dy.clone()));
     }
-    let height = tasks::columns(c_in, 1);
-    let width = tasks::columns(c_out, c_in.div_ceil(height));
+    let (height, width) = tasks::weight_blocks(c_in, c_out, 1);
     let mut dw = tasks::zeros(c_in * c_out);
     let (x, dy) = (Values::<T>::of(x)?, Values::<T>::of(dy)?);
     let (x, dy) = (Matrix::dense(&x, n, c_in), Matrix::dense(&dy, n, c_out));
