@@ -4,8 +4,8 @@
 //! from the caller.
 
 use candle_core::{Result, Tensor, bail};
-use rayon::prelude::*;
 
+use crate::gemm::written;
 use crate::layout::Hwnc;
 use crate::precision::Number;
 use crate::storage::{self, Values, by_number};
@@ -106,11 +106,8 @@ impl<F: Slope> Backward for AtEach<F> {
         let dy = storage::like(dy, x)?;
         by_number!(storage::is_half(x), T => {
             let (x_values, y, dy) = (Values::<T>::of(x)?, Values::<T>::of(y)?, Values::<T>::of(&dy)?);
-            let mut dx: Vec<T> = tasks::zeros(x_values.len());
-            let inputs = x_values.par_chunks(tasks::VALUES).zip(y.par_chunks(tasks::VALUES));
-            let inputs = inputs.zip(dy.par_chunks(tasks::VALUES));
-            dx.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(dx, ((x, y), dy))| {
-                go_back(dx, x, y, dy, &self.0);
+            let dx: Vec<T> = written(x_values.len(), tasks::VALUES, |own, dx| {
+                go_back(dx, &x_values[own.clone()], &y[own.clone()], &dy[own], &self.0);
             });
             Ok(vec![Some(storage::tensor(dx, x.shape())?.into())])
         })
@@ -144,8 +141,8 @@ impl ExchangeOuter {
         let (a, b, c) = x.dims3()?;
         by_number!(storage::is_half(x), T => {
             let values = Values::<T>::of(x)?;
-            let mut out: Vec<T> = tasks::zeros(values.len());
-            out.par_chunks_mut((a * c).max(1)).enumerate().for_each(|(outer, block)| {
+            let out: Vec<T> = written(values.len(), a * c, |own, block| {
+                let outer = own.start / (a * c);
                 for (inner, row) in block.chunks_exact_mut(c).enumerate() {
                     row.copy_from_slice(&values[(inner * b + outer) * c..][..c]);
                 }
@@ -166,12 +163,9 @@ pub(crate) trait Pair: Fn(f32, f32) -> f32 + Sync {}
 impl<F: Fn(f32, f32) -> f32 + Sync> Pair for F {}
 
 pub(crate) fn binary<A: Number, B: Number, C: Number>(a: &[A], b: &[B], f: impl Pair) -> Vec<C> {
-    let mut y = tasks::zeros(a.len());
-    let inputs = a.par_chunks(tasks::VALUES).zip(b.par_chunks(tasks::VALUES));
-    y.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(y, (a, b))| {
-        map_pairs(y, a, b, &f);
-    });
-    y
+    written(a.len(), tasks::VALUES, |own, y| {
+        map_pairs(y, &a[own.clone()], &b[own], &f);
+    })
 }
 
 tasks::vectorised! {

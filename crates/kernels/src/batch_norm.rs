@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::activation::{Relu, Slope};
 use crate::conv_norm::Normalisation;
 use crate::curves::{Curve, HardSwish, Identity, Swish};
+use crate::gemm::written;
 use crate::layout::Hwnc;
 use crate::norm::passes::{self, Moments, Pass};
 use crate::norm::{self, BatchStatistics};
@@ -110,9 +111,7 @@ impl BatchNorm {
 
     fn forward<T: Number, F: Slope>(&self, x: &[T], curve: &F) -> Vec<T> {
         let size = passes::rows_of_block(self.mean.len()) * self.mean.len();
-        let mut y: Vec<T> = tasks::zeros(x.len());
-        y.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(y, x)| normalise(self.pass(), x, y, curve));
-        y
+        written(x.len(), size, |own, y| normalise(self.pass(), &x[own], y, curve))
     }
 
     /// By channel, the sums of the gradients before the curve, and of these times `x - mean`.
@@ -135,10 +134,9 @@ impl BatchNorm {
 
     fn of_input<T: Number, F: Slope>(&self, x: &[T], dy: &[T], through: [&[f32]; 2], curve: &F) -> Vec<T> {
         let size = passes::rows_of_block(self.mean.len()) * self.mean.len();
-        let mut dx: Vec<T> = tasks::zeros(x.len());
-        let blocks = dx.par_chunks_mut(size).zip(x.par_chunks(size)).zip(dy.par_chunks(size));
-        blocks.for_each(|((dx, x), dy)| go_back(self.pass(), through, x, dy, dx, curve));
-        dx
+        written(x.len(), size, |own, dx| {
+            go_back(self.pass(), through, &x[own.clone()], &dy[own], dx, curve);
+        })
     }
 
     fn gradients<T: Number, F: Slope>(

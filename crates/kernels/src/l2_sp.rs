@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
+use crate::gemm::written;
 use crate::storage::{self, Values};
 use crate::{Gradient, tasks};
 
@@ -35,10 +36,9 @@ pub fn pulled(
     let (parameter, anchor) = (parameter.detach().contiguous()?, anchor.contiguous()?);
     let (grad, p, a) =
         (Values::<f32>::of(&whole)?, Values::<f32>::of(&parameter)?, Values::<f32>::of(&anchor)?);
-    let mut out: Vec<f32> = tasks::zeros(grad.len());
-    let blocks = out.par_chunks_mut(tasks::VALUES).zip(grad.par_chunks(tasks::VALUES));
-    let places = p.par_chunks(tasks::VALUES).zip(a.par_chunks(tasks::VALUES));
-    blocks.zip(places).for_each(|((out, grad), (p, a))| pull(out, grad, p, a, scale, strength as f32));
+    let out: Vec<f32> = written(grad.len(), tasks::VALUES, |own, out| {
+        pull(out, &grad[own.clone()], &p[own.clone()], &a[own], scale, strength as f32);
+    });
     Ok(storage::tensor(out, whole.shape())?.into())
 }
 

@@ -5,6 +5,7 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+use crate::gemm::written;
 use crate::precision::Number;
 use crate::storage::{self, Values, by_number};
 use crate::tape::{Backward, note, wanted};
@@ -62,11 +63,9 @@ impl AddScaled {
     /// `[x +] factor · branch`.
     fn rows<T: Number>(&self, branch: &[T], x: Option<&[T]>) -> Vec<T> {
         let size = self.block();
-        let mut y: Vec<T> = tasks::zeros(branch.len());
-        y.par_chunks_mut(size).zip(branch.par_chunks(size)).enumerate().for_each(|(block, (y, branch))| {
-            scale(y, branch, &self.factors, x.map(|x| &x[block * size..][..branch.len()]));
-        });
-        y
+        written(branch.len(), size, |own, y| {
+            scale(y, &branch[own.clone()], &self.factors, x.map(|x| &x[own]));
+        })
     }
 
     fn of_gamma<T: Number>(&self, branch: &[T], dy: &[T]) -> Vec<f32> {

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use crate::gemm::written;
 use crate::storage::Values;
 use crate::tape::{self, Backward, wanted};
 use crate::{Gradient, composed, storage, tasks};
@@ -274,10 +275,8 @@ impl CustomOp1 for SquaredError {
     fn bwd(&self, x: &Tensor, _loss: &Tensor, dloss: &Tensor) -> Result<Option<Tensor>> {
         let scale = 2.0 * dloss.to_scalar::<f32>()? / x.elem_count() as f32;
         let (values, target) = (Values::<f32>::of(x)?, Values::<f32>::of(&self.target)?);
-        let mut dx: Vec<f32> = tasks::zeros(values.len());
-        let blocks = values.par_chunks(tasks::VALUES).zip(target.par_chunks(tasks::VALUES));
-        dx.par_chunks_mut(tasks::VALUES).zip(blocks).for_each(|(dx, (x, target))| {
-            for ((dx, x), target) in dx.iter_mut().zip(x).zip(target) {
+        let dx = written(values.len(), tasks::VALUES, |own, dx| {
+            for ((dx, x), target) in dx.iter_mut().zip(&values[own.clone()]).zip(&target[own]) {
                 *dx = scale * (x - target);
             }
         });

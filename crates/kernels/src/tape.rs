@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use candle_core::{CustomOp1, Result, Shape, Tensor, TensorId};
-use rayon::prelude::*;
 
+use crate::gemm::written;
 use crate::storage::{self, Values, by_number};
 use crate::{Gradient, tasks};
 
@@ -230,9 +230,9 @@ fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let b = storage::like(b, &a)?;
     by_number!(storage::is_half(&a), T => {
         let (a_values, b_values) = (Values::<T>::of(&a)?, Values::<T>::of(&b)?);
-        let mut sum: Vec<T> = tasks::zeros(a_values.len());
-        let inputs = a_values.par_chunks(tasks::VALUES).zip(b_values.par_chunks(tasks::VALUES));
-        sum.par_chunks_mut(tasks::VALUES).zip(inputs).for_each(|(sum, (a, b))| tasks::sum(sum, a, b));
+        let sum: Vec<T> = written(a_values.len(), tasks::VALUES, |own, sum| {
+            tasks::sum(sum, &a_values[own.clone()], &b_values[own]);
+        });
         storage::tensor(sum, a.shape())
     })
 }

@@ -9,16 +9,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::gemm::{Factor, Matrix, MatrixMut, multiply_sum};
+use super::forward::{pixel_blocks, pixels_of};
+use crate::gemm::{Factor, Matrix, MatrixMut, multiply_sum, written, written_blocks};
 use crate::tasks;
-
-/// A block of the input's gradient, `[pixels·n, columns]`.
-struct Task<'a, T> {
-    iy: usize,
-    pixels: Range<usize>,
-    columns: Range<usize>,
-    out: MatrixMut<'a, T>,
-}
 
 /// `[h, w, n, c_in]` from the output's gradient `[oh, ow, n, c_out]` and the weights `[kh, kw, c_in, c_out]`.
 pub(super) fn data_gradient<T: Factor>(g: &Geometry, dy: &[T], weights: &[T]) -> Vec<T> {
@@ -63,23 +56,19 @@ fn by_channels<T: Factor>(g: &Geometry, dy: &[T], weights: &[T]) -> Vec<T> {
 
 /// The transpose of each pixel's `[rows, cols]`.
 fn transposed_pixels<T: Factor>(values: &[T], rows: usize, cols: usize) -> Vec<T> {
-    let mut turned = tasks::zeros(values.len());
-    turned
-        .par_chunks_exact_mut(rows * cols)
-        .zip(values.par_chunks_exact(rows * cols))
-        .for_each(|(turned, values)| tasks::transpose(values, rows, cols, turned));
-    turned
+    written(values.len(), rows * cols, |own, turned| tasks::transpose(&values[own], rows, cols, turned))
 }
 
 /// With the weights of each tap as `[c_out, c_in]`.
 fn by_pixels<T: Factor>(g: &Geometry, dy: &[T], weights: &[T]) -> Vec<T> {
     let weights = transposed(g, weights);
-    let mut dx = tasks::zeros(g.h * g.w * g.n * g.c_in);
-    split(g, &mut dx).into_par_iter().for_each_init(Vec::new, |room, task| {
-        let Task { iy, pixels, columns, mut out } = task;
+    let pixels = tasks::even(g.w, g.w.div_ceil((g.stride.1 * tasks::ROWS).div_ceil(g.n)));
+    let blocks = pixel_blocks((g.h, g.w, g.n), pixels);
+    let width = tasks::columns(g.c_in, blocks.len());
+    written_blocks(&blocks, (g.c_in, width), |room, (rows, columns, mut out)| {
+        let (iy, pixels) = pixels_of(&rows, (g.w, g.n));
         T::write_wide(&mut out, room, |out| add_taps(g, dy, &weights, (iy, &pixels, &columns), out));
-    });
-    dx
+    })
 }
 
 /// `[kh, kw, c_out, c_in]`, of live taps alone.
@@ -91,22 +80,6 @@ fn transposed<T: Factor>(g: &Geometry, weights: &[T]) -> Vec<T> {
         tasks::transpose(tap, g.c_in, g.c_out, transposed);
     });
     transposed
-}
-
-fn split<'a, T: Factor>(g: &Geometry, dx: &'a mut [T]) -> Vec<Task<'a, T>> {
-    let per_row = g.w.div_ceil((g.stride.1 * tasks::ROWS).div_ceil(g.n));
-    let pixels = tasks::even(g.w, per_row);
-    let width = tasks::columns(g.c_in, g.h * g.w.div_ceil(pixels));
-    let mut list = Vec::new();
-    for (iy, row) in dx.chunks_exact_mut(g.w * g.n * g.c_in).enumerate() {
-        let blocks = row.chunks_mut(pixels * g.n * g.c_in);
-        for (pixels, block) in tasks::blocks(g.w, pixels).zip(blocks) {
-            let block = MatrixMut::dense(block, pixels.len() * g.n, g.c_in);
-            let columns = tasks::blocks(g.c_in, width).zip(block.column_blocks(width));
-            list.extend(columns.map(|(columns, out)| Task { iy, pixels: pixels.clone(), columns, out }));
-        }
-    }
-    list
 }
 
 /// Writes the sums of some pixels of a row and of some columns.

@@ -4,48 +4,37 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::{Finish, Geometry};
-use crate::gemm::{Factor, Matrix, MatrixMut, multiply_sum};
+use crate::gemm::{Factor, Matrix, MatrixMut, multiply_sum, written_blocks};
 use crate::tasks;
-
-/// A block of the output, `[pixels·n, columns]`.
-struct Task<'a, T> {
-    oy: usize,
-    pixels: Range<usize>,
-    columns: Range<usize>,
-    out: MatrixMut<'a, T>,
-}
 
 /// `[oh, ow, n, c_out]` from `x` `[h, w, n, c_in]` and `weights` `[kh, kw, c_in, c_out]`.
 pub(super) fn forward<T: Factor>(g: &Geometry, x: &[T], weights: &[T], finish: Finish<'_, T>) -> Vec<T> {
-    let mut y = tasks::zeros(g.oh * g.ow * g.n * g.c_out);
-    split(g, &mut y).into_par_iter().for_each_init(Vec::new, |room, task| {
-        let Task { oy, pixels, columns, mut out } = task;
+    let pixels = tasks::even(g.ow, g.ow.div_ceil(tasks::ROWS.div_ceil(g.n)));
+    let blocks = pixel_blocks((g.oh, g.ow, g.n), pixels);
+    let width = tasks::columns(g.c_out, blocks.len());
+    written_blocks(&blocks, (g.c_out, width), |room, (rows, columns, mut out)| {
+        let (oy, pixels) = pixels_of(&rows, (g.ow, g.n));
         T::write_wide(&mut out, room, |out| {
             add_taps(g, x, weights, (oy, &pixels, &columns), out);
             finish.add_bias(out, &columns);
         });
-        finish.normalise(&mut out, (oy * g.ow + pixels.start) * g.n, &columns);
-    });
-    y
+        finish.normalise(&mut out, rows.start, &columns);
+    })
 }
 
-fn split<'a, T: Factor>(g: &Geometry, y: &'a mut [T]) -> Vec<Task<'a, T>> {
-    let per_row = g.ow.div_ceil(tasks::ROWS.div_ceil(g.n));
-    let pixels = tasks::even(g.ow, per_row);
-    let width = tasks::columns(g.c_out, g.oh * g.ow.div_ceil(pixels));
-    let mut list = Vec::new();
-    for (oy, row) in y.chunks_exact_mut(g.ow * g.n * g.c_out).enumerate() {
-        let blocks = row.chunks_mut(pixels * g.n * g.c_out);
-        for (pixels, block) in tasks::blocks(g.ow, pixels).zip(blocks) {
-            let block = MatrixMut::dense(block, pixels.len() * g.n, g.c_out);
-            let columns = tasks::blocks(g.c_out, width).zip(block.column_blocks(width));
-            list.extend(columns.map(|(columns, out)| Task { oy, pixels: pixels.clone(), columns, out }));
-        }
-    }
-    list
+/// The rows of `[h·w·n, c]` that belong to blocks of so many neighbouring pixels.
+pub(super) fn pixel_blocks((h, w, n): (usize, usize, usize), pixels: usize) -> Vec<Range<usize>> {
+    let of_row = |y: usize| {
+        tasks::blocks(w, pixels).map(move |block| (y * w + block.start) * n..(y * w + block.end) * n)
+    };
+    (0..h).flat_map(of_row).collect()
+}
+
+/// Which row of pixels such rows belong to, and which of its pixels.
+pub(super) fn pixels_of(rows: &Range<usize>, (w, n): (usize, usize)) -> (usize, Range<usize>) {
+    let first = rows.start / n;
+    (first / w, first % w..first % w + rows.len() / n)
 }
 
 /// Writes the sums of some pixels of a row and of some columns.

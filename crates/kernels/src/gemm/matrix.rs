@@ -1,6 +1,7 @@
 //! The factors of products and where they are written: [`Matrix`] to read, with any strides, and [`MatrixMut`] to write.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::precision::Number;
@@ -81,7 +82,7 @@ pub(crate) struct MatrixMut<'a, T = f32> {
 // SAFETY: a view owns its elements exclusively (the type's invariant), as a `&mut [T]` does.
 unsafe impl<T: Send> Send for MatrixMut<'_, T> {}
 
-impl<'a, T: Number> MatrixMut<'a, T> {
+impl<'a, T> MatrixMut<'a, T> {
     /// A row-major matrix that fills `data`.
     pub(crate) fn dense(data: &'a mut [T], rows: usize, cols: usize) -> Self {
         assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix does not fill its values");
@@ -133,6 +134,15 @@ impl<'a, T: Number> MatrixMut<'a, T> {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         // SAFETY: the row is inside the view, which owns its elements for as long as `self` is borrowed.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.row_stride), self.cols) }
+    }
+}
+
+impl<'a, T: Number> MatrixMut<'a, MaybeUninit<T>> {
+    /// The same part of memory, with zeros.
+    pub(super) fn cleared(mut self) -> MatrixMut<'a, T> {
+        (0..self.rows).for_each(|row| self.row(row).fill(MaybeUninit::new(T::default())));
+        let Self { data, rows, cols, row_stride, lifetime: _ } = self;
+        MatrixMut { data: data.cast(), rows, cols, row_stride, lifetime: PhantomData }
     }
 }
 

@@ -18,6 +18,7 @@ mod matrix;
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod tile;
+mod written;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -25,6 +26,7 @@ use ::half::bf16;
 
 use crate::precision::{self, Number, converted};
 pub(crate) use matrix::{Matrix, MatrixMut, Term};
+pub(crate) use written::{written, written_blocks, written_pairs};
 
 /// A number that products take as factors.
 pub(crate) trait Factor: Number {

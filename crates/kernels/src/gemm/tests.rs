@@ -83,6 +83,8 @@ fn every_vector_unit_gives_the_bits_of_the_definition() {
         (0..count).map(|index| ((index * 7919 + seed) % 1013) as f32 * 0.37 - 101.3).collect()
     };
     let sizes = (1..=9).map(|m| (m, 131, 17)).chain([(8, 32, 32), (19, 300, 71), (33, 129, 47)]);
+    // Factors that are copied first: the right one, cut in both directions, and both.
+    let sizes = sizes.chain([(25, 140, 128), (30, 131, 129), (100, 131, 400), (121, 260, 389)]);
     for (m, k, n) in sizes {
         let (a, b) = (numbers(m * k, 3), numbers(k * n, 11));
         let by_rows = (Matrix::dense(&a, m, k), Matrix::dense(&b, k, n));

@@ -1,8 +1,8 @@
-//! Sums of products that pack nothing: a micro-kernel that keeps a tile of the output in registers while it goes through all
+//! Sums of products: a micro-kernel that keeps a tile of the output in registers while it goes through all
 //! terms (a *batch-reduce* product). [`sum`] is the whole of it, for any [`Vector`].
 //!
-//! Neither operand is copied: left factors are broadcast value by value, right factors are read along their contiguous
-//! rows, which a tile's narrow panel keeps in the L2 cache. The terms of one output value are added in their order, each by
+//! Left factors are broadcast value by value, right factors are read along their contiguous rows. They are read where they
+//! lie, unless their lines would crowd each other out of the cache ([`Copies`]). The terms of one output value are added in their order, each by
 //! one fused multiply-add, so all vector units give the same bits.
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -128,7 +128,7 @@ pub(super) unsafe fn panels<V: Vector, const ROWS: usize>(
     for rows in tasks::blocks(out.rows, if copies.left { LEFT } else { out.rows }) {
         if copies.left {
             // SAFETY: the rows lie in every segment, and there is room for them and for the steps.
-            unsafe { copy_left::<V, ROWS>(&mut left, segments, rows.clone()) };
+            unsafe { copy_left::<ROWS>(&mut left, segments, rows.clone()) };
         }
         for col in (0..out.cols).step_by(2 * V::LANES) {
             let width = (out.cols - col).min(2 * V::LANES);
@@ -214,9 +214,9 @@ impl Copies {
     }
 }
 
-/// Rows of the left factors, by tiles, and in each step by step. What is written for the last step may be a register.
+/// Rows of the left factors, by tiles, and in each step by step.
 #[repr(align(64))]
-struct Left([MaybeUninit<f32>; LEFT * DEPTH + LANES]);
+struct Left([MaybeUninit<f32>; LEFT * DEPTH]);
 
 impl Left {
     /// What a tile of `height` rows from `row` on reads, which stands behind `before` other rows.
@@ -229,31 +229,23 @@ impl Left {
 /// Copies rows, at most [`LEFT`], all steps of all segments.
 ///
 /// # Safety
-/// The processor has the vector unit, the rows lie in every segment, and the segments have at most [`DEPTH`] steps.
+/// The rows lie in every segment, and the segments have at most [`DEPTH`] steps.
 #[inline(always)]
-unsafe fn copy_left<V: Vector, const ROWS: usize>(left: &mut Left, segments: &[Segment], rows: Range<usize>) {
+unsafe fn copy_left<const ROWS: usize>(left: &mut Left, segments: &[Segment], rows: Range<usize>) {
     let mut to = left.0.as_mut_ptr().cast::<f32>();
-    // SAFETY: each tile is written where the one before ends, in the order of memory; a register that is stored goes no further
-    // than the room behind the last step. Masks keep off what is beyond the rows.
+    // SAFETY: rows and steps lie in their segments, and each value is written behind the one before.
     unsafe {
         for row in rows.clone().step_by(ROWS) {
             let height = (rows.end - row).min(ROWS);
-            let mask = V::mask(height);
             for segment in segments {
                 let (across, along) = segment.a_strides;
                 let a = segment.a.add(row * across);
-                if across == 1 {
-                    for step in 0..segment.depth {
-                        V::load_masked(mask, a.add(step * along)).store(to.add(step * height));
-                    }
-                } else {
-                    for step in 0..segment.depth {
-                        for r in 0..height {
-                            *to.add(step * height + r) = a.add(step * along + r * across).read_unaligned();
-                        }
+                for step in 0..segment.depth {
+                    for r in 0..height {
+                        *to = a.add(step * along + r * across).read_unaligned();
+                        to = to.add(1);
                     }
                 }
-                to = to.add(segment.depth * height);
             }
         }
     }

@@ -6,16 +6,16 @@
 
 mod products;
 
+use std::ops::Range;
+
 pub(crate) use products::{data_gradient, weight_gradient};
 
-use candle_core::{Result, Tensor, bail};
-use rayon::prelude::*;
-
-use crate::gemm::{Factor, Matrix, MatrixMut, multiply};
+use crate::gemm::{Factor, Matrix, MatrixMut, multiply, written_blocks, written_pairs};
 use crate::precision::Number;
 use crate::storage::{self, Values, by_number};
 use crate::tape::{self, Backward, note, wanted};
 use crate::{Gradient, activation, composed, gelu, tasks};
+use candle_core::{Result, Tensor, bail};
 
 /// `x · w + bias`: from `[N, C_in]`, weights `[C_in, C_out]` and a bias `[C_out]` to `[N, C_out]`. Weights may also be a kernel of one
 /// tap, `[1, 1, C_in, C_out]`.
@@ -111,7 +111,6 @@ fn layer(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>, then: Then) -> Res
     let keeps_slope = matches!(then, Then::Gelu) && inputs.iter().any(|input| wanted(input));
     let (n, c_out) = (x.dim(0)?, weights.dim(1)?);
     let (y, slope) = by_number!(storage::is_half(&x), T => {
-        let mut slope: Vec<T> = if keeps_slope { tasks::zeros(n * c_out) } else { Vec::new() };
         let residual = residual.as_ref().map(Values::<T>::of).transpose()?;
         let finish = match &then {
             Then::Nothing => Finish::Bias,
@@ -120,8 +119,8 @@ fn layer(x: &Tensor, weights: &Tensor, bias: Option<&Tensor>, then: Then) -> Res
         };
         let weights_values = Values::of(&weights)?;
         let factor = T::of_singles(&weights_values);
-        let y = forward::<T>(&Values::of(&x)?, &factor, &Values::of(&bias)?, &finish, &mut slope);
-        let slope = keeps_slope.then(|| storage::tensor(slope, (n, c_out))).transpose()?;
+        let (y, slope) = forward::<T>(&Values::of(&x)?, &factor, &Values::of(&bias)?, &finish, keeps_slope);
+        let slope = slope.map(|slope| storage::tensor(slope, (n, c_out))).transpose()?;
         (storage::tensor(y, (n, c_out))?, slope)
     });
     note(&inputs, &y, Linear { slope });
@@ -135,57 +134,50 @@ enum Finish<'a, T> {
     Add(&'a [T]),
 }
 
-/// Rows of a product that are finished while they are in the cache.
-const FINISHED: usize = 96;
-
-/// A block of the output: rows, columns, and the slope's part where it is kept.
-type Block<'a, T> =
-    (std::ops::Range<usize>, std::ops::Range<usize>, MatrixMut<'a, T>, Option<MatrixMut<'a, T>>);
-
+/// The output, and the slope of GELU where it is kept.
 fn forward<T: Factor>(
     x: &[T],
     weights: &[T],
     bias: &[f32],
     finish: &Finish<'_, T>,
-    slope: &mut [T],
-) -> Vec<T> {
+    keeps_slope: bool,
+) -> (Vec<T>, Option<Vec<T>>) {
     let c_out = bias.len();
     let c_in = weights.len() / c_out;
     let n = x.len() / c_in;
-    let mut y = tasks::zeros(n * c_out);
-    let blocks = products::split(n, c_out, &mut y);
-    let slopes = match slope.is_empty() {
-        true => blocks.iter().map(|_| None).collect::<Vec<_>>(),
-        false => products::split(n, c_out, slope).into_iter().map(|(_, _, slope)| Some(slope)).collect(),
-    };
-    let blocks: Vec<Block<'_, T>> = blocks
-        .into_iter()
-        .zip(slopes)
-        .map(|((rows, columns, out), slope)| (rows, columns, out, slope))
-        .collect();
     let (x, weights) = (Matrix::dense(x, n, c_in), Matrix::dense(weights, c_in, c_out));
-    blocks.into_par_iter().for_each_init(Vec::new, |room, (rows, columns, mut out, mut slope)| {
-        let (weights, bias) = (weights.cols(columns.clone()), &bias[columns.clone()]);
-        for part in tasks::blocks(rows.len(), FINISHED) {
-            let absolute = rows.start + part.start..rows.start + part.end;
-            T::write_wide(&mut out.rows(part.clone()), room, |out| {
-                multiply(out, false, x.rows(absolute), weights);
-                for (index, row) in part.enumerate() {
-                    let y = out.row(index);
-                    match (finish, &mut slope) {
-                        (Finish::Bias, _) => add_in_place(y, bias),
-                        (Finish::Gelu, None) => gelu::with_bias(y, bias),
-                        (Finish::Gelu, Some(slope)) => gelu::with_bias_and_slope(y, bias, slope.row(row)),
-                        (Finish::Add(residual), _) => {
-                            let start = (rows.start + row) * c_out;
-                            add_both(y, bias, &residual[start + columns.start..start + columns.end]);
-                        }
-                    }
-                }
+    let (rows, width) = products::split(n, c_out);
+    let multiplied = |room: &mut Vec<f32>,
+                      rows: &Range<usize>,
+                      columns: &Range<usize>,
+                      out: &mut MatrixMut<'_, T>,
+                      finish: &mut dyn FnMut(usize, &mut [f32])| {
+        T::write_wide(out, room, |out| {
+            multiply(out, false, x.rows(rows.clone()), weights.cols(columns.clone()));
+            (0..rows.len()).for_each(|row| finish(row, out.row(row)));
+        });
+    };
+    if keeps_slope {
+        let (y, slope) =
+            written_pairs(&rows, (c_out, width), |room, (rows, columns, (mut out, mut slope))| {
+                let bias = &bias[columns.clone()];
+                multiplied(room, &rows, &columns, &mut out, &mut |row, y| {
+                    gelu::with_bias_and_slope(y, bias, slope.row(row))
+                });
             });
-        }
+        return (y, Some(slope));
+    }
+    let y = written_blocks(&rows, (c_out, width), |room, (rows, columns, mut out)| {
+        let bias = &bias[columns.clone()];
+        multiplied(room, &rows, &columns, &mut out, &mut |row, y| match finish {
+            Finish::Bias => add_in_place(y, bias),
+            Finish::Gelu => gelu::with_bias(y, bias),
+            Finish::Add(residual) => {
+                add_both(y, bias, &residual[(rows.start + row) * c_out..][columns.clone()])
+            }
+        });
     });
-    y
+    (y, None)
 }
 
 tasks::vectorised! {

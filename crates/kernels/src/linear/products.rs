@@ -3,42 +3,28 @@
 use std::ops::Range;
 
 use candle_core::{Result, Tensor};
-use rayon::prelude::*;
 
-use crate::gemm::{Factor, Matrix, MatrixMut, multiply};
+use crate::gemm::{Factor, Matrix, multiply, written_blocks};
 use crate::storage::{self, Values};
 use crate::{Gradient, tasks};
 
-/// A block of an output: rows, columns, and where they are written.
-type Block<'a, T> = (Range<usize>, Range<usize>, MatrixMut<'a, T>);
+/// Rows of a block, which are finished while they are in the cache: whole tiles of any unit.
+const ROWS: usize = 96;
 
-/// Blocks of `[rows, cols]`: few rows are split along the columns alone.
-pub(super) fn split<T: Factor>(rows: usize, cols: usize, out: &mut [T]) -> Vec<Block<'_, T>> {
-    let height = tasks::even(rows, rows.div_ceil(tasks::ROWS));
-    in_blocks(rows, cols, (height, tasks::columns(cols, rows.div_ceil(height))), out)
-}
-
-fn in_blocks<T: Factor>(
-    rows: usize,
-    cols: usize,
-    (height, width): (usize, usize),
-    out: &mut [T],
-) -> Vec<Block<'_, T>> {
-    let mut list = Vec::new();
-    for (rows, block) in tasks::blocks(rows, height).zip(out.chunks_mut((height * cols).max(1))) {
-        let block = MatrixMut::dense(block, rows.len(), cols).column_blocks(width);
-        list.extend(tasks::blocks(cols, width).zip(block).map(|(cols, out)| (rows.clone(), cols, out)));
-    }
-    list
+/// The blocks of `[rows, cols]`: the rows of each, and columns. Few rows are split along the columns alone.
+pub(super) fn split(rows: usize, cols: usize) -> (Vec<Range<usize>>, usize) {
+    let height = tasks::even(rows, rows.div_ceil(ROWS)).next_multiple_of(24);
+    let blocks: Vec<_> = tasks::blocks(rows, height).collect();
+    let width = tasks::columns(cols, blocks.len());
+    (blocks, width)
 }
 
 /// `a · b`, `[rows, cols]`.
 fn product<T: Factor>(rows: usize, cols: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
-    let mut out = tasks::zeros(rows * cols);
-    split(rows, cols, &mut out).into_par_iter().for_each_init(Vec::new, |room, (rows, cols, mut out)| {
-        T::write_wide(&mut out, room, |out| multiply(out, false, a.rows(rows), b.cols(cols)));
-    });
-    out
+    let (blocks, width) = split(rows, cols);
+    written_blocks(&blocks, (cols, width), |room, (rows, columns, mut out)| {
+        T::write_wide(&mut out, room, |out| multiply(out, false, a.rows(rows), b.cols(columns)));
+    })
 }
 
 /// `dy · wᵀ`. Its right factor is read along memory, so one side is turned first: the weights, or, where these are the
@@ -67,11 +53,11 @@ pub(crate) fn weight_gradient<T: Factor>(x: &Tensor, dy: &Tensor) -> Result<Grad
         return Ok(Gradient::product(x.clone(), dy.clone()));
     }
     let (height, width) = tasks::weight_blocks(c_in, c_out, 1);
-    let mut dw = tasks::zeros(c_in * c_out);
+    let blocks: Vec<_> = tasks::blocks(c_in, height).collect();
     let (x, dy) = (Values::<T>::of(x)?, Values::<T>::of(dy)?);
     let (x, dy) = (Matrix::dense(&x, n, c_in), Matrix::dense(&dy, n, c_out));
-    in_blocks(c_in, c_out, (height, width), &mut dw).into_par_iter().for_each(|(rows, cols, mut out)| {
-        multiply(&mut out, false, x.cols(rows).transposed(), dy.cols(cols));
+    let dw: Vec<f32> = written_blocks(&blocks, (c_out, width), |_, (rows, columns, mut out)| {
+        multiply(&mut out, false, x.cols(rows).transposed(), dy.cols(columns));
     });
     Ok(storage::tensor(dw, (c_in, c_out))?.into())
 }

@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use super::passes::{Pass, rows_of_block};
+use crate::gemm::written;
 use crate::precision::Number;
 use crate::tasks;
 
@@ -176,11 +177,9 @@ pub(crate) fn masked<T: Number>(dy: &[T], mask: Mask<'_, T>) -> Vec<T> {
 pub(crate) fn scaled<T: Number>(scale: &[f32], dy: &[T], mask: Mask<'_, T>) -> Vec<T> {
     let c = scale.len();
     let size = (tasks::VALUES / c).max(1) * c;
-    let mut out = tasks::zeros(dy.len());
-    out.par_chunks_mut(size).zip(dy.par_chunks(size)).enumerate().for_each(|(block, (out, dy))| {
-        scale_rows(scale, out, dy, part(mask, block * size, dy.len()));
-    });
-    out
+    written(dy.len(), size, |own, out| {
+        scale_rows(scale, out, &dy[own.clone()], part(mask, own.start, own.len()));
+    })
 }
 
 tasks::vectorised! {

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::gemm::written;
 use crate::precision::Number;
 use crate::tasks;
 
@@ -92,13 +93,10 @@ pub(crate) fn moments<T: Number>(x: &[T], c: usize) -> Moments {
 /// `(x - mean) · scale + beta [+ residual]`, then ReLU if asked for.
 pub(crate) fn normalise<T: Number>(pass: &Pass<'_>, x: &[T], residual: Option<&[T]>, relu: bool) -> Vec<T> {
     let size = rows_of_block(pass.mean.len()) * pass.mean.len();
-    let mut y = tasks::zeros(x.len());
-    let blocks = y.par_chunks_mut(size).zip(x.par_chunks(size)).enumerate();
-    blocks.for_each(|(block, (y, x))| {
-        y.copy_from_slice(x);
-        normalise_rows_in_place(pass, y, residual.map(|residual| &residual[block * size..][..x.len()]), relu);
-    });
-    y
+    written(x.len(), size, |own, y| {
+        y.copy_from_slice(&x[own.clone()]);
+        normalise_rows_in_place(pass, y, residual.map(|residual| &residual[own]), relu);
+    })
 }
 
 /// [`normalise`] where the values are.
