@@ -9,8 +9,8 @@ use std::borrow::Cow;
 
 use candle_core::WithDType;
 use half::bf16;
+use rayon::prelude::*;
 
-use crate::gemm::written;
 use crate::tasks;
 
 /// What a tensor of this crate holds.
@@ -93,7 +93,10 @@ impl Number for bf16 {
 
 /// Numbers of one kind as those of the other: exact, or the nearest.
 pub(crate) fn converted<A: Number, B: Number>(values: &[A]) -> Vec<B> {
-    written(values.len(), tasks::VALUES, |own, converted| convert(converted, &values[own]))
+    let mut converted = tasks::zeros(values.len());
+    let blocks = converted.par_chunks_mut(tasks::VALUES).zip(values.par_chunks(tasks::VALUES));
+    blocks.for_each(|(converted, values)| convert(converted, values));
+    converted
 }
 
 tasks::vectorised! {

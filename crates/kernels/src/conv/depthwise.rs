@@ -170,7 +170,7 @@ fn gather<T: Number>(
             if let Some(bias) = bias {
                 (0..STRIP).for_each(|lane| first[lane] = bias[(start + lane) % c]);
             }
-            sum_taps(meeting, &blocks, rows, reach.start, laid_out, kernel, &first, &mut pixels);
+            sum_taps(meeting, &blocks, rows, reach.start, (laid_out, kernel), &first, &mut pixels);
         },
     );
     to
@@ -282,17 +282,17 @@ fn add_product(sum: &mut Part, a: &Part, b: &Part) {
 }
 
 tasks::vectorised! {
-    /// The sums over taps of a strip of all pixels of some rows.
+    /// The sums over taps of a strip of all pixels of some rows, from what is laid out of the sources and of the kernel.
     fn sum_taps<'a, T: Number>(
         meeting: &'a Meeting,
         blocks: &'a [Steps],
         rows: Range<usize>,
         first_row: usize,
-        sources: &'a [Part],
-        kernel: &'a [Part],
+        laid_out: (&'a [Part], &'a [Part]),
         first: &'a [f32; STRIP],
         pixels: &'a mut [&'a mut [T]],
     ) {
+        let (sources, kernel) = laid_out;
         let (width, taps) = (meeting.cols.len(), kernel.len() / PARTS);
         let parts = pixels.first().map_or(0, |pixel| pixel.len().div_ceil(LANES));
         let size = sources.len() / parts.max(1);

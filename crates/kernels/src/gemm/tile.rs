@@ -105,7 +105,7 @@ pub(super) unsafe fn sum(panels: Panels, out: &mut MatrixMut<'_>, accumulate: bo
 
 /// Whether an L1 cache of 64 sets of eight lines keeps less than `steps` lines that stand `stride` values apart.
 fn crowds(stride: usize, steps: usize) -> bool {
-    let apart = (4 * stride).next_multiple_of(64) / 64;
+    let apart = (4 * stride).div_ceil(64);
     let sets = 64 >> apart.trailing_zeros().min(6);
     8 * sets < steps
 }
@@ -144,25 +144,9 @@ pub(super) unsafe fn panels<V: Vector, const ROWS: usize>(
                 let segments = if copies.left { &copied } else { segments };
                 // SAFETY: the tile lies in `out`, and so in every term, of which the copies have rows and columns.
                 unsafe {
-                    match (copies.right, width == 2 * V::LANES, in_lines) {
-                        (true, true, true) => {
-                            tall::<V, ROWS, true, true, true>(out, segments, copy, place, height)
-                        }
-                        (true, true, false) => {
-                            tall::<V, ROWS, true, false, true>(out, segments, copy, place, height)
-                        }
-                        (true, false, _) => {
-                            tall::<V, ROWS, false, false, true>(out, segments, copy, place, height)
-                        }
-                        (false, true, true) => {
-                            tall::<V, ROWS, true, true, false>(out, segments, copy, place, height)
-                        }
-                        (false, true, false) => {
-                            tall::<V, ROWS, true, false, false>(out, segments, copy, place, height)
-                        }
-                        (false, false, _) => {
-                            tall::<V, ROWS, false, false, false>(out, segments, copy, place, height)
-                        }
+                    match copies.right {
+                        true => tall::<V, ROWS, true>(out, segments, copy, place, (height, in_lines)),
+                        false => tall::<V, ROWS, false>(out, segments, copy, place, (height, in_lines)),
                     }
                 }
             }
@@ -170,25 +154,33 @@ pub(super) unsafe fn panels<V: Vector, const ROWS: usize>(
     }
 }
 
-/// [`tile`] of so many rows.
+/// [`tile`] of so many rows, which are neighbours in memory in left factors that are `in_lines`.
 #[inline(always)]
-unsafe fn tall<V: Vector, const ROWS: usize, const WHOLE: bool, const UNIT: bool, const COPY: bool>(
+unsafe fn tall<V: Vector, const ROWS: usize, const COPY: bool>(
     out: &mut MatrixMut<'_>,
     segments: &[Segment],
     copy: *const f32,
     place: Place,
-    height: usize,
+    (height, in_lines): (usize, bool),
 ) {
     // SAFETY: as the caller promises.
     unsafe {
-        match height {
-            _ if height == ROWS => tile::<V, ROWS, WHOLE, UNIT, COPY>(out, segments, copy, place),
-            7 => tile::<V, 7, false, false, COPY>(out, segments, copy, place),
-            6 => tile::<V, 6, false, false, COPY>(out, segments, copy, place),
-            5 => tile::<V, 5, false, false, COPY>(out, segments, copy, place),
-            4 => tile::<V, 4, false, false, COPY>(out, segments, copy, place),
-            3 => tile::<V, 3, false, false, COPY>(out, segments, copy, place),
-            2 => tile::<V, 2, false, false, COPY>(out, segments, copy, place),
+        match (height, place.width == 2 * V::LANES, in_lines) {
+            (_, true, true) if height == ROWS => {
+                tile::<V, ROWS, true, true, COPY>(out, segments, copy, place)
+            }
+            (_, true, false) if height == ROWS => {
+                tile::<V, ROWS, true, false, COPY>(out, segments, copy, place)
+            }
+            (_, false, _) if height == ROWS => {
+                tile::<V, ROWS, false, false, COPY>(out, segments, copy, place)
+            }
+            (7, ..) => tile::<V, 7, false, false, COPY>(out, segments, copy, place),
+            (6, ..) => tile::<V, 6, false, false, COPY>(out, segments, copy, place),
+            (5, ..) => tile::<V, 5, false, false, COPY>(out, segments, copy, place),
+            (4, ..) => tile::<V, 4, false, false, COPY>(out, segments, copy, place),
+            (3, ..) => tile::<V, 3, false, false, COPY>(out, segments, copy, place),
+            (2, ..) => tile::<V, 2, false, false, COPY>(out, segments, copy, place),
             _ => tile::<V, 1, false, false, COPY>(out, segments, copy, place),
         }
     }
