@@ -18,12 +18,14 @@ pub fn approach(kept: &mut Tensor, now: &Tensor, share: f64) -> Result<()> {
         *kept = (&*kept + ((now - &*kept)? * share)?)?.detach();
         return Ok(());
     }
-    kept.inplace_op1(&Approach { now: &now.contiguous()?, share: share as f32 })
+    kept.inplace_op1(&Approach { to: &now.contiguous()?, share: share as f32 })
 }
 
-struct Approach<'a> {
-    now: &'a Tensor,
-    share: f32,
+/// Brings numbers nearer to others of the same shape, in place.
+pub(crate) struct Approach<'a> {
+    pub(crate) to: &'a Tensor,
+    /// Of the way.
+    pub(crate) share: f32,
 }
 
 impl InplaceOp1 for Approach<'_> {
@@ -33,17 +35,17 @@ impl InplaceOp1 for Approach<'_> {
 
     fn cpu_fwd(&self, kept: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let kept = storage::slice_mut(kept, layout)?;
-        let now = Values::<f32>::of(self.now)?;
-        let blocks = kept.par_chunks_mut(tasks::VALUES).zip(now.par_chunks(tasks::VALUES));
-        blocks.for_each(|(kept, now)| nearer(&self.share, kept, now));
+        let to = Values::<f32>::of(self.to)?;
+        let blocks = kept.par_chunks_mut(tasks::VALUES).zip(to.par_chunks(tasks::VALUES));
+        blocks.for_each(|(kept, to)| nearer(kept, to, self.share));
         Ok(())
     }
 }
 
 tasks::vectorised! {
-    fn nearer<'a>(share: &'a f32, kept: &'a mut [f32], now: &'a [f32]) {
-        for (kept, now) in kept.iter_mut().zip(now) {
-            *kept += *share * (now - *kept);
+    fn nearer<'a>(kept: &'a mut [f32], to: &'a [f32], share: f32) {
+        for (kept, to) in kept.iter_mut().zip(to) {
+            *kept -= share * (*kept - to);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Weight decay towards given weights instead of towards zero (L2-SP: Li et al. 2018, arXiv:1802.01483).
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, Var, bail};
-use rayon::prelude::*;
+use candle_core::{Result, Tensor, Var, bail};
 
+use crate::approach::Approach;
 use crate::gemm::written;
 use crate::storage::{self, Values};
 use crate::{Gradient, tasks};
@@ -52,7 +52,7 @@ pub fn decay_towards(var: &Var, anchor: &Tensor, share: f64) -> Result<()> {
     if !storage::runs_here(var) {
         return var.set(&(var.as_tensor().detach().affine(1.0 - share, 0.0)? + anchor.affine(share, 0.0)?)?);
     }
-    var.inplace_op1(&Approach { anchor: &anchor.contiguous()?, share: share as f32 })
+    var.inplace_op1(&Approach { to: &anchor.contiguous()?, share: share as f32 })
 }
 
 fn check(parameter: &Tensor, anchor: &Tensor) -> Result<()> {
@@ -62,37 +62,10 @@ fn check(parameter: &Tensor, anchor: &Tensor) -> Result<()> {
     Ok(())
 }
 
-struct Approach<'a> {
-    anchor: &'a Tensor,
-    share: f32,
-}
-
-impl InplaceOp1 for Approach<'_> {
-    fn name(&self) -> &'static str {
-        "decay-towards"
-    }
-
-    fn cpu_fwd(&self, parameter: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let parameter = storage::slice_mut(parameter, layout)?;
-        let anchor = Values::<f32>::of(self.anchor)?;
-        let blocks = parameter.par_chunks_mut(tasks::VALUES).zip(anchor.par_chunks(tasks::VALUES));
-        blocks.for_each(|(parameter, anchor)| approach(parameter, anchor, self.share));
-        Ok(())
-    }
-}
-
 tasks::vectorised! {
     fn pull<'a>(out: &'a mut [f32], grad: &'a [f32], p: &'a [f32], a: &'a [f32], scale: f32, strength: f32) {
         for ((out, grad), (p, a)) in out.iter_mut().zip(grad).zip(p.iter().zip(a)) {
             *out = scale * grad + strength * (p - a);
-        }
-    }
-}
-
-tasks::vectorised! {
-    fn approach<'a>(parameter: &'a mut [f32], anchor: &'a [f32], share: f32) {
-        for (parameter, anchor) in parameter.iter_mut().zip(anchor) {
-            *parameter -= share * (*parameter - anchor);
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) use vectorised;
 /// The number of tasks that a split aims at: enough for eight threads to stay level.
 pub(crate) const TASKS: usize = 16;
 
-/// Rows that a block of a large product has at least, so that packing pays.
+/// Rows that a block of a large product has at least, so that what is copied for it is read often.
 pub(crate) const ROWS: usize = 256;
 
 /// Columns that a block of a product has at least: one register tile of AVX-512.

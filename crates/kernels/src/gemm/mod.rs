@@ -5,7 +5,8 @@
 //! crate elsewhere, which has NEON and portable code. They read [`Matrix`] views of f32 or bf16 (`half`) with any strides and write
 //! a [`MatrixMut`] of f32, whose rows are contiguous and which can be split into column blocks that different threads own. They
 //! never start a thread: the same product of f32 gives the same bits wherever it runs, on all processors that our own kernel
-//! serves, and how work is split is decided by `tasks`.
+//! serves, and how work is split is decided by `tasks`. [`written`] and its like are where outputs get their memory, uncleared until a task
+//! has its block.
 #![expect(
     unsafe_code,
     reason = "products go through raw pointers, ours and the gemm crate's; every view is checked here"
