@@ -19,7 +19,7 @@ mod tune;
 
 pub use checkpoints::{Checkpoints, Footprint};
 pub use file::{Experiment, Problem, Problems, did_you_mean};
-pub use halving::Halving;
+pub use halving::{Climb, Comparison, Decided, Halving};
 pub use kinds::Kinds;
 pub use meaning::{reading_of, recipe_of, strategy_of};
 pub use memory::{Memory, trained_numbers};

@@ -64,6 +64,7 @@ pub fn schema() -> Value {
             "halving": object(json!({
                 "first": {"type": "integer", "minimum": 1, "default": 1, "description": "epochs before the first comparison"},
                 "factor": {"type": "integer", "minimum": 2, "default": 2, "description": "one arm in so many goes on"},
+                "asynchronous": {"type": "boolean", "default": false, "description": "arms go on before all others have come as far"},
             })),
             "strategy": {"type": "object", "additionalProperties": {
                 "type": "object", "additionalProperties": false, "required": ["phases"],

@@ -51,8 +51,15 @@ pub(super) fn stopped(results: &Results, comparison: &Comparison<'_>) -> String 
             format!("{going} of {} after {}", plural(rung.arms.len(), "arm"), plural(rung.epochs, "epoch"))
         })
         .collect();
+    let when = if halved.asynchronous {
+        " Asynchronously: an arm went on as soon as it was among the best of those that had come as far, before all others had, so that which \
+         arms went on depends on the order in which trials ended (their numbers do not), and one that went on may have been behind one that \
+         was stopped."
+    } else {
+        ""
+    };
     format!(
-        "Successive halving let go on: {}. Arms were compared by their mean validation accuracy over seeds at that moment. What this can \
+        "Successive halving let go on: {}.{when} Arms were compared by their mean validation accuracy over seeds at that moment. What this can \
          hide: an arm that learns slowly at first (a small learning rate, a warm-up, a trunk that thaws late) is stopped though it might \
          have won, and with few validation images the order at a comparison is partly chance. Without `[halving]`, the same command trains \
          them to their end from where they wait.\n\n{}",

@@ -10,6 +10,9 @@ use super::{StoreError, json, write_file};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Halved {
+    /// Whether arms went on before all others had come as far.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asynchronous: bool,
     /// In order.
     pub rungs: Vec<Rung>,
 }

@@ -79,6 +79,6 @@ pub use records::{
 pub use seconds::Seconds;
 pub use sidecar::{Lineages, Measured, Preparation, Sidecar, beside, none_kept};
 pub use standing::{Stand, Standing};
-pub use store::{State, Store};
+pub use store::{Reached, State, Store};
 pub use submission::{Job, Purpose, Submission};
 pub use underway::{Place, Underway};

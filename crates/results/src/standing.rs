@@ -134,7 +134,7 @@ struct Look {
 impl Look {
     /// How something stands that is not stored, or is not whole.
     fn open(&self, id: &str, broken: Option<StoreError>) -> Result<Stand, StoreError> {
-        let epochs = self.underway.epochs_done(id);
+        let epochs = self.underway.last(id).map(|place| place.done);
         Ok(match (self.claims.get(id).cloned(), epochs) {
             (Some(Seen { holder: by, alive: true }), epochs) => {
                 Stand::Running { by, epochs: epochs.unwrap_or(0) }

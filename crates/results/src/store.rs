@@ -14,8 +14,8 @@ use super::presence::{Gate, Presence};
 use super::pulse::Pulse;
 use super::records::PlanRecord;
 use crate::{
-    Checkpoint, Environment, EpochRecord, Holder, Invocation, Outcome, Status, StoreError, StoredTrunk,
-    TrialResult, TrunkResult, Underway, json, ledger, read, tables,
+    Checkpoint, Environment, EpochRecord, Holder, Invocation, Outcome, Status, StoreError, StoredTrial,
+    StoredTrunk, TrialResult, TrunkResult, Underway, json, ledger, read, tables,
 };
 
 /// What must fit on the disk before a sweep starts: several trials' worth of results.
@@ -36,6 +36,15 @@ pub enum State {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// How far a trial has come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reached {
+    /// The epochs that it has behind it.
+    pub epochs: Vec<EpochRecord>,
+    /// How it ended; none where it has not.
+    pub status: Option<Status>,
 }
 
 /// The file of a trunk's or a trial's weights in its folder.
@@ -253,12 +262,13 @@ impl Store {
         self.underway().forget(id)
     }
 
-    /// The epochs that a trial has behind it, ended or not; none where it failed, or is damaged.
-    pub fn epochs(&self, id: &str) -> Option<Vec<EpochRecord>> {
-        match read::trial(&self.folder.join("trials").join(id)) {
-            Ok(stored) => (stored.outcome.status == Status::Finished).then_some(stored.epochs),
-            Err(_) => Some(self.underway().places(id).ok()?.0.into_iter().next()?.epochs),
-        }
+    /// How far a trial has come, by this process or another.
+    pub fn reached(&self, id: &str) -> Reached {
+        let ended = || read::trial(&self.folder.join("trials").join(id)).ok();
+        let whole = |stored: StoredTrial| Reached { epochs: stored.epochs, status: Some(stored.outcome.status) };
+        let waits = || self.underway().last(id).map(|place| Reached { epochs: place.epochs, status: None });
+        // Another process may end it between the two looks.
+        ended().map(whole).or_else(waits).or_else(|| ended().map(whole)).unwrap_or_default()
     }
 
     /// The trainings that have not ended.

@@ -106,12 +106,11 @@ impl Underway {
         }
     }
 
-    /// Epochs that a training had done when it was last kept where it stands; none where nothing is kept. Its numbers are not read.
-    pub fn epochs_done(&self, of: &str) -> Option<usize> {
+    /// The last place that was kept of a training, its numbers unread; none where nothing is kept.
+    pub fn last(&self, of: &str) -> Option<Place> {
         let folder = self.folder.join(of);
         let last = numbers(&folder).ok()?.pop()?;
-        let place: Place = json::read(&folder.join(name(last)).join("place.json"), "place").ok()?;
-        Some(place.done)
+        json::read(&folder.join(name(last)).join("place.json"), "place").ok()
     }
 
     /// The numbers of a place.

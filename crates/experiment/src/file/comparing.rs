@@ -83,19 +83,31 @@ impl Reader {
         axes
     }
 
-    /// `[halving]`: `first`, in epochs, and `factor`.
+    /// `[halving]`: `first`, in epochs, `factor` and `asynchronous`.
     pub(crate) fn halving(&mut self, header: &Name, node: Node) -> Option<(Halving, Place)> {
-        const KEYS: [&str; 2] = ["first", "factor"];
+        const KEYS: [&str; 3] = ["first", "factor", "asynchronous"];
         let place = node.place.clone();
-        let (mut halving, mut whole) = (Halving { first: 1, factor: 2 }, true);
+        let (mut halving, mut whole) = (Halving { first: 1, factor: 2, asynchronous: false }, true);
         for (name, node) in self.table(entries_of(header, node)) {
             let (least, field) = match name.text.as_str() {
                 "first" => (1.0, &mut halving.first),
                 "factor" => (2.0, &mut halving.factor),
+                "asynchronous" => {
+                    match node.value {
+                        Value::Flag(value) => halving.asynchronous = value,
+                        _ => {
+                            let message = format!("`asynchronous` must be true or false, not {}", node.found());
+                            let help = "with true, arms go on before all others have come as far";
+                            self.report(Problem::new(message).at(&node.place, "here").help(help));
+                            whole = false;
+                        }
+                    }
+                    continue;
+                }
                 other => {
                     let problem =
                         Problem::new(format!("unknown key `{other}` in [halving]")).at(&name.place, "here");
-                    self.report(problem.help(did_you_mean(other, KEYS, "it has first and factor")));
+                    self.report(problem.help(did_you_mean(other, KEYS, "it has first, factor and asynchronous")));
                     whole = false;
                     continue;
                 }

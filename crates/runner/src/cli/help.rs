@@ -176,8 +176,9 @@ pub(super) fn keys_help() -> String {
          [pretrain.NAME] (method: supervised, autoencoder or rotation; denoise; seed; keys of [data] and [train]) makes\n\
          what `pretrain:NAME` names. checkpoints = \"best\" (or \"last\"; before the first table) keeps each trial's weights.\n\
          There too: baseline, a strategy (\"full\") or a table of keys and values, which arms are held against, and margin (1),\n\
-         the points of accuracy within which arms are as good as equal. [halving] (first, in epochs; factor) stops arms that\n\
-         cannot win: after `first` epochs, one in `factor` goes on, by validation, and so again after `factor` times as many.\n\
+         the points of accuracy within which arms are as good as equal. [halving] (first, in epochs; factor; asynchronous)\n\
+         stops arms that cannot win: after `first` epochs, one in `factor` goes on, by validation, and so again after `factor`\n\
+         times as many; asynchronously, without waiting for all others.\n\
          [tune] (keys of [train], with values) has each arm try all values on the first seed and train its other seeds with\n\
          what validates best; the candidates count in its cost.\n",
     );

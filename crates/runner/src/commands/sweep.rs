@@ -149,7 +149,7 @@ impl Run {
             let message = format!("[{section}] compares trials, and --only leaves some out");
             return Err(Error::usage(message, help));
         }
-        let alone = args.force || compares.iter().any(|(_, given)| *given);
+        let alone = args.force || whole.tune.is_some();
         let (store, progress) = (Store::open_by(&folder, holder(), alone)?, Progress::new(form(args)));
         if store.restored() > 0 {
             let count = plural(store.restored(), "trial");

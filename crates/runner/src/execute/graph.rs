@@ -11,6 +11,7 @@
 //! which order, is the [schedule](super::schedule)'s; the [worker](super::worker) makes them. The graph is a pure function of
 //! the plan: nothing is opened for it.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -308,6 +309,18 @@ impl<N> PartialEq for Id<N> {
 }
 
 impl<N> Eq for Id<N> {}
+
+impl<N> PartialOrd for Id<N> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<N> Ord for Id<N> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
 
 impl<N> fmt::Debug for Id<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,7 @@ use super::graph::{Id, Train};
 use super::worker::Worker;
 
 /// Between two looks at what others do.
-const PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 impl Worker<'_> {
     /// Claims a trunk, as soon as no other process makes it; none where the user asked for the end before.
@@ -73,7 +73,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn is_interrupted(&self) -> bool {
+    pub(super) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
 }

@@ -27,7 +27,7 @@ classes = ["0", "1", "2", "3", "4"]
 epochs = 2
 batch = 16
 [grid]
-model = ["resnet18"]
+model = ["mobilenetv3_small"]
 weights = ["none", "pretrain:others"]
 strategy = ["head", "last-1", "lp-ft", "full"]
 seed = [0]

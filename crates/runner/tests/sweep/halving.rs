@@ -1,7 +1,8 @@
 //! Successive halving: what is stopped, what it leaves, and that whoever comes to the end has the numbers of an undisturbed trial.
 
 use std::fs;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, Stdio};
 
 use super::{command, folder, numbers, stored, sweep, text};
 
@@ -15,7 +16,7 @@ validation = 0.25
 epochs = 5
 batch = 16
 [grid]
-model = ["resnet18"]
+model = ["mobilenetv3_small"]
 strategy = ["head", "full"]
 learning-rate = [0.1, 0.01, 0.000001]
 seed = [0, 1]
@@ -76,7 +77,7 @@ fn a_halved_sweep_that_is_killed_decides_as_one_that_is_not() {
         child.wait().unwrap();
     }
     assert!(sweep(killed.path(), &[]).status.success());
-    let read = |folder: &std::path::Path| fs::read(folder.join("results/x/halving.json")).unwrap();
+    let read = |folder: &Path| fs::read(folder.join("results/x/halving.json")).unwrap();
     assert!(read(whole.path()) == read(killed.path()));
     assert_eq!(
         stored(whole.path()).into_keys().collect::<Vec<_>>(),
@@ -84,11 +85,82 @@ fn a_halved_sweep_that_is_killed_decides_as_one_that_is_not() {
     );
 }
 
+/// All trials have the numbers that they have where nothing is halved.
+fn held_to(whole: &Path, halved: &Path) -> Vec<String> {
+    let ended: Vec<String> = stored(halved).into_keys().collect();
+    for id in &ended {
+        assert_eq!(numbers(halved, id), numbers(whole, id), "{id}");
+    }
+    ended
+}
+
+/// Starts sweeps of a folder at once and waits for them.
+fn at_once(folder: &Path, count: usize) {
+    let start = |_| {
+        let mut command = command(folder, &["--threads", "1"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let children: Vec<Child> = (0..count).map(start).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn several_processes_decide_as_one() {
+    let (one, three) = (folder(&halved()), folder(&halved()));
+    assert!(sweep(one.path(), &[]).status.success());
+    at_once(three.path(), 3);
+    let read = |folder: &Path| fs::read(folder.join("results/x/halving.json")).unwrap();
+    assert!(read(one.path()) == read(three.path()));
+    assert_eq!(held_to(one.path(), three.path()), stored(one.path()).into_keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn asynchronously_the_same_arms_are_compared_and_who_comes_to_the_end_has_its_numbers() {
+    let (whole, file) = (folder(RATES), halved() + "asynchronous = true\n");
+    assert!(sweep(whole.path(), &[]).status.success());
+    let (one, two, killed) = (folder(&file), folder(&file), folder(&file));
+    assert!(sweep(one.path(), &[]).status.success());
+    at_once(two.path(), 2);
+    for pause in [300, 700] {
+        let mut child = command(killed.path(), &["--save-every", "0s"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    assert!(sweep(killed.path(), &[]).status.success());
+    let ended = held_to(whole.path(), one.path());
+    assert!(ended.len() >= 2, "{ended:?}");
+    assert_eq!(held_to(whole.path(), killed.path()), ended, "one process decides alike after kills");
+    assert!(held_to(whole.path(), two.path()).len() >= 2);
+    let report = fs::read_to_string(one.path().join("results/x/report.md")).unwrap();
+    assert!(report.contains("Asynchronously: ") && !report.contains("not run yet"), "{report}");
+}
+
+#[test]
+fn an_arm_that_fails_is_a_failure_and_not_stopped() {
+    let file = halved().replace("0.000001]", "1e30]").replace("strategy = [\"head\", \"full\"]", "strategy = [\"full\"]");
+    let folder = folder(&file);
+    let output = sweep(folder.path(), &[]);
+    let told = text(&output.stderr) + &text(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{told}");
+    assert!(!told.contains("panicked") && told.contains("failed"), "{told}");
+    let report = fs::read_to_string(folder.path().join("results/x/report.md")).unwrap();
+    assert!(report.contains("after 1 epoch"), "{report}");
+}
+
 #[test]
 fn what_cannot_be_halved_is_refused_before_the_first_trial() {
     for (change, message) in [
         ("[halving]\nfirst = 5\n", "which all 5 of a trial do not exceed"),
         ("[halving]\nfirts = 2\n", "did you mean `first`?"),
+        ("[halving]\nasynchronous = 1\n", "`asynchronous` must be true or false"),
         ("[halving]\nfactor = 1\n", "`factor` must be a whole number from 2"),
     ] {
         let folder = folder(&format!("{RATES}{change}"));
