@@ -21,13 +21,14 @@ report DIR="results/quickstart" *ARGS="":
 bench *ARGS:
     cargo bench --package frostline-benches {{ARGS}}
 
-# Time the same steps in PyTorch, candle, burn and here, in turn, and write benches/peers/RESULTS.md (needs python3; installs PyTorch)
+# Time the same steps in PyTorch, candle, burn and here, in turn, write benches/peers/RESULTS.md, then `just sharing` (needs python3; installs PyTorch)
 peers *ARGS:
     cargo build --release --package frostline-benches --example worker --example candle_worker
     cargo build --release --manifest-path benches/peers/burn/Cargo.toml --target-dir target/peers-burn
     test -d target/peers || python3 -m venv target/peers
     target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
     target/peers/bin/python benches/peers/peers.py --worker target/release/examples/worker --burn target/peers-burn/release/burn_worker {{ARGS}}
+    {{ if ARGS == "" { "just sharing" } else { "" } }}
 
 # Time sweeps whose trials share work, and PyTorch's, and write benches/peers/SHARING.md (needs python3; installs PyTorch)
 sharing *ARGS:
