@@ -172,7 +172,10 @@ mod tests {
         let begun = HALVING.decide(9, &climbs(&[&[0.5], &[0.9], &[], &[0.7]]));
         assert_eq!((begun.rungs.len(), &begun.leave[..], begun.complete), (0, &[1, 1, 1, 1][..], false));
         let first = HALVING.decide(9, &climbs(&[&[0.5], &[0.9], &[0.2], &[0.7]]));
-        assert_eq!((going(&first, 0), &first.leave[..], first.complete), (vec![1, 3], &[1, 3, 1, 3][..], false));
+        assert_eq!(
+            (going(&first, 0), &first.leave[..], first.complete),
+            (vec![1, 3], &[1, 3, 1, 3][..], false)
+        );
         let second = HALVING.decide(9, &climbs(&[&[0.5], &[0.9, 0.8], &[0.2], &[0.7, 0.85]]));
         assert_eq!((going(&second, 1), &second.leave[..]), (vec![3], &[1, 3, 1, 9][..]));
         assert!(second.complete);
@@ -212,7 +215,9 @@ mod tests {
     #[test]
     fn at_once_comes_to_an_end_in_any_order_and_with_who_would_have_been_best_everywhere() {
         // Arm 4 is best at every comparison; whatever the order, it comes to the end.
-        let accuracy = |arm: usize, rung: usize| Some(0.1 * ((arm * 7 + rung * 3) % 5) as f64 + if arm == 4 { 1.0 } else { 0.0 });
+        let accuracy = |arm: usize, rung: usize| {
+            Some(0.1 * ((arm * 7 + rung * 3) % 5) as f64 + if arm == 4 { 1.0 } else { 0.0 })
+        };
         for start in 0..60 {
             let mut arms = vec![Climb::default(); 9];
             let (mut turn, mut ended) = (start, vec![false; 9]);

@@ -53,7 +53,7 @@ pub use gradient::Gradient;
 pub use layer_norm::layer_norm;
 pub use layer_scale::add_scaled;
 pub use layout::{Hwnc, oihw_to_tap_major, tap_major_to_oihw};
-pub use linear::{linear, linear_add, linear_gelu};
+pub use linear::{linear, linear_add, linear_gelu, mlp};
 pub use loss::{add_losses, cross_entropy, mean_squared_error, mixed_cross_entropy, weighted_cross_entropy};
 pub use merge::merge_pixels;
 pub use norm::{BatchStatistics, NormSpec, update_running};

@@ -128,8 +128,12 @@ impl Gates {
             let sums = tasks::column_sums(&Values::<f32>::of(&of_expanded)?, c);
             found[4] = Some(storage::tensor(sums, c)?.into());
         }
-        let of_bent =
-            linear::data_gradient(&self.bent, &matrix(expand, (r, c))?, &Values::<f32>::of(&of_expanded)?)?;
+        let of_bent = linear::data_gradient(
+            &self.bent,
+            &matrix(expand, (r, c))?,
+            &Values::<f32>::of(&of_expanded)?,
+            None,
+        )?;
         let of_reduced = back(&self.reduced, &Values::<f32>::of(&of_bent)?, self.curves.0)?;
         if wanted(reduce) {
             found[1] = Some(
@@ -148,6 +152,7 @@ impl Gates {
                 &self.means,
                 &matrix(reduce, (c, r))?,
                 &Values::<f32>::of(&of_reduced)?,
+                None,
             )?;
             let share = (n * c) as f32 / values.len() as f32;
             let shift: Vec<f32> = Values::<f32>::of(&of_means)?.iter().map(|value| value * share).collect();

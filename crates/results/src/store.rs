@@ -265,7 +265,8 @@ impl Store {
     /// How far a trial has come, by this process or another.
     pub fn reached(&self, id: &str) -> Reached {
         let ended = || read::trial(&self.folder.join("trials").join(id)).ok();
-        let whole = |stored: StoredTrial| Reached { epochs: stored.epochs, status: Some(stored.outcome.status) };
+        let whole =
+            |stored: StoredTrial| Reached { epochs: stored.epochs, status: Some(stored.outcome.status) };
         let waits = || self.underway().last(id).map(|place| Reached { epochs: place.epochs, status: None });
         // Another process may end it between the two looks.
         ended().map(whole).or_else(waits).or_else(|| ended().map(whole)).unwrap_or_default()

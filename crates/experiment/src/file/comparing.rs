@@ -96,7 +96,8 @@ impl Reader {
                     match node.value {
                         Value::Flag(value) => halving.asynchronous = value,
                         _ => {
-                            let message = format!("`asynchronous` must be true or false, not {}", node.found());
+                            let message =
+                                format!("`asynchronous` must be true or false, not {}", node.found());
                             let help = "with true, arms go on before all others have come as far";
                             self.report(Problem::new(message).at(&node.place, "here").help(help));
                             whole = false;
@@ -107,7 +108,11 @@ impl Reader {
                 other => {
                     let problem =
                         Problem::new(format!("unknown key `{other}` in [halving]")).at(&name.place, "here");
-                    self.report(problem.help(did_you_mean(other, KEYS, "it has first, factor and asynchronous")));
+                    self.report(problem.help(did_you_mean(
+                        other,
+                        KEYS,
+                        "it has first, factor and asynchronous",
+                    )));
                     whole = false;
                     continue;
                 }

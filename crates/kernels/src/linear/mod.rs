@@ -1,13 +1,15 @@
 //! The linear layer: one matrix product in a fixed split, with what follows it done while its numbers are in the cache.
 //!
-//! The entries are [`linear`], [`linear_gelu`] and [`linear_add`]. Weights are `[C_in, C_out]`, the transpose of
+//! The entries are [`linear`], [`linear_gelu`] and [`linear_add`], and [`mlp`], two layers in one. Weights are `[C_in, C_out]`, the transpose of
 //! PyTorch's files, so that rows of the input and of the weights are both read along memory. Rows are images, or the
 //! tokens of images. `products` has the gradients' products.
 
+mod mlp;
 mod products;
 
 use std::ops::Range;
 
+pub use mlp::mlp;
 pub(crate) use products::{data_gradient, weight_gradient};
 
 use crate::gemm::{Factor, Matrix, MatrixMut, multiply, written_blocks, written_pairs};
@@ -219,18 +221,27 @@ impl Backward for Linear {
                     storage::tensor(through, dy.shape())?
                 }
             };
-            let values = Values::<T>::of(&dy)?;
-            if wanted(x) {
-                found[0] = Some(products::data_gradient::<T>(x, weights, &values)?.into());
-            }
-            if wanted(weights) {
-                found[1] = Some(products::weight_gradient::<T>(x, &dy)?);
-            }
-            if wanted(bias) {
-                let db = tasks::column_sums(&values, weights.dim(1)?);
-                found[2] = Some(storage::tensor(db, bias.shape())?.into());
-            }
+            found[..3].clone_from_slice(&gradients::<T>(x, weights, bias, &dy)?);
         });
         Ok(found)
     }
+}
+
+/// The gradients of a layer's input, weights and bias, each where it is wanted.
+fn gradients<T: Factor>(
+    x: &Tensor,
+    weights: &Tensor,
+    bias: &Tensor,
+    dy: &Tensor,
+) -> Result<[Option<Gradient>; 3]> {
+    let values = Values::<T>::of(dy)?;
+    let c_out = weights.dim(1)?;
+    let dx = || -> Result<Gradient> { Ok(products::data_gradient::<T>(x, weights, &values, None)?.into()) };
+    let db =
+        || -> Result<Gradient> { Ok(storage::tensor(tasks::column_sums(&values, c_out), c_out)?.into()) };
+    Ok([
+        wanted(x).then(dx).transpose()?,
+        wanted(weights).then(|| products::weight_gradient::<T>(x, dy)).transpose()?,
+        wanted(bias).then(db).transpose()?,
+    ])
 }

@@ -5,8 +5,9 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 
 use crate::gemm::{Factor, Matrix, multiply, written_blocks};
+use crate::precision::Number;
 use crate::storage::{self, Values};
-use crate::{Gradient, tasks};
+use crate::{Gradient, activation, tasks};
 
 /// Rows of a block, which are finished while they are in the cache: whole tiles of any unit.
 const ROWS: usize = 96;
@@ -19,30 +20,54 @@ pub(super) fn split(rows: usize, cols: usize) -> (Vec<Range<usize>>, usize) {
     (blocks, width)
 }
 
-/// `a · b`, `[rows, cols]`.
-fn product<T: Factor>(rows: usize, cols: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
+/// `a · b`, `[rows, cols]`; each value times that of `slope` where there is one.
+fn product<T: Factor>(a: Matrix<'_, T>, b: Matrix<'_, T>, slope: Option<&[T]>) -> Vec<T> {
+    let (rows, cols) = (a.rows, b.cols);
     let (blocks, width) = split(rows, cols);
     written_blocks(&blocks, (cols, width), |room, (rows, columns, mut out)| {
-        T::write_wide(&mut out, room, |out| multiply(out, false, a.rows(rows), b.cols(columns)));
+        T::write_wide(&mut out, room, |out| {
+            multiply(out, false, a.rows(rows.clone()), b.cols(columns.clone()));
+            let Some(slope) = slope else { return };
+            for (row, of_slope) in rows.zip(0..) {
+                times(out.row(of_slope), &slope[row * cols..][columns.clone()]);
+            }
+        });
     })
 }
 
-/// `dy · wᵀ`. Its right factor is read along memory, so one side is turned first: the weights, or, where these are the
-/// larger, the gradients.
-pub(crate) fn data_gradient<T: Factor>(x: &Tensor, weights: &Tensor, dy: &[T]) -> Result<Tensor> {
+tasks::vectorised! {
+    /// Multiplies as if the values had been stored before.
+    fn times<'a, T: Number>(y: &'a mut [f32], slope: &'a [T]) {
+        for (y, slope) in y.iter_mut().zip(slope) {
+            *y = T::nearest(*y).wide() * slope.wide();
+        }
+    }
+}
+
+/// `dy · wᵀ`, times the slope of what made `x`, where one is given. Its right factor is read along memory, so one side is turned first: the
+/// weights, or, where these are the larger, the gradients.
+pub(crate) fn data_gradient<T: Factor>(
+    x: &Tensor,
+    weights: &Tensor,
+    dy: &[T],
+    slope: Option<&[T]>,
+) -> Result<Tensor> {
     let ((n, c_in), c_out) = (x.dims2()?, weights.dim(1)?);
     let weights = Values::of(weights)?;
     let weights = T::of_singles(&weights);
     if weights.len() <= 2 * n * (c_in + c_out) {
         let mut turned = vec![T::default(); weights.len()];
         tasks::transpose(&weights, c_in, c_out, &mut turned);
-        let dx = product(n, c_in, Matrix::dense(dy, n, c_out), Matrix::dense(&turned, c_out, c_in));
+        let dx = product(Matrix::dense(dy, n, c_out), Matrix::dense(&turned, c_out, c_in), slope);
         return storage::tensor(dx, x.shape());
     }
     let (mut turned, mut dx) = (vec![T::default(); dy.len()], vec![T::default(); n * c_in]);
     tasks::transpose(dy, n, c_out, &mut turned);
-    let turned = product(c_in, n, Matrix::dense(&weights, c_in, c_out), Matrix::dense(&turned, c_out, n));
+    let turned = product(Matrix::dense(&weights, c_in, c_out), Matrix::dense(&turned, c_out, n), None);
     tasks::transpose(&turned, c_in, n, &mut dx);
+    if let Some(slope) = slope {
+        dx = activation::binary(&dx, slope, |dx, slope| dx * slope);
+    }
     storage::tensor(dx, x.shape())
 }
 

@@ -188,7 +188,7 @@ pub(crate) fn run(operation: Operation<'_>, inputs: &[Array]) -> Outcome {
     (numbers(&y), gradients.collect())
 }
 
-fn same_bits(a: &Outcome, b: &Outcome) -> bool {
+pub(crate) fn same_bits(a: &Outcome, b: &Outcome) -> bool {
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     bits(&a.0) == bits(&b.0) && a.1.iter().zip(&b.1).all(|(a, b)| bits(a) == bits(b))
 }

@@ -2,18 +2,21 @@
 
 use candle_core::{Result, Tensor};
 use frostline_kernels::{
-    AttentionSpec, Hwnc, add_images, attention, composed, embed_tokens, first_rows, gelu, layer_norm,
-    linear_add, linear_gelu, rows_as, rows_of,
+    AttentionSpec, Hwnc, add_images, attention, composed, embed_tokens, first_rows, gelu, keep_as,
+    layer_norm, linear, linear_add, linear_gelu, mlp, rows_as, rows_of,
 };
 use proptest::prelude::*;
 
-use super::harness::{Array, Case, device, hold, numbers, properties};
+use super::harness::{
+    Array, Case, Operation, device, hold, numbers, properties, rounded, run, run_half, same_bits,
+};
 use super::oracle;
 
 /// For those who run them elsewhere than as tests.
 pub(crate) const GATES: &[super::session::Gate] = &[
     ("layer norms of random shapes", layer_norms_of_random_shapes),
     ("linear layers of random shapes", linear_layers_of_random_shapes),
+    ("two layers of random shapes", two_layers_of_random_shapes),
     ("attention of random shapes", attention_of_random_shapes),
     ("tokens of random shapes", tokens_of_random_shapes),
     ("many rows are done in blocks", many_rows_are_done_in_blocks),
@@ -62,6 +65,51 @@ fn check_linear((n, inputs, outputs): (usize, usize, usize), seed: u64) {
             y
         },
     });
+}
+
+/// Two layers in one, with a residual and without: right, and with the bits of one layer after the other.
+fn check_mlp((n, inputs, width, outputs): (usize, usize, usize, usize), seed: u64) {
+    let list = vec![
+        Array::noise(&[n, inputs], seed).map(|x| 2.0 * x),
+        Array::noise(&[inputs, width], seed + 1),
+        Array::noise(&[width], seed + 2),
+        Array::noise(&[width, outputs], seed + 3),
+        Array::noise(&[outputs], seed + 4),
+        Array::noise(&[n, outputs], seed + 5),
+    ];
+    for count in [5, 6] {
+        let case = Case {
+            name: format!("two layers of [{n}, {inputs}], {width} wide, to {outputs}, of {count} tensors"),
+            inputs: list[..count].to_vec(),
+            here: &|t| mlp(&t[0], (&t[1], &t[2]), (&t[3], &t[4]), t.get(5)),
+            composed: &|t| {
+                let hidden = composed::gelu(&composed::linear(&t[0], &t[1], Some(&t[2]))?)?;
+                match t.get(5) {
+                    Some(residual) => composed::linear_add(&hidden, &t[3], &t[4], residual),
+                    None => composed::linear(&hidden, &t[3], Some(&t[4])),
+                }
+            },
+            oracle: &|t| {
+                let hidden = oracle::gelu(&oracle::linear(&t[0], &t[1], Some(&t[2])));
+                let mut y = oracle::linear(&hidden, &t[3], Some(&t[4]));
+                let residual = t.get(5).map_or(&[][..], |residual| &residual.values);
+                y.values.iter_mut().zip(residual).for_each(|(y, residual)| *y += residual);
+                y
+            },
+        };
+        hold(&case);
+        let layers: Operation<'_> = &|t| {
+            let hidden = linear_gelu(&t[0], &t[1], &t[2])?;
+            match t.get(5) {
+                Some(residual) => linear_add(&hidden, &t[3], &t[4], residual),
+                None => linear(&hidden, &t[3], Some(&t[4])),
+            }
+        };
+        assert!(same_bits(&run(case.here, &case.inputs), &run(layers, &case.inputs)), "{}", case.name);
+        let inputs = rounded(&case);
+        let half = [case.here, layers].map(|operation| run_half(operation, &inputs, keep_as));
+        assert!(same_bits(&half[0], &half[1]), "{}: in bf16", case.name);
+    }
 }
 
 fn check_attention(spec: AttentionSpec, (n, d): (usize, usize), seed: u64) {
@@ -151,6 +199,14 @@ proptest! {
     }
 
     #[cfg_attr(test, test)]
+    fn two_layers_of_random_shapes(
+        shape in (1usize..20, 1usize..40, 1usize..40, 1usize..40),
+        seed in 0u64..1_000_000,
+    ) {
+        check_mlp(shape, seed);
+    }
+
+    #[cfg_attr(test, test)]
     fn attention_of_random_shapes(
         (tokens, queries) in (1usize..11).prop_flat_map(|tokens| (Just(tokens), 1..=tokens)),
         heads in 1usize..4,
@@ -175,6 +231,8 @@ fn many_rows_are_done_in_blocks() {
     check_layer_norm((300, 192), 1);
     check_linear((300, 24, 70), 2);
     check_linear((3, 40, 130), 3);
+    check_mlp((300, 24, 70, 24), 6);
+    check_mlp((3, 40, 130, 40), 7);
     for queries in [1, 65] {
         check_attention(AttentionSpec { tokens: 65, heads: 2, queries }, (3, 16), 4);
     }

@@ -13,7 +13,7 @@ use super::{Activation, Pass};
 use crate::model::Model;
 
 impl Model {
-    /// Two layers that are one operation, and the layers that remain: a linear layer and the curve behind it.
+    /// Layers that are one operation, and the layers that remain: a linear layer, the curve behind it, and perhaps another linear layer.
     pub(super) fn fused<'a>(
         &self,
         layers: &'a [Layer],
@@ -23,6 +23,13 @@ impl Model {
         let [Layer::Linear(linear), Layer::Curve(Curve::Gelu), rest @ ..] = layers else { return Ok(None) };
         let Some(bias) = linear.bias else { return Ok(None) };
         let (weight, bias) = (self.tensor(linear.weight, pass), self.tensor(bias, pass));
+        if let [Layer::Linear(Linear { weight: second, bias: Some(after), adapter: None, .. }), rest @ ..] =
+            rest
+        {
+            let second = (&self.tensor(*second, pass), &self.tensor(*after, pass));
+            let y = each_row(x, |rows| kernels::mlp(rows, (&weight, &bias), second, None))?;
+            return Ok(Some((y, rest)));
+        }
         let y = each_row(x, |rows| kernels::linear_gelu(rows, &weight, &bias))?;
         Ok(Some((y, rest)))
     }

@@ -40,18 +40,40 @@ impl Model {
         let rows = self.branch(block, names, (&block.proj, first), &mixed, &rows, pass)?;
 
         let normed = self.layer_norm(&block.norm2, &rows, pass)?;
-        let (weight, bias) = (self.tensor(block.fc1.weight, pass), self.bias(&block.fc1, pass)?);
-        let hidden = match block.curve {
-            Curve::Gelu if block.fc1.adapter.is_none() => kernels::linear_gelu(&normed, &weight, &bias)?,
-            curve => kernels::activate(&self.linear(&block.fc1, &normed, pass)?, of_kernels(curve))?,
-        };
-        let hidden = self.dropout(&format!("{}.mlp.drop1", block.name), 0.0, &hidden, pass)?;
-        let names = ("mlp.drop2", "drop_path2");
-        let rows = self.branch(block, names, (&block.fc2, second), &hidden, &rows, pass)?;
+        let rows = self.feed_forward(block, second, &normed, &rows, pass)?;
         Ok(match block.class_only {
             true => Activation::Rows(rows),
             false => kernels::rows_as(&rows, x.dims())?.into(),
         })
+    }
+
+    /// `residual +` what the block's two last layers make of `x`.
+    fn feed_forward(
+        &self,
+        block: &TransformerBlock,
+        scale: Option<ParameterId>,
+        x: &Tensor,
+        residual: &Tensor,
+        pass: &Pass<'_>,
+    ) -> Result<Tensor> {
+        let (weight, bias) = (self.tensor(block.fc1.weight, pass), self.bias(&block.fc1, pass)?);
+        let bends = matches!(block.curve, Curve::Gelu) && block.fc1.adapter.is_none();
+        if bends && block.fc2.adapter.is_none() && scale.is_none() && self.is_plain(block, pass) {
+            let second = (&self.tensor(block.fc2.weight, pass), &self.bias(&block.fc2, pass)?);
+            return kernels::mlp(x, (&weight, &bias), second, Some(residual));
+        }
+        let hidden = match block.curve {
+            Curve::Gelu if bends => kernels::linear_gelu(x, &weight, &bias)?,
+            curve => kernels::activate(&self.linear(&block.fc1, x, pass)?, of_kernels(curve))?,
+        };
+        let hidden = self.dropout(&format!("{}.mlp.drop1", block.name), 0.0, &hidden, pass)?;
+        self.branch(block, ("mlp.drop2", "drop_path2"), (&block.fc2, scale), &hidden, residual, pass)
+    }
+
+    /// Whether a pass leaves out nothing of a block, neither values nor images.
+    fn is_plain(&self, block: &TransformerBlock, pass: &Pass<'_>) -> bool {
+        let drops = self.dropout_override().is_some_and(|probability| probability > 0.0);
+        !pass.trains() || (self.stochastic_depth() * block.depth == 0.0 && !drops)
     }
 
     /// What a linear layer gave for `x`, perhaps with something added, and what its adapter changes it by.
@@ -77,9 +99,7 @@ impl Model {
         residual: &Tensor,
         pass: &Pass<'_>,
     ) -> Result<Tensor> {
-        let left_out = self.stochastic_depth() * block.depth;
-        let drops = self.dropout_override().is_some_and(|probability| probability > 0.0);
-        let plain = !pass.trains() || (left_out == 0.0 && !drops);
+        let plain = self.is_plain(block, pass);
         if plain && scale.is_none() {
             let (weight, bias) = (self.tensor(linear.weight, pass), self.bias(linear, pass)?);
             let sum = kernels::linear_add(x, &weight, &bias, residual)?;
@@ -89,7 +109,7 @@ impl Model {
         let y = self.dropout(&format!("{}.{dropout}", block.name), 0.0, &y, pass)?;
         let images = match plain {
             true => Vec::new(),
-            false => kept(pass, &format!("{}.{path}", block.name), left_out),
+            false => kept(pass, &format!("{}.{path}", block.name), self.stochastic_depth() * block.depth),
         };
         self.add_branch(residual, &y, scale, &images, pass)
     }

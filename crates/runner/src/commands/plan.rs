@@ -98,8 +98,10 @@ fn together(plan: &Plan) -> String {
     } else {
         format!("advance together in {} groups ({})", groups.len(), sizes.join(", "))
     };
+    let precisions = plan.axes.iter().any(|axis| axis.key == "precision" && axis.values.len() > 1);
+    let once = if precisions { "in each precision" } else { "for all" };
     let mut text = format!(
-        "shared: {count} of {} {groups}, frozen stages computed once for all: training takes about {:.2} times the \
+        "shared: {count} of {} {groups}, frozen stages computed once {once}: training takes about {:.2} times the \
          multiply-adds of one after another\n",
         plural(plan.trials.len(), "trial"),
         share

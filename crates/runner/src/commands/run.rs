@@ -98,7 +98,8 @@ pub(super) fn check_shared(run: &RunArgs, plan: &Plan) -> Result<(), Error> {
         ));
     }
     if plan.halving.is_some() {
-        let help = "start `frostline sweep` on each machine instead: on one folder they train the arms together";
+        let help =
+            "start `frostline sweep` on each machine instead: on one folder they train the arms together";
         return Err(Error::usage("[halving] compares all arms while they train, which shares cannot", help));
     }
     if plan.tune.is_some() {

@@ -66,7 +66,8 @@ impl Ladder {
             let failed = |one: &Reached| matches!(one.status, Some(Status::Failed { .. }));
             let has = |rung: usize| all.iter().all(|one| failed(one) || one.epochs.len() >= rung);
             let mean = |rung: usize| {
-                let each = all.iter().filter(|one| !failed(one)).map(|one| one.epochs[rung - 1].validation_accuracy);
+                let each =
+                    all.iter().filter(|one| !failed(one)).map(|one| one.epochs[rung - 1].validation_accuracy);
                 let each = each.collect::<Option<Vec<f64>>>().filter(|each| each.len() == all.len())?;
                 Some(each.iter().sum::<f64>() / each.len() as f64)
             };

@@ -83,6 +83,8 @@ pub(super) struct Work {
     stages: Rc<[f64]>,
     /// Of each epoch, the stages that are as they were in the beginning, and those that nothing is trained of.
     epochs: Rc<[(usize, usize)]>,
+    /// Whether it computes in bf16: stages are shared by those that compute alike.
+    half: bool,
     /// Images that train in an epoch, but for a factor that all trials of a plan with the same images have.
     images: f64,
 }
@@ -97,7 +99,7 @@ impl Works {
         let still = prefixes.iter().map(|prefix| prefix.map_or(0, |prefix| graph.prefixes[prefix].stages));
         let work = self.0.of(trial, classes, |trial| Work::of(trial, still, classes))?;
         let images = (1.0 - trial.data.validation) * trial.data.per_class.map_or(1.0, |count| count as f64);
-        Some(Work { images, ..work })
+        Some(Work { images, half: trial.train.precision == "bf16", ..work })
     }
 }
 
@@ -113,7 +115,7 @@ impl Work {
             epochs.extend(std::iter::repeat_n((still, phase.frozen_prefix.max(still)), phase.epochs));
         }
         let stages: Vec<f64> = summary.iter().map(|stage| stage.multiply_adds as f64).collect();
-        Some(Self { stages: stages.into(), epochs: epochs.into(), images: 1.0 })
+        Some(Self { stages: stages.into(), epochs: epochs.into(), half: false, images: 1.0 })
     }
 
     fn alone(&self) -> f64 {
@@ -129,8 +131,11 @@ impl Work {
             let stages = all.first().map_or(0, |work| work.stages.len());
             let of_stage = |stage: usize| {
                 let still = |work: &&Self| work.epochs.get(epoch).is_some_and(|(still, _)| *still > stage);
-                let sharers = all.iter().filter(still).count();
-                all[0].images * all[0].stages[stage] * sharers.saturating_sub(1) as f64
+                let again = |half: bool| {
+                    let sharers = all.iter().filter(still).filter(|work| work.half == half);
+                    sharers.count().saturating_sub(1) as f64
+                };
+                all[0].images * all[0].stages[stage] * (again(false) + again(true))
             };
             (0..stages).map(of_stage).sum::<f64>()
         };
@@ -164,6 +169,11 @@ mod tests {
         assert!(probes.memory.is_some());
         let full = saving("strategy = [\"full\"]\nlearning-rate = [0.1, 0.01, 0.001]\n");
         assert_eq!((full.groups, full.share), (vec![], 1.0));
+        // The images come once, the trunk once in each precision.
+        let precisions =
+            saving("strategy = [\"head\"]\nlearning-rate = [0.1, 0.01]\nprecision = [\"f32\", \"bf16\"]\n");
+        assert_eq!(precisions.groups, [4]);
+        assert!((precisions.share - 0.5).abs() < 1e-3, "{precisions:?}");
         let both = saving("strategy = [\"head\", \"full\"]\nseed = [0, 1]\n");
         assert_eq!((both.groups, both.share), (vec![], 1.0));
         // Linear probing for half of the epochs, with the probe's trunk: 1 + 3 + 0.5 + ... of it.

@@ -15,7 +15,7 @@ folds = 3
 epochs = 1
 batch = 32
 [grid]
-model = ["resnet18"]
+model = ["mobilenetv3_small"]
 strategy = ["head", "probe:ridge"]
 seed = [0]
 "#;

@@ -145,7 +145,9 @@ fn asynchronously_the_same_arms_are_compared_and_who_comes_to_the_end_has_its_nu
 
 #[test]
 fn an_arm_that_fails_is_a_failure_and_not_stopped() {
-    let file = halved().replace("0.000001]", "1e30]").replace("strategy = [\"head\", \"full\"]", "strategy = [\"full\"]");
+    let file = halved()
+        .replace("0.000001]", "1e30]")
+        .replace("strategy = [\"head\", \"full\"]", "strategy = [\"full\"]");
     let folder = folder(&file);
     let output = sweep(folder.path(), &[]);
     let told = text(&output.stderr) + &text(&output.stdout);

@@ -15,7 +15,7 @@ epochs = 1
 batch = 4
 keep = "last"
 [grid]
-model = ["resnet18"]
+model = ["mobilenetv3_small"]
 strategy = ["head"]
 seed = [0, 1]
 "#;

@@ -32,7 +32,7 @@ validation = 0.25
 epochs = 1
 batch = 32
 [grid]
-model = ["resnet18"]
+model = ["mobilenetv3_small"]
 strategy = ["head", "full"]
 seed = [0, 1]
 "#;

@@ -16,7 +16,7 @@ batch = 8
 accumulate = 2
 ema = 0.9
 [grid]
-model = ["resnet18"]
+model = ["mobilenetv3_small"]
 strategy = ["head"]
 class-weights = ["none", "balanced"]
 sampling = ["shuffled", "balanced"]
@@ -57,7 +57,10 @@ fn a_test_of_rates_reads_each_arm_and_stores_no_trial() {
     let output = rate(&[]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let said = text(&output.stdout);
-    for arm in ["resnet18 head 16 px class-weights none", "resnet18 lp-ft 16 px class-weights balanced"] {
+    for arm in [
+        "mobilenetv3_small head 16 px class-weights none",
+        "mobilenetv3_small lp-ft 16 px class-weights balanced",
+    ] {
         assert!(said.contains(arm), "{said}");
     }
     assert!(!said.contains("ridge") && said.contains("[tune]"), "{said}");

@@ -18,7 +18,7 @@ classes = ["0", "1", "2", "3", "4"]
 epochs = 2
 batch = 16
 [grid]
-model = ["resnet18"]
+model = ["mobilenetv3_small"]
 weights = ["none", "pretrain:others"]
 strategy = ["head", "last-1", "full", "l2-sp:0.1"]
 seed = [0]

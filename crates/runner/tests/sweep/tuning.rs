@@ -17,7 +17,7 @@ validation = 0.25
 epochs = 2
 batch = 16
 [grid]
-model = ["resnet18"]
+model = ["mobilenetv3_small"]
 strategy = ["head", "probe:ridge"]
 seed = [0, 1]
 [tune]
@@ -49,7 +49,7 @@ fn each_arm_trains_its_other_seeds_with_what_validated_best_on_the_first() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let told = text(&output.stderr);
     assert!(
-        told.contains("resnet18 head 16 px: learning-rate 0.") && told.contains("of 3 candidates"),
+        told.contains("mobilenetv3_small head 16 px: learning-rate 0.") && told.contains("of 3 candidates"),
         "{told}"
     );
     let said = text(&output.stdout);

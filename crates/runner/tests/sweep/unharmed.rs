@@ -131,7 +131,7 @@ fn limited(folder: &Path, kib: usize, results: &str, more: &[&str]) -> std::proc
 #[cfg(target_os = "linux")]
 fn trials_without_the_memory_they_take_are_named_and_the_others_go_on() {
     let two = EXPERIMENT
-        .replace("model = [\"resnet18\"]", "model = [\"resnet18\", \"alexnet\"]")
+        .replace("model = [\"mobilenetv3_small\"]", "model = [\"mobilenetv3_small\", \"alexnet\"]")
         .replace("resolution = 16", "resolution = 64")
         .replace("[\"head\", \"full\"]", "[\"full\"]")
         .replace("seed = [0, 1]", "seed = [0]");
@@ -152,7 +152,7 @@ fn trials_without_the_memory_they_take_are_named_and_the_others_go_on() {
     let pretrained = two.replace("[grid]", "[grid]\nweights = [\"none\", \"pretrain:p\"]") + own;
     fs::write(
         folder.path().join("x.toml"),
-        pretrained.replace("\"resnet18\", ", "").replace("\"full\"", "\"head\""),
+        pretrained.replace("\"mobilenetv3_small\", ", "").replace("\"full\"", "\"head\""),
     )
     .unwrap();
     let short = limited(folder.path(), 1_500_000, "p", &[]);
@@ -165,7 +165,7 @@ fn trials_without_the_memory_they_take_are_named_and_the_others_go_on() {
 
     fs::write(folder.path().join("x.toml"), &two).unwrap();
     // Where the reckoning is of no use, the process ends with a message and a code of its own.
-    let none = limited(folder.path(), 250_000, "none", &["--only", "model=resnet18"]);
+    let none = limited(folder.path(), 250_000, "none", &["--only", "model=mobilenetv3_small"]);
     let told = text(&none.stderr);
     assert!(!told.contains("backtrace") && !told.contains("panicked"), "{told}");
     assert!(
