@@ -28,7 +28,7 @@ RATES, DECAYS = [0.1, 0.01, 0.001, 0.0001], [0.0, 0.0001, 0.01]
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frostline", required=True, help="the release binary")
+    parser.add_argument("--frostline", required=True, type=lambda path: str(pathlib.Path(path).resolve()), help="the release binary")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
