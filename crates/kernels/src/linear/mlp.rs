@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor, bail};
 
 use super::{Finish, check, forward, gradients, linear, linear_add, linear_gelu, matrix, products};
 use crate::gemm::Factor;
+use crate::precision::Number;
 use crate::storage::{self, Values, by_number};
 use crate::tape::{Backward, note, wanted};
 use crate::{Gradient, tasks};

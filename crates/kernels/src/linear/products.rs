@@ -21,8 +21,12 @@ pub(super) fn split(rows: usize, cols: usize) -> (Vec<Range<usize>>, usize) {
 }
 
 /// `a · b`, `[rows, cols]`; each value times that of `slope` where there is one.
-fn product<T: Factor>(a: Matrix<'_, T>, b: Matrix<'_, T>, slope: Option<&[T]>) -> Vec<T> {
-    let (rows, cols) = (a.rows, b.cols);
+fn product<T: Factor>(
+    (rows, cols): (usize, usize),
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    slope: Option<&[T]>,
+) -> Vec<T> {
     let (blocks, width) = split(rows, cols);
     written_blocks(&blocks, (cols, width), |room, (rows, columns, mut out)| {
         T::write_wide(&mut out, room, |out| {
@@ -58,12 +62,13 @@ pub(crate) fn data_gradient<T: Factor>(
     if weights.len() <= 2 * n * (c_in + c_out) {
         let mut turned = vec![T::default(); weights.len()];
         tasks::transpose(&weights, c_in, c_out, &mut turned);
-        let dx = product(Matrix::dense(dy, n, c_out), Matrix::dense(&turned, c_out, c_in), slope);
+        let dx = product((n, c_in), Matrix::dense(dy, n, c_out), Matrix::dense(&turned, c_out, c_in), slope);
         return storage::tensor(dx, x.shape());
     }
     let (mut turned, mut dx) = (vec![T::default(); dy.len()], vec![T::default(); n * c_in]);
     tasks::transpose(dy, n, c_out, &mut turned);
-    let turned = product(Matrix::dense(&weights, c_in, c_out), Matrix::dense(&turned, c_out, n), None);
+    let turned =
+        product((c_in, n), Matrix::dense(&weights, c_in, c_out), Matrix::dense(&turned, c_out, n), None);
     tasks::transpose(&turned, c_in, n, &mut dx);
     if let Some(slope) = slope {
         dx = activation::binary(&dx, slope, |dx, slope| dx * slope);
