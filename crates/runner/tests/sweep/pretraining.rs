@@ -25,7 +25,7 @@ method = "autoencoder"
 denoise = 0.2
 epochs = 2
 [grid]
-model = ["mobilenetv3_small"]
+model = ["resnet18"]
 weights = ["none", "pretrain:others", "pretrain:pixels"]
 strategy = ["head", "full"]
 "#;
@@ -63,7 +63,7 @@ fn a_trunk_is_made_once_and_shared_and_outlives_its_sweep() {
         "## Pretraining",
         "autoencoder, denoise 0.2",
         "## Time to accuracy",
-        "plots/reconstructions-pixels-mobilenetv3_small-",
+        "plots/reconstructions-pixels-resnet18-",
         "plots/pretraining-curves.svg",
         "classes 0, 1",
     ] {
@@ -88,7 +88,7 @@ fn a_trunk_is_made_once_and_shared_and_outlives_its_sweep() {
     assert!(forced.status.success(), "{}", text(&forced.stderr));
     assert!(!text(&forced.stderr).contains("pretrained "), "{}", text(&forced.stderr));
     let remade = pretrain(folder.path(), &["others", "--force"]);
-    assert!(text(&remade.stderr).contains("pretrained mobilenetv3_small others"), "{}", text(&remade.stderr));
+    assert!(text(&remade.stderr).contains("pretrained resnet18 others"), "{}", text(&remade.stderr));
     assert_eq!(weights(folder.path()), first);
 }
 
