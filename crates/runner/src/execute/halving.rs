@@ -48,7 +48,7 @@ impl Ladder {
             return known.clone();
         }
         let mut reached = worker.store.reached(&worker.graph.trials[id].trial.id);
-        let again = self.due.contains(&id) && !self.tried.iter().any(|(tried, _)| *tried == id);
+        let again = self.due.contains(&id) && self.tried.range((id, 0)..=(id, usize::MAX)).next().is_none();
         match &reached.status {
             Some(_) if again => reached = Reached::default(), // It failed for want of memory, or is forced: it is run once more.
             Some(_) => drop(self.ended.insert(id, reached.clone())),
