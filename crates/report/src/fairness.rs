@@ -10,7 +10,7 @@ use frostline_results::Results;
 use frostline_text::plural;
 use frostline_zoo::{ModelCard, card};
 
-use super::tuned;
+use super::{chosen, tuned};
 
 /// What a reader must know before taking one arm for better than another; each is a sentence or two.
 pub(super) fn fairness(results: &Results, comparison: &Comparison<'_>) -> Vec<String> {
@@ -21,7 +21,8 @@ pub(super) fn fairness(results: &Results, comparison: &Comparison<'_>) -> Vec<St
     notes.extend(tuned::at_the_edge(results, comparison));
     notes.extend(budgets(comparison));
     notes.extend(ended_early(comparison));
-    notes.extend(chosen_by_images(comparison));
+    notes.extend(chosen::by_images(comparison));
+    notes.extend(chosen::early_by_some(comparison));
     notes.extend(differing_settings(results));
     notes.extend(lineages(comparison));
     notes.extend(untrained_statistics(&results.plan.trials));
@@ -130,25 +131,6 @@ fn ended_early(comparison: &Comparison<'_>) -> Option<String> {
             "`patience` ended {early} of {} early, so arms did not train alike long (epochs, means over seeds): {}.",
             plural(finished, "trial"),
             arms.join("; ")
-        )
-    })
-}
-
-/// That arms which count classes alike had their epochs chosen by an accuracy that counts images.
-fn chosen_by_images(comparison: &Comparison<'_>) -> Option<String> {
-    let by_class = |trial: &Trial| trial.train.class_weights != "none" || trial.train.sampling != "shuffled";
-    let chosen = |trial: &Trial| trial.train.keep == "best" && by_class(trial);
-    let arms: Vec<&str> = comparison
-        .measured()
-        .iter()
-        .filter(|arm| chosen(arm.trial()))
-        .map(|arm| arm.label.as_str())
-        .collect();
-    (!arms.is_empty()).then(|| {
-        format!(
-            "The epochs of {} were chosen by validation accuracy, which counts images and not classes: where classes differ in size it favours \
-             naming the common ones, which these arms are to unlearn. keep = \"last\" chooses nothing.",
-            arms.join(", ")
         )
     })
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod arms;
 mod card;
+mod chosen;
 mod claims;
 mod comparisons;
 mod depth;
