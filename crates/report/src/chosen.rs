@@ -52,8 +52,8 @@ pub(super) fn early_by_some(comparison: &Comparison<'_>) -> Option<String> {
         format!("{early} of {} of {}", plural(*of, "trial"), arm.label)
     };
     Some(format!(
-        "Validation kept an epoch before the last in {}, and in {}. It did so on {}, where an accuracy is known to ± {points:.1} points, so which \
-         epochs were kept is partly luck, and part of a difference on the test images may be. `keep = \"last\"` chooses nothing.",
+        "Validation kept an epoch before the last in {}, and in {}. An accuracy on its {} is known to ± {points:.1} points, so which epochs were \
+         kept is partly luck, and part of a difference on the test images may be. `keep = \"last\"` chooses nothing.",
         of(most),
         of(least),
         plural(images, "image")
@@ -84,7 +84,10 @@ mod tests {
             early_by_some(&Comparison::of(&results))
         };
         let note = said("best", 2).unwrap();
-        assert!(note.contains("in 2 of 3 trials of head, and in 0 of 3 trials of full"), "{note}");
+        assert!(
+            note.contains("in 2 of 3 trials of resnet18 · head, and in 0 of 3 trials of resnet18 · full"),
+            "{note}"
+        );
         assert!(note.contains(" points, so which epochs were kept"), "{note}");
         assert_eq!((said("best", 1), said("last", 2)), (None, None));
     }
