@@ -69,7 +69,7 @@ fn check_linear((n, inputs, outputs): (usize, usize, usize), seed: u64) {
 
 /// Two layers in one, with a residual and without: right, and with the bits of one layer after the other.
 fn check_mlp((n, inputs, width, outputs): (usize, usize, usize, usize), seed: u64) {
-    let list = vec![
+    let list = [
         Array::noise(&[n, inputs], seed).map(|x| 2.0 * x),
         Array::noise(&[inputs, width], seed + 1),
         Array::noise(&[width], seed + 2),
