@@ -28,7 +28,7 @@ peers *ARGS:
     test -d target/peers || python3 -m venv target/peers
     target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
     target/peers/bin/python benches/peers/peers.py --worker target/release/examples/worker --burn target/peers-burn/release/burn_worker {{ARGS}}
-    {{ if ARGS == "" { "just sharing" } else { "" } }}
+    {{ if ARGS == "" { just_executable() + " sharing" } else { "" } }}
 
 # Time sweeps whose trials share work, and PyTorch's, and write benches/peers/SHARING.md (needs python3; installs PyTorch)
 sharing *ARGS:

@@ -10,12 +10,13 @@ use crate::storage::{self, Values, by_number};
 use crate::tape::{Backward, note, wanted};
 use crate::{Gradient, tasks};
 
-/// `[residual +] gelu(x · w1 + b1) · w2 + b2`, to the bit as [`linear_gelu`] and then [`linear`] or [`linear_add`], whose shapes it asks for.
+/// `[residual +] gelu(x · w1 + b1) · w2 + b2`, to the bit as [`linear_gelu`] and then [`linear`] or [`linear_add`]: from `[N, C_in]`, weights
+/// `[C_in, C]` and `[C, C_out]` with biases `[C]` and `[C_out]`, and a residual of the output's shape, `[N, C_out]`.
 ///
 /// Gradients reach all of them, each only where it is wanted.
 ///
 /// # Errors
-/// As those two.
+/// When the shapes do not agree.
 pub fn mlp(
     x: &Tensor,
     (w1, b1): (&Tensor, &Tensor),

@@ -4,10 +4,10 @@ use super::harness::device;
 use candle_core::{DType, Result, Tensor, Var};
 use frostline_kernels::optim::{AdamStep, Moments, SgdStep, adam, sgd};
 use frostline_kernels::{
-    AttentionSpec, ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, adaptive_avg_pool2d, add_images,
+    AttentionSpec, ConvSpec, Hwnc, NormSpec, Normalisation, PoolSpec, Tape, adaptive_avg_pool2d, add_images,
     add_losses, attention, avg_pool2d, concat_channels, conv_norm, conv2d, cross_entropy, dropout,
     embed_tokens, first_rows, layer_norm, linear, linear_add, linear_gelu, max_pool2d, mean_squared_error,
-    mixed_cross_entropy, oihw_to_tap_major, rows_as, sum_copies, update_running, weighted_cross_entropy,
+    mixed_cross_entropy, mlp, oihw_to_tap_major, rows_as, sum_copies, update_running, weighted_cross_entropy,
 };
 
 /// For those who run them elsewhere than as tests.
@@ -125,6 +125,20 @@ fn transformers_name_their_shapes() {
         linear_add(&x, &zeros(&[8, 5]), &zeros(&[5]), &zeros(&[5, 6])),
         &["residual is [5, 6]", "output is [6, 5]"],
     );
+    // As one operation, which they are where gradients are wanted, and one after the other.
+    let moves = candle_core::Var::from_tensor(&zeros(&[8, 5])).unwrap();
+    let (first, second) = (zeros(&[8, 5]), (zeros(&[5, 3]), zeros(&[3])));
+    let layers = |first: &Tensor, w2: &Tensor, b2: &Tensor, residual: Option<&Tensor>| {
+        let recorded = Tape::record(|| mlp(&x, (first, &zeros(&[5])), (w2, b2), residual));
+        recorded.map(|(y, _)| y)
+    };
+    for first in [&first, moves.as_tensor()] {
+        refused(layers(&zeros(&[7, 5]), &second.0, &second.1, None), &["weights are [7, 5]", "[6, 8]"]);
+        refused(layers(first, &zeros(&[4, 3]), &second.1, None), &["weights are [4, 3]"]);
+        refused(layers(first, &second.0, &zeros(&[2]), None), &["[2]"]);
+        let residual = zeros(&[6, 5]);
+        refused(layers(first, &second.0, &second.1, Some(&residual)), &["residual is [6, 5]", "[6, 3]"]);
+    }
     let spec = AttentionSpec { tokens: 3, heads: 2, queries: 3 };
     refused(attention(&zeros(&[7, 12]), spec), &["3 of 3 tokens", "[7, 12]"]);
     refused(attention(&zeros(&[6, 12]), AttentionSpec { queries: 4, ..spec }), &["4 of 3 tokens"]);
