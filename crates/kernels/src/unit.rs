@@ -25,6 +25,7 @@ pub fn keep_to_avx2() {
 }
 
 /// Whether AVX-512 is to be left alone.
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn is_kept_to_avx2() -> bool {
     AVX2.load(Ordering::Relaxed)
 }

@@ -48,6 +48,62 @@ impl Layout {
     }
 }
 
+/// A register of sums of pairs of bf16, each pair in the place of a value: the numbers of `V`, but for the product.
+macro_rules! of_pairs {
+    ($(#[$doc:meta])* $name:ident($single:ident), |$sum:ident, $a:ident, $b:ident| $product:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        struct $name($single);
+
+        impl Vector for $name {
+            const LANES: usize = $single::LANES;
+            type Mask = <$single as Vector>::Mask;
+
+            #[inline(always)]
+            unsafe fn mask(width: usize) -> Self::Mask {
+                $single::mask(width)
+            }
+
+            #[inline(always)]
+            unsafe fn splat(value: f32) -> Self {
+                Self($single::splat(value))
+            }
+
+            #[inline(always)]
+            unsafe fn load(from: *const f32) -> Self {
+                Self($single::load(from))
+            }
+
+            #[inline(always)]
+            unsafe fn load_masked(mask: Self::Mask, from: *const f32) -> Self {
+                Self($single::load_masked(mask, from))
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, to: *mut f32) {
+                self.0.store(to);
+            }
+
+            #[inline(always)]
+            unsafe fn store_masked(self, mask: Self::Mask, to: *mut f32) {
+                self.0.store_masked(mask, to);
+            }
+
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                Self(self.0.add(other.0))
+            }
+
+            #[inline(always)]
+            unsafe fn add_product(self, $a: Self, $b: Self) -> Self {
+                let ($sum, $a, $b) = (self.0.0, $a.0.0, $b.0.0);
+                Self($single($product))
+            }
+        }
+    };
+}
+pub(super) use of_pairs;
+
 /// Writes the sum of the products to `out`, or adds it.
 ///
 /// # Safety

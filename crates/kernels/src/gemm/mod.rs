@@ -1,8 +1,8 @@
 //! Matrix products on one thread: the only unsafe module.
 //!
 //! [`multiply_sum`] adds up the products of a list of terms, which is what a convolution is; [`multiply`] is the sum of
-//! one. Both are safe, bounds-checked fronts: for our own kernel where the processor has AVX-512 or AVX2, and for the `gemm`
-//! crate elsewhere, which has NEON and portable code. They read [`Matrix`] views of f32 or bf16 (`half`) with any strides and write
+//! one. Both are safe, bounds-checked fronts: for our own kernel where the processor has AVX-512, AVX2 or NEON, and for the `gemm`
+//! crate elsewhere, which has portable code. They read [`Matrix`] views of f32 or bf16 (`half`) with any strides and write
 //! a [`MatrixMut`] of f32, whose rows are contiguous and which can be split into column blocks that different threads own. They
 //! never start a thread: the same product of f32 gives the same bits wherever it runs, on all processors that our own kernel
 //! serves, and how work is split is decided by `tasks`. [`written`] and its like are where outputs get their memory, uncleared until a task
@@ -12,16 +12,20 @@
     reason = "products go through raw pointers, ours and the gemm crate's; every view is checked here"
 )]
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod half;
 mod matrix;
 #[cfg(test)]
 mod tests;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tile;
-mod written;
+#[cfg(target_arch = "aarch64")]
+#[path = "arm.rs"]
+mod units;
 #[cfg(target_arch = "x86_64")]
-mod x86;
+#[path = "x86.rs"]
+mod units;
+mod written;
 
 use ::half::bf16;
 
@@ -44,8 +48,8 @@ pub(crate) trait Factor: Number {
 
 impl Factor for f32 {
     fn multiply_sum(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[Term<'_, Self>]) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(panels) = x86::best().filter(|_| terms.iter().all(|(_, b)| tile::takes(b))) {
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if let Some(panels) = units::best().filter(|_| terms.iter().all(|(_, b)| tile::takes(b))) {
             // SAFETY: the processor has the unit, the caller has checked that the shapes agree, and the right factors are of its
             // kind.
             unsafe { tile::sum(panels, out, accumulate, terms) };
@@ -65,8 +69,8 @@ impl Factor for f32 {
 
 impl Factor for bf16 {
     fn multiply_sum(out: &mut MatrixMut<'_>, accumulate: bool, terms: &[Term<'_, Self>]) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(kernel) = x86::best_half().filter(|_| terms.iter().all(|(_, b)| tile::takes(b))) {
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if let Some(kernel) = units::best_half().filter(|_| terms.iter().all(|(_, b)| tile::takes(b))) {
             // SAFETY: as above.
             unsafe { half::sum(kernel, out, accumulate, terms) };
             return;

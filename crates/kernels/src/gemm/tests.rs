@@ -75,7 +75,7 @@ fn sums_of_products_equal_the_definition_by_either_kernel() {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[test]
 fn every_vector_unit_gives_the_bits_of_the_definition() {
     // Uneven numbers, so that another order of the sums, or another rounding, shows.
@@ -99,7 +99,7 @@ fn every_vector_unit_gives_the_bits_of_the_definition() {
                     part.iter().fold(0.0, product) + sum
                 })
             };
-            for kernel in x86::all().into_iter().flatten() {
+            for kernel in units::all().into_iter().flatten() {
                 let mut out = vec![1.5f32; m * n];
                 // SAFETY: `all` gives the kernels of this processor, and the shapes agree.
                 unsafe { tile::sum(kernel, &mut MatrixMut::dense(&mut out, m, n), true, &[factors]) };
@@ -111,7 +111,7 @@ fn every_vector_unit_gives_the_bits_of_the_definition() {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[test]
 fn products_of_bf16_equal_the_definition_however_they_are_laid_out() {
     let numbers = |count: usize, seed: usize| -> Vec<bf16> {
@@ -140,7 +140,7 @@ fn products_of_bf16_equal_the_definition_however_they_are_laid_out() {
                 };
                 (if accumulate { 2.0 } else { 0.0 }) + factors.iter().zip(depths).map(of_term).sum::<f32>()
             };
-            for kernel in x86::all_half().into_iter().flatten() {
+            for kernel in units::all_half().into_iter().flatten() {
                 let mut out = vec![2.0f32; m * n];
                 // SAFETY: `all_half` gives the kernels of this processor, and the shapes agree.
                 unsafe { half::sum(kernel, &mut MatrixMut::dense(&mut out, m, n), accumulate, &terms) };

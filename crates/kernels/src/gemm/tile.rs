@@ -5,12 +5,12 @@
 //! lie, unless their lines would crowd each other out of the cache ([`Copies`]). The terms of one output value are added in their order, each by
 //! one fused multiply-add, so all vector units give the same bits.
 
-use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::null;
 
 use super::matrix::{Matrix, MatrixMut, Term};
+use super::units::prefetch;
 use crate::tasks;
 
 /// A register of a vector unit. Its functions are for [`panels`], in a function that is compiled for that unit.
@@ -267,8 +267,8 @@ unsafe fn copy_right<V: Vector>(
             let mut b = segment.b.add(col);
             for _ in 0..segment.depth {
                 // What comes some steps later, and the next panel's part of this row.
-                _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * segment.b_stride).cast());
-                _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(2 * V::LANES).cast());
+                prefetch(b.wrapping_add(AHEAD * segment.b_stride));
+                prefetch(b.wrapping_add(2 * V::LANES));
                 V::load_masked(masks[0], b).store(to);
                 V::load_masked(masks[1], b.wrapping_add(V::LANES)).store(to.add(V::LANES));
                 to = to.add(2 * V::LANES);
@@ -305,7 +305,7 @@ unsafe fn tile<V: Vector, const R: usize, const WHOLE: bool, const UNIT: bool, c
         let mut sums = [[V::splat(0.0); 2]; R];
         if accumulate {
             for r in 0..R {
-                _mm_prefetch::<_MM_HINT_T0>(out.data.add((row + r) * out.row_stride + col).cast());
+                prefetch(out.data.add((row + r) * out.row_stride + col));
             }
         }
         for segment in segments {
@@ -323,10 +323,10 @@ unsafe fn tile<V: Vector, const R: usize, const WHOLE: bool, const UNIT: bool, c
                 };
                 if UNIT && col == 0 {
                     // The left factor's next rows, which other caches may not have yet: steps are often longer than a page.
-                    _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(2 * R).cast());
+                    prefetch(a.wrapping_add(2 * R));
                 }
                 if row == 0 && col == 0 && UNIT {
-                    _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * a_step).cast());
+                    prefetch(a.wrapping_add(AHEAD * a_step));
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let left = V::splat(a.add(r * a_row).read_unaligned());

@@ -7,7 +7,7 @@
 
 use std::arch::x86_64::*;
 
-use super::half::{Half, Layout};
+use super::half::{Half, Layout, of_pairs};
 use super::matrix::MatrixMut;
 use super::tile::{Panels, Segment, Vector, panels};
 use crate::unit::is_kept_to_avx2;
@@ -169,61 +169,6 @@ impl Vector for Avx2 {
     }
 }
 
-/// A register of sums of pairs of bf16, each pair in the place of a value: the numbers of `V`, but for the product.
-macro_rules! of_pairs {
-    ($(#[$doc:meta])* $name:ident($single:ident), |$sum:ident, $a:ident, $b:ident| $product:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy)]
-        struct $name($single);
-
-        impl Vector for $name {
-            const LANES: usize = $single::LANES;
-            type Mask = <$single as Vector>::Mask;
-
-            #[inline(always)]
-            unsafe fn mask(width: usize) -> Self::Mask {
-                $single::mask(width)
-            }
-
-            #[inline(always)]
-            unsafe fn splat(value: f32) -> Self {
-                Self($single::splat(value))
-            }
-
-            #[inline(always)]
-            unsafe fn load(from: *const f32) -> Self {
-                Self($single::load(from))
-            }
-
-            #[inline(always)]
-            unsafe fn load_masked(mask: Self::Mask, from: *const f32) -> Self {
-                Self($single::load_masked(mask, from))
-            }
-
-            #[inline(always)]
-            unsafe fn store(self, to: *mut f32) {
-                self.0.store(to);
-            }
-
-            #[inline(always)]
-            unsafe fn store_masked(self, mask: Self::Mask, to: *mut f32) {
-                self.0.store_masked(mask, to);
-            }
-
-            #[inline(always)]
-            unsafe fn add(self, other: Self) -> Self {
-                Self(self.0.add(other.0))
-            }
-
-            #[inline(always)]
-            unsafe fn add_product(self, $a: Self, $b: Self) -> Self {
-                let ($sum, $a, $b) = (self.0.0, $a.0.0, $b.0.0);
-                Self($single($product))
-            }
-        }
-    };
-}
-
 of_pairs! {
     /// By the processor's own instruction.
     Avx512Bf16(Avx512), |sum, a, b| _mm512_dpbf16_ps(sum, std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b))
@@ -237,4 +182,11 @@ of_pairs! {
         let lower = |pair: __m256| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(pair)));
         _mm256_fmadd_ps(lower(a), lower(b), _mm256_fmadd_ps(upper(a), upper(b), sum))
     }
+}
+
+/// Has the line of the cache that holds `at` be fetched.
+#[inline(always)]
+pub(super) fn prefetch(at: *const f32) {
+    // SAFETY: all x86-64 processors have it, and it reads nothing that a program could see.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
 }
