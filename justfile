@@ -41,6 +41,17 @@ sharing *ARGS:
 crash COUNT="1000":
     FROSTLINE_CRASHES={{COUNT}} cargo test --workspace --test sweep crash:: -- --nocapture
 
+# Sample where the time of steps goes, and write benches/peers/PROFILE.md (needs perf and python3; installs PyTorch)
+profile *ARGS:
+    RUSTFLAGS="-C symbol-mangling-version=v0" cargo build --release --package frostline-benches --example worker --target-dir target/profile
+    test -d target/peers || python3 -m venv target/peers
+    target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
+    target/peers/bin/python benches/peers/profile.py --worker target/profile/release/examples/worker {{ARGS}}
+
+# Cross-build for 64-bit ARM Linux, and run the tests of kernels and engine under qemu (needs gcc-aarch64-linux-gnu and qemu-user)
+arm *ARGS:
+    bash scripts/arm.sh {{ARGS}}
+
 # Run disturbed sweeps on a real Slurm of one node, and hold them to a sweep alone (needs slurm-wlm and munge; --keep, or names of tests)
 slurm *ARGS:
     cargo build --release --package frostline

@@ -76,6 +76,20 @@ impl Work {
         Ok(self.model.set_precision(DType::BF16)?)
     }
 
+    /// Multiply-adds of a step's convolutions, linear layers and attention, those that meet padding left out: a stage that trains
+    /// has its forward pass and the gradients of its weights and of its input, but for the first, whose input are images.
+    ///
+    /// # Errors
+    /// An unknown model, or a resolution that is too small.
+    pub fn multiply_adds(&self) -> Result<u64, Failure> {
+        let (height, width, ..) = self.images.dims();
+        let stages = self.model.card().summary(10, height, width)?;
+        let prefix = self.training.as_ref().map_or(stages.len(), |(_, prefix)| *prefix);
+        let passes = |stage: usize| if stage < prefix { 1 } else { 3 - u64::from(stage == 0) };
+        let counts = stages.iter().enumerate().map(|(index, stage)| passes(index) * stage.live_multiply_adds);
+        Ok(BATCH as u64 * counts.sum::<u64>())
+    }
+
     /// A training step (forward, loss, backward, Adam), or an inference pass.
     ///
     /// # Errors

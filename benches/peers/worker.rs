@@ -6,7 +6,9 @@ fn main() -> Result<(), Failure> {
     frostline_allocator::keep_freed_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, resolution, what, threads, more @ ..] = &arguments[..] else {
-        return Err("usage: worker MODEL RESOLUTION full|head|last-K|inference THREADS [avx2] [bf16]".into());
+        return Err(
+            "usage: worker MODEL RESOLUTION full|head|last-K|inference THREADS [avx2] [bf16] [count]".into(),
+        );
     };
     let asked = |word: &str| more.iter().any(|given| given == word);
     if asked("avx2") {
@@ -16,6 +18,10 @@ fn main() -> Result<(), Failure> {
     let mut work = Work::new(model, resolution.parse()?, what)?;
     if asked("bf16") {
         work.round_to_bf16()?;
+    }
+    if asked("count") {
+        println!("{}", work.multiply_adds()?);
+        return Ok(());
     }
     serve(|| work.step())
 }

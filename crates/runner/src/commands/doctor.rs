@@ -90,7 +90,7 @@ impl Findings {
             () if has("neon") => "products run on NEON",
             () => "no vector instructions that Frostline knows: it will be slow",
         };
-        let half = if has("avx512bf16") {
+        let half = if has("avx512bf16") || has("bf16") {
             "bf16 by its own instructions"
         } else {
             "bf16 by widening, no faster than f32"
