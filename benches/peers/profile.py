@@ -7,6 +7,7 @@ others count as those.
 import argparse
 import os
 import re
+import statistics
 import subprocess
 import tempfile
 import time
@@ -26,6 +27,9 @@ WORK = [
     ("efficientnet_b0", 64, "full"),
 ]
 
+# Rows and columns of the product that stands for the ceiling.
+SIDE = 2048
+
 # What a function belongs to: the first that its object and name match.
 OPERATIONS = {
     "products": r"kernels::gemm::(units|tile|half|multiply)|gemm_common|gemm_f32",
@@ -39,9 +43,11 @@ OPERATIONS = {
     "pooling": r"kernels::pool",
     "bias and other sums": r"kernels::linear|kernels::tasks|kernels::factors|kernels::copies|kernels::gradient",
     "the optimizer": r"kernels::optim|engine::optimizer",
-    "clearing and copying": r"memset|memmove|memcpy|kernels::gemm::written",
+    "clearing and copying": r"precision::convert|memset|memmove|memcpy|kernels::gemm::written",
     "the system: pages": r"clear_page|page_fault|kernel\.kallsyms.*(zap|folio|charge|lru|mm_|pte|pmd|vma|page)",
-    "threads: handing out and waiting": r"rayon|crossbeam|sched|futex|std::thread",
+    "memory: handing out": r"mi_",
+    "random draws": r"streams::|rand_chacha|dropout",
+    "threads: handing out and waiting": r"rayon|crossbeam|sched|futex|std::thread|finish_task|_raw_spin|syscall|softirq",
 }
 
 
@@ -81,19 +87,19 @@ def samples(worker, model, resolution, what, threads, seconds):
     return step, shares, sorted(others, reverse=True)
 
 
-def ceiling(threads):
-    """What PyTorch's product of two large matrices reaches, in multiply-adds a second: the best of several."""
+def ceiling_times(threads):
+    """How long PyTorch's product of two large matrices takes, several times."""
     import torch
 
     torch.set_num_threads(threads)
-    side = 2048
-    a, b = torch.randn(side, side), torch.randn(side, side)
-    best = float("inf")
-    for _ in range(12):
+    a, b = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
+    torch.mm(a, b)
+    times = []
+    for _ in range(10):
         start = time.perf_counter()
         torch.mm(a, b)
-        best = min(best, time.perf_counter() - start)
-    return side**3 / best
+        times.append(time.perf_counter() - start)
+    return times
 
 
 def main():
@@ -110,21 +116,23 @@ def main():
         name = f"{model} at {resolution}, {what}"
         if not any(part in name for part in args.only.split(";")):
             continue
-        top = ceiling(args.threads)
+        times = ceiling_times(args.threads)
         step, shares, others = samples(args.worker, model, resolution, what, args.threads, args.seconds)
+        times += ceiling_times(args.threads)
+        top = SIDE**3 / statistics.median(times)
         command = [args.worker, model, str(resolution), what, str(args.threads), "count"]
         counted = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         columns.append((name, step, shares, counted, top))
         print(f"{name}: {1000 * step:.1f} ms, products {shares['products']:.0%}, other {shares['other']:.1%}", flush=True)
         for share, other in others[:8] if args.verbose else []:
-            print(f"    {share:.1%} {other[:140]}")
+            print(f"    {share:.1%} {other}")
     lines = [
         "# Where the time of a step goes",
         "",
         "Shares of perf's samples while one process did steps of 64 images in f32, by operation; blank is below half a percent. *Rate of products* is "
         "the multiply-adds of convolutions, linear layers and attention, twice each, by the time that products took; they are counted without padding and as if "
         "none were saved, so that Winograd's convolutions can come above the ceiling. *Ceiling* is what PyTorch's product of two matrices of 2048x2048 "
-        "reached on the same threads just before. A step's rate has all of its time in it.",
+        "reached on the same threads just before and after, in the median. A step's rate has all of its time in it.",
         "",
         "| | " + " | ".join(name for name, *_ in columns) + " |",
         "| --- |" + " --: |" * len(columns),
