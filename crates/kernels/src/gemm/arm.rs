@@ -51,7 +51,7 @@ unsafe fn neon_bf16(out: &mut MatrixMut<'_>, accumulate: bool, segments: &[Segme
     unsafe { panels::<NeonBf16, 6>(out, accumulate, segments) }
 }
 
-/// Two registers of four values: of loads and products there are then two and a half to one, instead of one and a half.
+/// Two registers of four values: a step then has 24 products for 10 loads, where tiles of single registers would have 16.
 #[derive(Clone, Copy)]
 struct Neon([float32x4_t; 2]);
 
