@@ -7,6 +7,7 @@ others count as those.
 import argparse
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -111,6 +112,8 @@ def main():
     parser.add_argument("--verbose", action="store_true", help="also print the largest functions that belong to none")
     parser.add_argument("--output", default=str(HERE / "PROFILE.md"))
     args = parser.parse_args()
+    if not shutil.which("perf"):
+        raise SystemExit("perf is missing: install it (Debian: apt-get install linux-perf)")
     columns = []
     for model, resolution, what in WORK:
         name = f"{model} at {resolution}, {what}"
@@ -132,7 +135,7 @@ def main():
         "Shares of perf's samples while one process did steps of 64 images in f32, by operation; blank is below half a percent. *Rate of products* is "
         "the multiply-adds of convolutions, linear layers and attention, twice each, by the time that products took; they are counted without padding and as if "
         "none were saved, so that Winograd's convolutions can come above the ceiling. *Ceiling* is what PyTorch's product of two matrices of 2048x2048 "
-        "reached on the same threads just before and after, in the median. A step's rate has all of its time in it.",
+        "reached on the same threads just before and after, in the median. *Whole step* divides by all of its time.",
         "",
         "| | " + " | ".join(name for name, *_ in columns) + " |",
         "| --- |" + " --: |" * len(columns),
