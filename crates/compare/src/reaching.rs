@@ -1,6 +1,8 @@
 //! Time to accuracy: when an arm's validation accuracy first reached a level, read off the epochs.
 
-use super::{Arm, Comparison, Run, mean};
+use std::collections::BTreeSet;
+
+use super::{Arm, Comparison, Floor, Run, mean};
 
 /// Shares of the way from what needs no image to the best arm's highest validation accuracy that levels are set at.
 const SHARES: [f64; 3] = [0.5, 0.8, 0.95];
@@ -19,8 +21,14 @@ pub struct Reached {
 
 impl Comparison<'_> {
     /// Validation accuracies to ask for, in (0, 1) and ascending: whole per cents on the way from what always naming the largest
-    /// class gives to the highest that an arm reached on average. Empty without validation, and where nothing rose above that.
+    /// class gives to the highest that an arm reached on average. Empty without validation, where nothing rose above that, and where arms count
+    /// different things in it.
     pub fn levels(&self) -> Vec<f64> {
+        let counts = |arm: &Arm<'_>| arm.trial().train.validation_counts.clone();
+        let counted: BTreeSet<String> = self.arms.iter().map(counts).collect();
+        if counted.len() > 1 {
+            return Vec::new();
+        }
         let highest = |run: &Run<'_>| {
             run.finished()?;
             run.stored?.epochs.iter().filter_map(|epoch| epoch.validation_accuracy).max_by(f64::total_cmp)
@@ -29,7 +37,9 @@ impl Comparison<'_> {
         let Some(best) = self.arms.iter().filter_map(of_arm).max_by(f64::total_cmp) else {
             return Vec::new();
         };
-        let floor = self.arms.iter().find_map(Arm::floor).map_or(0.0, |floor| floor.largest);
+        let of_classes = counted.contains("classes");
+        let share = |floor: Floor| if of_classes { 1.0 / floor.classes as f64 } else { floor.largest };
+        let floor = self.arms.iter().find_map(Arm::floor).map_or(0.0, share);
         let level = |share: &f64| (100.0 * (floor + share * (best - floor))).floor() / 100.0;
         let mut levels: Vec<f64> = SHARES.iter().map(level).collect();
         levels.retain(|level| *level > floor);

@@ -10,7 +10,7 @@ use frostline_kernels::{Hwnc, Tape};
 use frostline_streams::Streams;
 
 use crate::audit::Hashes;
-use crate::evaluate::{Sums, batch_size, review};
+use crate::evaluate::{Validated, batch_size, review};
 use crate::fit::{Part, Table, gather};
 use crate::member::{options, position, sees_the_same};
 use crate::objective::Lesson;
@@ -131,7 +131,7 @@ impl<'a, 's> Cohort<'a, 's> {
             let Some(validated) = validated else { return self.stop(bookmark) };
             hashes = Hashes::default();
             self.each(|run, index| {
-                run.end_epoch(validated[index].as_ref(), &mut hashes)?;
+                run.end_epoch(validated[index], &mut hashes)?;
                 run.show_average(run.is_done())
             });
             self.at = Position { epochs: self.at.epochs + 1, steps: 0 };
@@ -275,14 +275,14 @@ impl<'a, 's> Cohort<'a, 's> {
     }
 
     /// What each run comes to on the validation split; none where the end was asked for.
-    fn validate(&mut self) -> Result<Option<Vec<Option<Sums>>>, EngineError> {
+    fn validate(&mut self) -> Result<Option<Vec<Option<Validated>>>, EngineError> {
         self.each(|run, _| run.show_average(true));
         let none = || self.runs.iter().map(|_| None).collect();
         let Some(task) = self.runs.iter().flatten().next().map(|run| run.task) else {
             return Ok(Some(none()));
         };
         let (images, indices) = (&task.dataset.train, &task.splits.validation[..]);
-        let mut seen: Vec<Option<Sums>> = none();
+        let mut seen: Vec<Option<Validated>> = none();
         if indices.is_empty() {
             self.each(|run, _| if run.is_last_epoch() { run.recalibrate() } else { Ok(()) }); // for the test
             return Ok(Some(seen));
@@ -294,7 +294,7 @@ impl<'a, 's> Cohort<'a, 's> {
                 let sums = run.timed(Section::Evaluation, |run| {
                     review(run.task.model, images, indices, normalisation, objective, &streams)
                 })?;
-                seen[index] = Some(sums);
+                seen[index] = Some(sums.into());
                 Ok(())
             });
             return Ok(Some(seen));
@@ -303,8 +303,10 @@ impl<'a, 's> Cohort<'a, 's> {
         let mut seats = seats(runs, paid);
         let found = evaluate_together(&mut seats, tree, shelf, (images, indices), (task.mean, task.std))?;
         let Some(mut found) = found else { return Ok(None) };
-        self.each(|_, index| {
-            seen[index] = found[index].take().transpose()?.map(Sums::of);
+        self.each(|run, index| {
+            let evaluation = found[index].take().transpose()?;
+            let counting = run.task.recipe.validation_counts;
+            seen[index] = evaluation.map(|evaluation| Validated::of(&evaluation, counting));
             Ok(())
         });
         Ok(Some(seen))

@@ -4,6 +4,7 @@
 use frostline_data::{Batch, Images, Loader, LoaderOptions};
 use frostline_kernels::Hwnc;
 use frostline_models::{Model, Pass};
+use frostline_recipe::Counting;
 use frostline_streams::Streams;
 
 use crate::objective::Grading;
@@ -88,8 +89,8 @@ impl Answers {
             return Err(EngineError::OutputsNotFinite { images: broken, of: predictions.len() });
         }
         let count = predictions.len() as f64;
-        let right = predictions.iter().filter(|p| p.predicted == p.label).count() as f64;
-        Ok(Evaluation { loss: loss / count, accuracy: right / count, predictions })
+        let accuracy = share_right(&answers(&predictions), Counting::Images);
+        Ok(Evaluation { loss: loss / count, accuracy, predictions })
     }
 }
 
@@ -154,6 +155,50 @@ fn finite(logits: &[f32]) -> bool {
     logits.iter().all(|logit| logit.is_finite())
 }
 
+/// What was said of each image, and its class.
+fn answers(predictions: &[Prediction]) -> Vec<(u32, u32)> {
+    predictions.iter().map(|prediction| (prediction.predicted, prediction.label)).collect()
+}
+
+/// The share of answers, each with what is so, that are right, in [0, 1]: of images, or the mean over the classes that have some.
+pub(crate) fn share_right(answers: &[(u32, u32)], counting: Counting) -> f64 {
+    let classes = match counting {
+        Counting::Images => 1,
+        Counting::Classes => answers.iter().map(|(_, class)| *class as usize + 1).max().unwrap_or(1),
+    };
+    let mut tallies = vec![(0usize, 0usize); classes];
+    for (said, class) in answers {
+        let (right, images) = &mut tallies[*class as usize % classes];
+        *right += usize::from(said == class);
+        *images += 1;
+    }
+    tallies.retain(|(_, images)| *images > 0);
+    let shares = tallies.iter().map(|(right, images)| *right as f64 / *images as f64);
+    shares.sum::<f64>() / tallies.len() as f64
+}
+
+/// What a run comes to on its validation split.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Validated {
+    /// The mean over the images.
+    pub(crate) loss: f64,
+    /// None where nothing is right or wrong.
+    pub(crate) accuracy: Option<f64>,
+}
+
+impl Validated {
+    pub(crate) fn of(evaluation: &Evaluation, counting: Counting) -> Self {
+        let accuracy = share_right(&answers(&evaluation.predictions), counting);
+        Self { loss: evaluation.loss, accuracy: Some(accuracy) }
+    }
+}
+
+impl From<Sums> for Validated {
+    fn from(sums: Sums) -> Self {
+        Self { loss: sums.mean_loss(), accuracy: sums.accuracy() }
+    }
+}
+
 /// Sums over examples.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sums {
@@ -164,12 +209,6 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    pub(crate) fn of(evaluation: Evaluation) -> Self {
-        let examples = evaluation.predictions.len();
-        let right = evaluation.predictions.iter().filter(|p| p.predicted == p.label).count();
-        Self { loss: evaluation.loss * examples as f64, right: Some(right), examples }
-    }
-
     pub(crate) fn add(&mut self, other: &Self) {
         self.loss += other.loss;
         self.right = match (self.right, other.right) {
@@ -251,6 +290,15 @@ mod tests {
         assert_eq!(ranked[0].1, most_likely(&logits).1.exp() as f32);
         let all: f32 = likeliest(&logits, 9).iter().map(|(_, probability)| probability).sum();
         assert!((all - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_class_counts_as_much_as_any_other_where_classes_do() {
+        // Nine images of class 0, all right; two of class 2, one right; none of class 1.
+        let mut answers = vec![(0, 0); 9];
+        answers.extend([(2, 2), (0, 2)]);
+        assert_eq!(share_right(&answers, Counting::Images), 10.0 / 11.0);
+        assert_eq!(share_right(&answers, Counting::Classes), 0.75);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use frostline_kernels::Hwnc;
 use frostline_models::Classifier;
-use frostline_probes::{Features, Linear, Neighbours, logistic, ridge};
+use frostline_probes::{Features, Judge, Linear, Neighbours, logistic, ridge};
 use frostline_recipe::Probe;
 
-use crate::evaluate::{Sums, loader, log_loss, most_likely};
+use crate::evaluate::{Sums, loader, log_loss, most_likely, share_right};
 use crate::prefix::Tree;
 use crate::run::Run;
 use crate::seat::{Seats, Slot, charge, features, keys, shared};
@@ -106,6 +106,7 @@ impl Run<'_> {
     pub(crate) fn fit(&mut self, train: &Table, validation: Option<&Table>) -> Result<(), EngineError> {
         let (model, classes) = (self.task.model, self.task.model.spec().classes);
         let Some(probe) = self.phase().fit else { return Ok(()) };
+        let counting = self.task.recipe.validation_counts;
         let (logits, told) = self.timed(Section::Train, |_| {
             let features = train.features(classes)?;
             let no_validation =
@@ -114,9 +115,10 @@ impl Run<'_> {
                 &Features<'_>,
                 &Features<'_>,
                 usize,
+                &Judge<'_>,
             ) -> Result<Linear, frostline_probes::ProbeError>| {
                 let validation = validation.ok_or_else(no_validation)?.features(classes)?;
-                let found = fit(&features, &validation, classes)?;
+                let found = fit(&features, &validation, classes, &|answers| share_right(answers, counting))?;
                 model.set_head(&found.weight, &found.bias)?;
                 Ok::<_, EngineError>((
                     found.logits(&train.values, train.width),

@@ -39,9 +39,9 @@ pub use explain::explain;
 pub use fold::fold;
 pub use freeze::{Movable, freeze, parts_of};
 pub use frostline_recipe::{
-    BatchNormPolicy, ClassWeights, Keep, Length, OptimizerKind, Part, Parts, Phase, PhaseSpec, Probe, Ragged,
-    Recipe, RecipeError, Rule, Sampling, Schedule, ScheduleOver, StateOnStart, Strategy, StrategyError,
-    Timetable,
+    BatchNormPolicy, ClassWeights, Counting, Keep, Length, OptimizerKind, Part, Parts, Phase, PhaseSpec,
+    Probe, Ragged, Recipe, RecipeError, Rule, Sampling, Schedule, ScheduleOver, StateOnStart, Strategy,
+    StrategyError, Timetable,
 };
 pub use member::{Bookmark, Member, NoBookmark};
 pub use objective::{Objective, ROTATIONS};

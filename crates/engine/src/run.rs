@@ -7,7 +7,7 @@ use frostline_streams::Streams;
 
 use crate::audit::{Audit, Hashes};
 use crate::average::Average;
-use crate::evaluate::Sums;
+use crate::evaluate::{Sums, Validated};
 use crate::freeze::{self, Movable, freeze};
 use crate::objective::{Grading, Lesson};
 use crate::recalibrate::{Over, recalibrate};
@@ -251,7 +251,7 @@ impl<'a> Run<'a> {
     /// An epoch whose steps are done and that was evaluated ends, and the phase with its last one.
     pub(crate) fn end_epoch(
         &mut self,
-        validation: Option<&Sums>,
+        validation: Option<Validated>,
         hashes: &mut Hashes,
     ) -> Result<(), EngineError> {
         let (index, before) = self.at();
@@ -275,8 +275,8 @@ impl<'a> Run<'a> {
             rates: phase.rules.iter().filter(|_| fitted.is_none()).map(rate).collect(),
             train_loss: self.sums.mean_loss(),
             train_accuracy: self.sums.accuracy(),
-            validation_loss: validation.map(Sums::mean_loss),
-            validation_accuracy: validation.and_then(Sums::accuracy),
+            validation_loss: validation.map(|validated| validated.loss),
+            validation_accuracy: validation.and_then(|validated| validated.accuracy),
         };
         self.sums = Sums::default();
         self.keep_best(&report)?;

@@ -114,6 +114,13 @@ impl Halving {
                 "halving chooses on validation, so `validation` must be above 0 in all trials".to_owned(),
             );
         }
+        let counts = |trial: &crate::Trial| trial.train.validation_counts.clone();
+        if plan.trials.windows(2).any(|pair| counts(&pair[0]) != counts(&pair[1])) {
+            return Some(
+                "halving compares arms by validation accuracy, so `validation-counts` must be the same in all trials"
+                    .to_owned(),
+            );
+        }
         self.rungs(epochs).is_empty().then(|| {
             format!(
                 "halving first compares after {}, which all {epochs} of a trial do not exceed",

@@ -82,6 +82,7 @@ fn recipes_are_alike(a: &TrainSpec, b: &TrainSpec) -> bool {
         ema,
         keep,
         patience: _,
+        validation_counts: _,
         precision,
         schedule_over,
     } = a;

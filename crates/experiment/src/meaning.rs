@@ -2,8 +2,8 @@
 //! that a word that is not taken is an error before anything runs, and again when the trial runs.
 
 use frostline_recipe::{
-    BatchNormPolicy, ClassWeights, Keep, OptimizerKind, Ragged, Recipe, Sampling, Schedule, ScheduleOver,
-    Strategy,
+    BatchNormPolicy, ClassWeights, Counting, Keep, OptimizerKind, Ragged, Recipe, Sampling, Schedule,
+    ScheduleOver, Strategy,
 };
 
 use frostline_sources::{OnDuplicates, Reading};
@@ -46,6 +46,10 @@ pub fn recipe_of(spec: &TrainSpec) -> Result<Recipe, String> {
         ema: spec.ema,
         keep: spec.keep.parse::<Keep>().map_err(|e| at("keep", e))?,
         patience: spec.patience,
+        validation_counts: spec
+            .validation_counts
+            .parse::<Counting>()
+            .map_err(|e| at("validation-counts", e))?,
     };
     recipe.check().map_err(|error| error.to_string())?;
     Ok(recipe)

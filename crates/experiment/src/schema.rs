@@ -60,7 +60,7 @@ pub fn schema() -> Value {
             "train": of(&[Section::Train]),
             "run": of(&[Section::Run]),
             "grid": table(keys().iter(), several),
-            "tune": table(keys().iter().filter(|key| key.section == Section::Train), at_least_two),
+            "tune": table(keys().iter().filter(|key| key.can_be_tuned()), at_least_two),
             "halving": object(json!({
                 "first": {"type": "integer", "minimum": 1, "default": 1, "description": "epochs before the first comparison"},
                 "factor": {"type": "integer", "minimum": 2, "default": 2, "description": "one arm in so many goes on"},

@@ -274,6 +274,7 @@ mod tests {
             (data, "learning-rate = [0.1]", "at least two values"),
             (data, "seed = [1, 2]", "cannot be tuned"),
             (data, "model = [\"resnet18\", \"alexnet\"]", "cannot be tuned"),
+            (data, "validation-counts = [\"images\", \"classes\"]", "cannot be tuned"),
             (data, "learning-rat = [1, 2]", "unknown key `learning-rat` in [tune]"),
             (data, "learning-rate = [-0.1, 1.0]", "learning-rate"),
         ] {

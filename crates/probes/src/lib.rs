@@ -1,7 +1,7 @@
 //! Classifiers on the features of images that need no training loop: [`ridge`] regression in closed form, [`logistic`] regression to
 //! convergence, and a vote of [`Neighbours`]. Pure functions of [`Features`]: no file, no draw, the same numbers for any number of threads.
 //!
-//! The strength of a penalty is chosen on validation features by accuracy, the stronger of equals. Features are scaled by one number, their
+//! The strength of a penalty is chosen on validation features by a [`Judge`], the stronger of equals. Features are scaled by one number, their
 //! root mean square about the mean, so that a strength means the same for every trunk.
 
 mod cholesky;
@@ -35,7 +35,7 @@ pub struct Linear {
     pub bias: Vec<f32>,
     /// The strength of the penalty that was chosen.
     pub strength: f64,
-    /// Every strength that was tried, the strongest first, with its accuracy on the validation features.
+    /// Every strength that was tried, the strongest first, with what the judge made of its answers for the validation features.
     pub tried: Vec<(f64, f64)>,
 }
 
@@ -102,12 +102,16 @@ impl Linear {
     }
 }
 
-/// The share of images whose highest score, the first of equals, is that of their class.
-fn accuracy(scores: &[f64], labels: &[u32]) -> f64 {
+/// How good answers are: the class that is said of each image, and the one that it has. More is better.
+pub type Judge<'a> = dyn Fn(&[(u32, u32)]) -> f64 + 'a;
+
+/// For each image the class of its highest score, the first of equals, and its own.
+fn answers(scores: &[f64], labels: &[u32]) -> Vec<(u32, u32)> {
     let classes = scores.len() / labels.len().max(1);
-    let right = scores.chunks_exact(classes.max(1)).zip(labels).filter(|(row, label)| {
+    let rows = scores.chunks_exact(classes.max(1)).zip(labels);
+    rows.map(|(row, label)| {
         let best = (0..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best });
-        best as u32 == **label
-    });
-    right.count() as f64 / labels.len() as f64
+        (best as u32, *label)
+    })
+    .collect()
 }

@@ -7,7 +7,7 @@ use crate::lbfgs::{dot, minimise};
 use crate::product::{BLOCK, Rows, add, transposed};
 use crate::ridge::{features_by, of_images};
 use crate::scale::{Scale, Scaled, add_scores};
-use crate::{Features, Linear, ProbeError, accuracy};
+use crate::{Features, Judge, Linear, ProbeError, answers};
 
 /// Strengths that are tried, per image, until so many in a row are no better than the best.
 const STRENGTHS: [f64; 8] = [1e1, 1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
@@ -29,6 +29,7 @@ pub fn logistic(
     train: &Features<'_>,
     validation: &Features<'_>,
     classes: usize,
+    judge: &Judge<'_>,
 ) -> Result<Linear, ProbeError> {
     let (scale, width) = (Scale::of(train), train.width);
     let (rows, choosing) = (scale.apply(train.values), scale.apply(validation.values));
@@ -47,7 +48,7 @@ pub fn logistic(
         let (weight, bias) = point.x.split_at(classes * side);
         let weight =
             turned.as_ref().map_or_else(|| weight.to_vec(), |turned| turned.back(&rows, weight, classes));
-        let accuracy = accuracy(&choosing.scores(&weight, bias), validation.labels);
+        let accuracy = judge(&answers(&choosing.scores(&weight, bias), validation.labels));
         tried.push((strength, accuracy));
         in_vain += 1;
         if best.as_ref().is_none_or(|(_, most, _)| accuracy > *most) {

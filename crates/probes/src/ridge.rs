@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::cholesky::{factor, solve};
 use crate::product::{BLOCK, Rows, add, transposed};
 use crate::scale::{Scale, Scaled};
-use crate::{Features, Linear, ProbeError, accuracy};
+use crate::{Features, Judge, Linear, ProbeError, answers};
 
 /// Strengths that are tried, per image.
 const STRENGTHS: [f64; 8] = [1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5];
@@ -16,7 +16,12 @@ const STRENGTHS: [f64; 8] = [1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5];
 ///
 /// # Errors
 /// Where no strength gives a solution.
-pub fn ridge(train: &Features<'_>, validation: &Features<'_>, classes: usize) -> Result<Linear, ProbeError> {
+pub fn ridge(
+    train: &Features<'_>,
+    validation: &Features<'_>,
+    classes: usize,
+    judge: &Judge<'_>,
+) -> Result<Linear, ProbeError> {
     let (scale, n) = (Scale::of(train), train.len());
     let (rows, choosing) = (scale.apply(train.values), scale.apply(validation.values));
     let mean: Vec<f64> = (0..classes).map(|class| target_mean(train.labels, class)).collect();
@@ -41,7 +46,7 @@ pub fn ridge(train: &Features<'_>, validation: &Features<'_>, classes: usize) ->
         solve(&matrix, side, &mut solution, classes);
         let weight = if primal { solution } else { features_by(&rows, &solution, classes) };
         let found = choosing.scores(&weight, &mean);
-        let accuracy = accuracy(&found, validation.labels);
+        let accuracy = judge(&answers(&found, validation.labels));
         tried.push((strength, accuracy));
         if best.as_ref().is_none_or(|best| accuracy > best.accuracy) {
             best = Some(Fitted { strength, accuracy, weight, scores: found });

@@ -10,6 +10,12 @@ fn golden() -> Vec<Value> {
     serde_json::from_str::<Value>(text).unwrap()["cases"].as_array().unwrap().clone()
 }
 
+/// The share of answers that are right.
+fn right(answers: &[(u32, u32)]) -> f64 {
+    let right = answers.iter().filter(|(said, class)| said == class).count();
+    right as f64 / answers.len() as f64
+}
+
 fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
 }
@@ -60,7 +66,7 @@ fn ridge_regression_is_that_of_scikit_learn_but_for_one_factor() {
     for value in golden() {
         let case = Case::of(&value);
         let (train, validation) = case.features();
-        let found = ridge(&train, &validation, case.classes).unwrap();
+        let found = ridge(&train, &validation, case.classes, &right).unwrap();
         tried_alike(&found, &value["ridge"]["accuracies"]);
         assert_eq!(found.strength, value["ridge"]["strength"].as_f64().unwrap());
         let expected = [numbers(&value["ridge"]["weight"]), numbers(&value["ridge"]["bias"])].concat();
@@ -88,7 +94,7 @@ fn logistic_regression_is_that_of_scikit_learn() {
     for value in golden() {
         let case = Case::of(&value);
         let (train, validation) = case.features();
-        let found = logistic(&train, &validation, case.classes).unwrap();
+        let found = logistic(&train, &validation, case.classes, &right).unwrap();
         tried_alike(&found, &value["logistic"]["accuracies"]);
         assert_eq!(found.strength, value["logistic"]["strength"].as_f64().unwrap());
         close(&found.weight, &numbers(&value["logistic"]["weight"]), 2e-3, "weight");
@@ -148,7 +154,7 @@ fn features_that_tell_nothing_give_the_likeliest_class() {
     let (values, labels) = (vec![3.0f32; 5 * 4], [0, 2, 2, 2, 1]);
     let all = Features::new(&values, 4, &labels, 3).unwrap();
     for fit in [ridge, logistic] {
-        let found = fit(&all, &all, 3).unwrap();
+        let found = fit(&all, &all, 3, &right).unwrap();
         let logits = found.logits(&values[..4], 4);
         assert!(logits[2] > logits[0] && logits[2] > logits[1], "{logits:?}");
         assert!(logits.iter().all(|logit| logit.is_finite()));
@@ -179,8 +185,8 @@ proptest! {
         let (values, labels) = clouds(images, width, 3);
         let all = Features::new(&values, width, &labels, 3).unwrap();
         let fit = || (
-            ridge(&all, &all, 3).unwrap(),
-            logistic(&all, &all, 3).unwrap(),
+            ridge(&all, &all, 3, &right).unwrap(),
+            logistic(&all, &all, 3, &right).unwrap(),
             Neighbours::new(&all, 3, 3).unwrap().logits(&values),
         );
         let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -191,7 +197,7 @@ proptest! {
     fn ridge_solves_its_equations(images in 10usize..400, width in 2usize..300) {
         let (values, labels) = clouds(images, width, 3);
         let all = Features::new(&values, width, &labels, 3).unwrap();
-        let found = ridge(&all, &all, 3).unwrap();
+        let found = ridge(&all, &all, 3, &right).unwrap();
         // Where the loss is smallest, errors weighed by a feature make up for the penalty, up to the one factor, which cancels in a
         // ratio; the mean of the scores is that of the targets times the factor.
         let logits = found.logits(&values, width);
@@ -201,5 +207,26 @@ proptest! {
         for class in 0..3 {
             prop_assert!((mean(class) - factor * target(class as u32)).abs() <= 1e-3 * factor.abs(), "{class}");
         }
+    }
+}
+
+#[test]
+fn the_judge_chooses() {
+    let (values, labels) = clouds(60, 4, 3);
+    let all = Features::new(&values, 4, &labels, 3).unwrap();
+    type Fit = fn(&Features<'_>, &Features<'_>, usize, &Judge<'_>) -> Result<Linear, ProbeError>;
+    for fit in [ridge as Fit, logistic as Fit] {
+        // One that is never content takes the strongest, one that likes each better than the last the weakest that was tried.
+        let strongest = fit(&all, &all, 3, &|_| 0.0).unwrap();
+        let asked = std::cell::Cell::new(0.0);
+        let weakest = fit(&all, &all, 3, &|answers| {
+            assert_eq!(answers.iter().map(|(_, class)| *class).collect::<Vec<_>>(), labels);
+            asked.set(asked.get() + 1.0);
+            asked.get()
+        });
+        let weakest = weakest.unwrap();
+        assert_eq!(strongest.strength, strongest.tried[0].0);
+        assert_eq!(weakest.strength, weakest.tried.last().unwrap().0);
+        assert!(weakest.strength < strongest.strength);
     }
 }

@@ -7,7 +7,9 @@ mod schedule;
 mod strategy;
 
 pub use optimizer::OptimizerKind;
-pub use recipe::{BatchNormPolicy, ClassWeights, Keep, Ragged, Recipe, RecipeError, Sampling, ScheduleOver};
+pub use recipe::{
+    BatchNormPolicy, ClassWeights, Counting, Keep, Ragged, Recipe, RecipeError, Sampling, ScheduleOver,
+};
 pub use schedule::{Schedule, Timetable};
 pub use strategy::{
     Length, Part, Parts, Phase, PhaseSpec, Probe, Rule, StateOnStart, Strategy, StrategyError,

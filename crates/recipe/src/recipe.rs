@@ -55,6 +55,16 @@ pub enum Sampling {
     Balanced,
 }
 
+/// What counts alike in a validation accuracy, by which epochs, strengths, values and arms are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// Images: the share of them that is right.
+    #[default]
+    Images,
+    /// Classes: the mean, over those that have images, of the share that is right in each (balanced accuracy; Brodersen et al. 2010).
+    Classes,
+}
+
 /// What a schedule is laid over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduleOver {
@@ -110,6 +120,8 @@ pub struct Recipe {
     /// The last phase ends after so many epochs without a higher validation accuracy (early stopping; Prechelt 1998); none where all epochs are
     /// trained.
     pub patience: Option<usize>,
+    /// What counts alike in validation accuracies.
+    pub validation_counts: Counting,
 }
 
 /// A value of a recipe that cannot be used.
@@ -145,6 +157,7 @@ impl Default for Recipe {
             ema: None,
             keep: Keep::Best,
             patience: None,
+            validation_counts: Counting::Images,
         }
     }
 }
@@ -262,6 +275,7 @@ named!(BatchNormPolicy, "BatchNorm policy", Follow = "follow", Train = "train", 
 named!(Ragged, "way with a last batch", Keep = "keep", Drop = "drop", Merge = "merge");
 named!(ClassWeights, "weights of classes", Equal = "none", Balanced = "balanced");
 named!(Sampling, "way to draw images", Shuffled = "shuffled", Balanced = "balanced");
+named!(Counting, "thing to count", Images = "images", Classes = "classes");
 named!(ScheduleOver, "stretch for a schedule", Trial = "trial", Phase = "phase");
 named!(Keep, "epoch to keep", Best = "best", Last = "last");
 
@@ -304,6 +318,9 @@ mod tests {
         }
         for name in Ragged::NAMES {
             assert_eq!(name.parse::<Ragged>().unwrap().to_string(), *name);
+        }
+        for name in Counting::NAMES {
+            assert_eq!(name.parse::<Counting>().unwrap().to_string(), *name);
         }
         for name in Keep::NAMES {
             assert_eq!(name.parse::<Keep>().unwrap().to_string(), *name);

@@ -1,4 +1,4 @@
-//! What the choice of an epoch on validation may make of a comparison.
+//! What the choice of an epoch on validation may make of a comparison, and what validation accuracies count.
 
 use frostline_compare::{Arm, Comparison};
 use frostline_experiment::Trial;
@@ -8,10 +8,31 @@ use frostline_text::plural;
 /// How much more often an arm keeps an epoch before its last than another where that is told.
 const APART: f64 = 0.5;
 
+/// Whether validation accuracies of a trial count classes.
+fn counts_classes(trial: &Trial) -> bool {
+    trial.train.validation_counts == "classes"
+}
+
+/// What validation accuracies are, where some count classes.
+pub(super) fn by_classes(comparison: &Comparison<'_>) -> Option<String> {
+    let measured = comparison.measured();
+    let arms: Vec<&str> =
+        measured.iter().filter(|arm| counts_classes(arm.trial())).map(|arm| arm.label.as_str()).collect();
+    let of = match arms.len() {
+        0 => return None,
+        all if all == measured.len() => String::new(),
+        _ => format!(" of {}, and of no other arm,", arms.join(", ")),
+    };
+    Some(format!(
+        "Validation accuracies{of} count each class alike (`validation-counts = \"classes\"`): they do not compare with test accuracies, which count \
+         images. What was chosen by them was chosen for the column *balanced*."
+    ))
+}
+
 /// That arms which count classes alike had their epochs chosen by an accuracy that counts images.
 pub(super) fn by_images(comparison: &Comparison<'_>) -> Option<String> {
     let by_class = |trial: &Trial| trial.train.class_weights != "none" || trial.train.sampling != "shuffled";
-    let chosen = |trial: &Trial| trial.train.keep == "best" && by_class(trial);
+    let chosen = |trial: &Trial| trial.train.keep == "best" && by_class(trial) && !counts_classes(trial);
     let arms: Vec<&str> = comparison
         .measured()
         .iter()
@@ -21,7 +42,8 @@ pub(super) fn by_images(comparison: &Comparison<'_>) -> Option<String> {
     (!arms.is_empty()).then(|| {
         format!(
             "The epochs of {} were chosen by validation accuracy, which counts images and not classes: where classes differ in size it favours \
-             naming the common ones, which these arms are to unlearn. keep = \"last\" chooses nothing.",
+             naming the common ones, which these arms are to unlearn. validation-counts = \"classes\" chooses for all classes alike, keep = \"last\" \
+             chooses nothing.",
             arms.join(", ")
         )
     })
@@ -47,12 +69,14 @@ pub(super) fn early_by_some(comparison: &Comparison<'_>) -> Option<String> {
     }
     let outcome = &most.0.answered().next()?.outcome;
     let (images, accuracy) = (outcome.data.as_ref()?.validation, outcome.validation_accuracy?);
+    // With classes of one size; with others an accuracy that counts classes is known less well.
+    let at_best = if counts_classes(most.0.trial()) { "at best " } else { "" };
     let points = 200.0 * (accuracy * (1.0 - accuracy) / images as f64).sqrt();
     let of = |(arm, early, of): &(&Arm<'_>, usize, usize)| {
         format!("{early} of {} of {}", plural(*of, "trial"), arm.label)
     };
     Some(format!(
-        "Validation kept an epoch before the last in {}, and in {}. An accuracy on its {} is known to ± {points:.1} points, so which epochs were \
+        "Validation kept an epoch before the last in {}, and in {}. An accuracy on its {} is known to {at_best}± {points:.1} points, so which epochs were \
          kept is partly luck, and part of a difference on the test images may be. `keep = \"last\"` chooses nothing.",
         of(most),
         of(least),
@@ -69,6 +93,36 @@ mod tests {
     use frostline_results::samples::{plan, results};
 
     use super::*;
+
+    #[test]
+    fn what_validation_counts_is_told_where_it_is_not_images() {
+        let said = |classes: &[&str]| {
+            let mut plan = plan(&["resnet18"], &["full", "head"], 2);
+            for trial in &mut plan.trials {
+                if classes.contains(&trial.strategy.as_str()) {
+                    trial.train.validation_counts = "classes".to_owned();
+                }
+                trial.train.sampling = "balanced".to_owned();
+            }
+            plan.trials = plan.trials.into_iter().map(Trial::sealed).collect();
+            let results = results(plan, |_| (0.8, 1.0));
+            let comparison = Comparison::of(&results);
+            (by_classes(&comparison), by_images(&comparison))
+        };
+        let (classes, images) = said(&[]);
+        assert!(classes.is_none() && images.unwrap().contains("resnet18 · full, resnet18 · head"));
+        let (classes, images) = said(&["head"]);
+        assert!(
+            classes
+                .unwrap()
+                .starts_with("Validation accuracies of resnet18 · head, and of no other arm, count")
+        );
+        assert!(images.unwrap().starts_with("The epochs of resnet18 · full were"));
+        let (classes, images) = said(&["full", "head"]);
+        assert!(
+            classes.unwrap().starts_with("Validation accuracies count each class alike") && images.is_none()
+        );
+    }
 
     #[test]
     fn epochs_that_were_chosen_unlike_are_told() {

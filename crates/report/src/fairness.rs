@@ -21,6 +21,7 @@ pub(super) fn fairness(results: &Results, comparison: &Comparison<'_>) -> Vec<St
     notes.extend(tuned::at_the_edge(results, comparison));
     notes.extend(budgets(comparison));
     notes.extend(ended_early(comparison));
+    notes.extend(chosen::by_classes(comparison));
     notes.extend(chosen::by_images(comparison));
     notes.extend(chosen::early_by_some(comparison));
     notes.extend(differing_settings(results));

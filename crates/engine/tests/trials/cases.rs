@@ -3,7 +3,8 @@
 use candle_core::DType;
 use frostline_data::{Augment, Policy};
 use frostline_engine::{
-    BatchNormPolicy, ClassWeights, Keep, OptimizerKind, Recipe, Sampling, Schedule, ScheduleOver, Strategy,
+    BatchNormPolicy, ClassWeights, Counting, Keep, OptimizerKind, Recipe, Sampling, Schedule, ScheduleOver,
+    Strategy,
 };
 use frostline_streams::{Purpose, Streams};
 
@@ -86,7 +87,8 @@ pub(crate) fn case(counter: &mut u64, look: Look, sampling: Sampling) -> Case {
     };
     let accumulate = [1, 1, 2, 3][any(counter, 4)];
     let ema = [None, Some(0.9)][any(counter, 2)];
-    let recipe = Recipe { patience, class_weights, accumulate, ema, sampling, ..recipe };
+    let validation_counts = [Counting::Images, Counting::Classes][any(counter, 2)];
+    let recipe = Recipe { patience, class_weights, accumulate, ema, sampling, validation_counts, ..recipe };
     Case { strategy, recipe, precision }
 }
 

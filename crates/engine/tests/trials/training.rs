@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use frostline_engine::{
-    BatchNormPolicy, EngineError, Event, Keep, Observer, OptimizerKind, Recipe, Schedule, Section, Silent,
-    Strategy, classify,
+    BatchNormPolicy, Counting, EngineError, Event, Keep, Observer, OptimizerKind, Recipe, Schedule, Section,
+    Silent, Strategy, classify, evaluate,
 };
 
 use crate::harness::{Trial, moved, recipe};
@@ -62,6 +62,40 @@ fn a_trial_without_a_better_epoch_ends_and_its_numbers_are_those_of_the_whole_on
         assert_eq!(short.epochs[..], whole.epochs[..end], "{strategy}");
         let best = (1..=end).rev().find(|epoch| better(*epoch)).unwrap();
         assert_eq!(short.chosen_epoch, best, "{strategy}");
+    }
+}
+
+#[test]
+fn validation_counts_images_or_classes_as_it_is_asked_to() {
+    for strategy in ["head", "probe:logistic"] {
+        let run = |validation_counts| {
+            let mut trial = Trial::new(12);
+            // Three images of each class below 7, and one of each other.
+            let labels = trial.dataset.train.labels().to_vec();
+            let mut seen = [0; 10];
+            trial.splits.validation.retain(|index| {
+                let class = labels[*index as usize] as usize;
+                seen[class] += 1;
+                class < 7 || seen[class] == 1
+            });
+            let recipe = Recipe { keep: Keep::Last, validation_counts, ..recipe(2) };
+            let ran = trial.run(&strategy.parse().unwrap(), &recipe, &mut Silent).unwrap();
+            let (images, indices) = (&trial.dataset.train, &trial.splits.validation);
+            let found = evaluate(&trial.model, images, indices, [0.5; 3], [0.5; 3]).unwrap();
+            let last = ran.epochs.last().unwrap().validation_accuracy.unwrap();
+            let shares = (0..10).map(|class| {
+                let of = found.predictions.iter().filter(|one| one.label == class);
+                of.clone().filter(|one| one.predicted == class).count() as f64 / of.count() as f64
+            });
+            (last, found.accuracy, shares.sum::<f64>() / 10.0)
+        };
+        let (images, by_images, _) = run(Counting::Images);
+        let (classes, _, by_classes) = run(Counting::Classes);
+        assert_eq!(images, by_images, "{strategy}");
+        assert!(
+            (classes - by_classes).abs() < 1e-12 && classes != images,
+            "{strategy}: {classes} {by_classes}"
+        );
     }
 }
 

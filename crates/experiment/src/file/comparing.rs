@@ -57,7 +57,7 @@ impl Reader {
         let mut axes = Vec::new();
         for (name, node) in self.table(entries_of(header, node)) {
             match key(&name.text) {
-                Some(key) if key.section == Section::Train => {
+                Some(key) if key.can_be_tuned() => {
                     let (place, values) = (name.place.clone(), node.place.clone());
                     let Some(axis) = self.axis(key, place, node) else { continue };
                     if axis.values.len() < 2 {
@@ -70,12 +70,18 @@ impl Reader {
                 }
                 Some(key) => {
                     let message = format!("`{}` cannot be tuned", key.name);
-                    let help =
-                        "[tune] has keys of [train], as arms differ in the others; make it an axis of [grid]";
+                    let help = match key.section {
+                        Section::Train => {
+                            "values are chosen by validation accuracy, whose meaning it sets; write it in [train]"
+                        }
+                        _ => {
+                            "[tune] has keys of [train], as arms differ in the others; make it an axis of [grid]"
+                        }
+                    };
                     self.report(Problem::new(message).at(&name.place, "here").help(help));
                 }
                 None => {
-                    let own = keys().iter().filter(|key| key.section == Section::Train);
+                    let own = keys().iter().filter(|key| key.can_be_tuned());
                     self.unknown(&name, "[tune]", own.map(|key| key.name).collect(), None);
                 }
             }

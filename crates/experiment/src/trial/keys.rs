@@ -5,7 +5,7 @@ mod schema;
 
 use std::fmt;
 
-use frostline_recipe::{ClassWeights, Ragged, Sampling};
+use frostline_recipe::{ClassWeights, Counting, Ragged, Sampling};
 use frostline_sources::OnDuplicates;
 
 use super::Trial;
@@ -210,6 +210,7 @@ static KEYS: &[Key] = &[
     Key { name: "precision", section: Train, kind: Kind::Choice(field!(train.precision), &["f32", "bf16"]), meaning: "of activations and factors: f32, bf16 (rounded as by autocast; weights and sums stay f32)" },
     Key { name: "keep", section: Train, kind: Kind::Choice(field!(train.keep), &["best", "last"]), meaning: "the epoch that counts: best (on validation) or last" },
     Key { name: "patience", section: Train, kind: Kind::OptionalCount(field!(train.patience), EPOCHS, "none"), meaning: "epochs without a better one after which the last phase ends; none (all are trained)" },
+    Key { name: "validation-counts", section: Train, kind: Kind::Choice(field!(train.validation_counts), Counting::NAMES), meaning: "alike in validation accuracy: images (the share that is right), classes (balanced accuracy)" },
     Key { name: "device", section: Run, kind: Kind::Choice(field!(device), &["cpu", "cuda", "metal"]), meaning: "what computes: cpu, cuda, metal; which of several is the command line's to say (--device)" },
 ];
 
@@ -226,6 +227,11 @@ impl Key {
             Kind::Number(..) => Form::Number,
             Kind::OptionalNumber(_, _, absent) => Form::NumberOr(absent),
         }
+    }
+
+    /// Whether arms may choose its value on validation: a key of the recipe, but for the one by which they would choose.
+    pub fn can_be_tuned(&self) -> bool {
+        self.section == Section::Train && self.name != "validation-counts"
     }
 
     /// The names that it may hold, where they are a fixed few.

@@ -16,7 +16,9 @@ use frostline_text::id;
 use frostline_zoo::{ModelCard, card};
 use serde::{Deserialize, Serialize};
 
-use specs::{cpu, drawn, is_cpu, is_kept, is_one, is_shuffled, is_single, is_unweighted, over_trial};
+use specs::{
+    cpu, drawn, is_cpu, is_images, is_kept, is_one, is_shuffled, is_single, is_unweighted, over_trial,
+};
 
 /// Part of every id. Raised when a change of the code changes what the same settings compute on processors with AVX-512;
 /// others may differ from those in the last bits.
@@ -146,6 +148,7 @@ impl Trial {
             "class-weights" => is_unweighted(&self.train.class_weights),
             "ema" => self.train.ema.is_none(),
             "patience" => self.train.patience.is_none(),
+            "validation-counts" => is_images(&self.train.validation_counts),
             "precision" => is_single(&self.train.precision),
             "device" => is_cpu(&self.device),
             _ => false,

@@ -122,6 +122,9 @@ pub struct TrainSpec {
     /// Epochs without a higher validation accuracy after which the last phase ends; all epochs are trained where none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// What counts alike in validation accuracies: `images`, `classes`.
+    #[serde(default = "images", skip_serializing_if = "is_images")]
+    pub validation_counts: String,
     /// What activations are kept in and products take: `f32`, `bf16`.
     #[serde(default = "single", skip_serializing_if = "is_single")]
     pub precision: String,
@@ -144,6 +147,14 @@ pub(super) fn unweighted() -> String {
 
 pub(super) fn is_unweighted(weights: &str) -> bool {
     weights == "none"
+}
+
+pub(super) fn images() -> String {
+    "images".to_owned()
+}
+
+pub(super) fn is_images(counted: &str) -> bool {
+    counted == "images"
 }
 
 pub(super) fn one() -> usize {
@@ -218,6 +229,7 @@ impl Default for TrainSpec {
             ema: None,
             keep: "best".to_owned(),
             patience: None,
+            validation_counts: images(),
             precision: single(),
             schedule_over: over_trial(),
         }

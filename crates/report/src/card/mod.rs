@@ -123,7 +123,9 @@ impl Card<'_> {
             let chose = self.stored.trial.train.keep == "best" && !self.stored.trial.fits();
             let role = if chose { ", by which the epoch was chosen" } else { "" };
             let on = format!("{} images{role}", grouped(data.validation as u64));
-            table.row(["validation accuracy".to_owned(), percent(accuracy), on]);
+            let of_classes = self.stored.trial.train.validation_counts == "classes";
+            let name = if of_classes { "validation accuracy, classes alike" } else { "validation accuracy" };
+            table.row([name.to_owned(), percent(accuracy), on]);
         }
         let seeds = self.seeds();
         if let (Some(mean), true) = (mean(&seeds), seeds.len() > 1) {

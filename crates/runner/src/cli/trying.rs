@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use frostline_recipe::Counting;
 
 use super::RunArgs;
 
@@ -27,6 +28,9 @@ pub struct SubjectArgs {
     /// Height and width that images are resized to [default: by their size, and by the time there is]
     #[arg(long, value_name = "PIXELS")]
     pub resolution: Option<usize>,
+    /// What counts alike where models and depths are chosen: images, or classes, however few images they have
+    #[arg(long, value_name = "WHAT", default_value = "images", value_parser = clap::builder::PossibleValuesParser::new(Counting::NAMES))]
+    pub validation_counts: String,
 }
 
 /// A question with a deadline.

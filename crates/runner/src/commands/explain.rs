@@ -119,6 +119,7 @@ fn does(key: &str, value: &str) -> Option<String> {
             format!("an average of the weights over steps (decay {decay}, less in the first) is validated, tested and kept")
         }
         ("patience", epochs) => format!("the last phase ends after {epochs} epochs without a better one on validation"),
+        ("validation-counts", "classes") => "epochs, strengths, values and arms are chosen by balanced accuracy: each class counts alike".to_owned(),
         ("precision", "bf16") => "activations and factors are rounded to bf16, as by autocast".to_owned(),
         _ => return None,
     };

@@ -67,6 +67,9 @@ impl Draft<'_> {
         line("learning-rate = 3e-4", "as an axis, [1e-3, 3e-4, 1e-4] says which strategy wants which");
         line("weight-decay = 0.01", "");
         line("schedule = \"cosine\"", "");
+        if self.subject.counts_classes {
+            line("validation-counts = \"classes\"", "chosen by balanced accuracy: each class counts alike");
+        }
         line("\n[grid]", "every combination is a trial");
         line(&format!("model = [{}]", list(&models)), "`frostline models` lists them");
         line("weights = [\"hub\"]", "those pinned for each model; \"none\" trains from scratch");
@@ -151,6 +154,7 @@ mod tests {
             models: Vec::new(),
             weights: Vec::new(),
             resolution: Some(16),
+            validation_counts: "classes".to_owned(),
         };
         let folder = tempfile::tempdir().unwrap();
         let hub =
@@ -195,6 +199,7 @@ mod tests {
             ];
             expected.sort();
             assert_eq!(told, expected, "{text}");
+            assert!(plan.trials.iter().all(|trial| trial.train.validation_counts == "classes"));
             assert_eq!((plan.trials[0].resolution, plan.trials[0].data.per_class), (16, Some(9)));
             assert_eq!(text.contains("docs/strategies.md"), explained);
         }

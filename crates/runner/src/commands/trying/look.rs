@@ -23,6 +23,8 @@ pub(super) struct Subject {
     pub(super) name: String,
     pub(super) dataset: Dataset,
     pub(super) resolution: usize,
+    /// Whether each class counts alike where something is chosen, or each image.
+    pub(super) counts_classes: bool,
     /// What a reader should know, a sentence each.
     pub(super) facts: Vec<String>,
 }
@@ -67,7 +69,8 @@ impl Subject {
             }
         };
         let dataset = open_kept(&prepared, (resolution, resolution), Some(kept))?.dataset;
-        let facts = facts(&dataset, resolution, args.resolution.is_some());
+        let counts_classes = args.validation_counts == "classes";
+        let facts = facts(&dataset, (resolution, args.resolution.is_some()), counts_classes);
         let name = match &source {
             Source::Folder(path) => {
                 path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()))
@@ -78,7 +81,7 @@ impl Subject {
         let name: String = name.unwrap_or_default().chars().map(plain).collect();
         let name = name.trim_matches('-').trim_start_matches("hub-").to_owned();
         let name = if name.is_empty() { "images".to_owned() } else { name };
-        Ok(Self { source: source.to_string(), name, dataset, resolution, facts })
+        Ok(Self { source: source.to_string(), name, dataset, resolution, counts_classes, facts })
     }
 
     /// Whether pictures occur twice.
@@ -102,7 +105,7 @@ fn suited(sizes: &[(usize, usize)]) -> usize {
     SIDES.into_iter().rev().find(|side| *side <= median).unwrap_or(SIDES[1])
 }
 
-fn facts(dataset: &Dataset, resolution: usize, given: bool) -> Vec<String> {
+fn facts(dataset: &Dataset, (resolution, given): (usize, bool), counts_classes: bool) -> Vec<String> {
     let counts = dataset.class_counts();
     let all = |of: fn(&frostline_data::ClassCount) -> usize| counts.iter().map(of).sum::<usize>();
     let (train, test) = (all(|class| class.train + class.validation), all(|class| class.test));
@@ -126,8 +129,14 @@ fn facts(dataset: &Dataset, resolution: usize, given: bool) -> Vec<String> {
     if let (Some(most), Some(least)) = (most, least)
         && most.train >= 3 * least.train.max(1)
     {
+        let counted = match counts_classes {
+            true => "what is chosen is chosen for all alike, while test accuracy counts images",
+            false => {
+                "accuracy counts images, so that the rare ones hardly show in it; `--validation-counts classes` chooses for all alike"
+            }
+        };
         facts.push(format!(
-            "classes are uneven: {} of `{}`, {} of `{}`; accuracy counts images, so that the rare ones hardly show in it",
+            "classes are uneven: {} of `{}`, {} of `{}`; {counted}",
             grouped(most.train as u64),
             most.name,
             grouped(least.train as u64),
@@ -166,6 +175,7 @@ mod tests {
             models: Vec::new(),
             weights: Vec::new(),
             resolution: None,
+            validation_counts: "images".to_owned(),
         };
         let path = folder.path().to_str().unwrap();
         assert_eq!(source(&args(Some(path), None)).unwrap(), Source::Folder(folder.path().to_owned()));

@@ -19,7 +19,11 @@ pub(super) fn told(
     output: &Path,
     report: &Report,
 ) -> Result<String, Error> {
-    let mut table = Columns::new(&["model", "strategy", ">seeds", ">validation %", ">seconds a trial"]);
+    let (validation, by) = match quest.subject.counts_classes {
+        true => (">balanced validation %", "balanced accuracy on validation"),
+        false => (">validation %", "validation"),
+    };
+    let mut table = Columns::new(&["model", "strategy", ">seeds", validation, ">seconds a trial"]);
     for score in scores {
         table.row(vec![
             score.model.clone(),
@@ -40,7 +44,7 @@ pub(super) fn told(
     if let Some(winner) = scores.first() {
         let close = runner_up(scores);
         let line = format!(
-            "Chosen by validation: {} with {} ({:.1} %).{close} What it reaches on test images, and whether the differences are more than \
+            "Chosen by {by}: {} with {} ({:.1} %).{close} What it reaches on test images, and whether the differences are more than \
              luck, says the report.",
             winner.model,
             winner.strategy,
