@@ -71,6 +71,10 @@ device-check *ARGS:
     {{ if ARGS =~ "cuda" { "bash scripts/cuda.sh" } else { "" } }} cargo build --release --package frostline-benches --example device_check {{ if ARGS =~ "cuda" { "--features cuda" } else if ARGS =~ "metal" { "--features metal" } else { "" } }}
     target/release/examples/device_check {{ARGS}}
 
+# Time a first build, as a multiple of ripgrep's on this machine (--tests: the tests too)
+build-time *ARGS:
+    bash scripts/build-time.sh {{ARGS}}
+
 # Pack the binary with completions and manual pages (TARGET: with cargo-zigbuild, e.g. x86_64-unknown-linux-gnu.2.28)
 dist TARGET="":
     bash scripts/dist.sh {{TARGET}}

@@ -106,7 +106,7 @@ impl<F: Slope> Backward for AtEach<F> {
         let dy = storage::like(dy, x)?;
         by_number!(storage::is_half(x), T => {
             let (x_values, y, dy) = (Values::<T>::of(x)?, Values::<T>::of(y)?, Values::<T>::of(&dy)?);
-            let dx: Vec<T> = written(x_values.len(), tasks::VALUES, |own, dx| {
+            let dx: Vec<T> = written(x_values.len(), tasks::VALUES, &|own, dx| {
                 go_back(dx, &x_values[own.clone()], &y[own.clone()], &dy[own], &self.0);
             });
             Ok(vec![Some(storage::tensor(dx, x.shape())?.into())])
@@ -141,7 +141,7 @@ impl ExchangeOuter {
         let (a, b, c) = x.dims3()?;
         by_number!(storage::is_half(x), T => {
             let values = Values::<T>::of(x)?;
-            let out: Vec<T> = written(values.len(), a * c, |own, block| {
+            let out: Vec<T> = written(values.len(), a * c, &|own, block| {
                 let outer = own.start / (a * c);
                 for (inner, row) in block.chunks_exact_mut(c).enumerate() {
                     row.copy_from_slice(&values[(inner * b + outer) * c..][..c]);
@@ -163,7 +163,7 @@ pub(crate) trait Pair: Fn(f32, f32) -> f32 + Sync {}
 impl<F: Fn(f32, f32) -> f32 + Sync> Pair for F {}
 
 pub(crate) fn binary<A: Number, B: Number, C: Number>(a: &[A], b: &[B], f: impl Pair) -> Vec<C> {
-    written(a.len(), tasks::VALUES, |own, y| {
+    written(a.len(), tasks::VALUES, &|own, y| {
         map_pairs(y, &a[own.clone()], &b[own], &f);
     })
 }

@@ -111,7 +111,7 @@ impl BatchNorm {
 
     fn forward<T: Number, F: Slope>(&self, x: &[T], curve: &F) -> Vec<T> {
         let size = passes::rows_of_block(self.mean.len()) * self.mean.len();
-        written(x.len(), size, |own, y| normalise(self.pass(), &x[own], y, curve))
+        written(x.len(), size, &|own, y| normalise(self.pass(), &x[own], y, curve))
     }
 
     /// By channel, the sums of the gradients before the curve, and of these times `x - mean`.
@@ -134,7 +134,7 @@ impl BatchNorm {
 
     fn of_input<T: Number, F: Slope>(&self, x: &[T], dy: &[T], through: [&[f32]; 2], curve: &F) -> Vec<T> {
         let size = passes::rows_of_block(self.mean.len()) * self.mean.len();
-        written(x.len(), size, |own, dx| {
+        written(x.len(), size, &|own, dx| {
             go_back(self.pass(), through, &x[own.clone()], &dy[own], dx, curve);
         })
     }

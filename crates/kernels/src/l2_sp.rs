@@ -36,7 +36,7 @@ pub fn pulled(
     let (parameter, anchor) = (parameter.detach().contiguous()?, anchor.contiguous()?);
     let (grad, p, a) =
         (Values::<f32>::of(&whole)?, Values::<f32>::of(&parameter)?, Values::<f32>::of(&anchor)?);
-    let out: Vec<f32> = written(grad.len(), tasks::VALUES, |own, out| {
+    let out: Vec<f32> = written(grad.len(), tasks::VALUES, &|own, out| {
         pull(out, &grad[own.clone()], &p[own.clone()], &a[own], scale, strength as f32);
     });
     Ok(storage::tensor(out, whole.shape())?.into())

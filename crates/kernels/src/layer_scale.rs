@@ -63,7 +63,7 @@ impl AddScaled {
     /// `[x +] factor · branch`.
     fn rows<T: Number>(&self, branch: &[T], x: Option<&[T]>) -> Vec<T> {
         let size = self.block();
-        written(branch.len(), size, |own, y| {
+        written(branch.len(), size, &|own, y| {
             scale(y, &branch[own.clone()], &self.factors, x.map(|x| &x[own]));
         })
     }

@@ -275,7 +275,7 @@ impl CustomOp1 for SquaredError {
     fn bwd(&self, x: &Tensor, _loss: &Tensor, dloss: &Tensor) -> Result<Option<Tensor>> {
         let scale = 2.0 * dloss.to_scalar::<f32>()? / x.elem_count() as f32;
         let (values, target) = (Values::<f32>::of(x)?, Values::<f32>::of(&self.target)?);
-        let dx = written(values.len(), tasks::VALUES, |own, dx| {
+        let dx = written(values.len(), tasks::VALUES, &|own, dx| {
             for ((dx, x), target) in dx.iter_mut().zip(&values[own.clone()]).zip(&target[own]) {
                 *dx = scale * (x - target);
             }

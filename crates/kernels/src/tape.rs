@@ -230,7 +230,7 @@ fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let b = storage::like(b, &a)?;
     by_number!(storage::is_half(&a), T => {
         let (a_values, b_values) = (Values::<T>::of(&a)?, Values::<T>::of(&b)?);
-        let sum: Vec<T> = written(a_values.len(), tasks::VALUES, |own, sum| {
+        let sum: Vec<T> = written(a_values.len(), tasks::VALUES, &|own, sum| {
             tasks::sum(sum, &a_values[own.clone()], &b_values[own]);
         });
         storage::tensor(sum, a.shape())

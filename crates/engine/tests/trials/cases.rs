@@ -87,7 +87,7 @@ pub(crate) fn case(counter: &mut u64, look: Look, sampling: Sampling) -> Case {
     };
     let accumulate = [1, 1, 2, 3][any(counter, 4)];
     let ema = [None, Some(0.9)][any(counter, 2)];
-    let validation_counts = [Counting::Images, Counting::Classes][any(counter, 2)];
+    let validation_counts = if accumulate > 1 { Counting::Classes } else { Counting::Images };
     let recipe = Recipe { patience, class_weights, accumulate, ema, sampling, validation_counts, ..recipe };
     Case { strategy, recipe, precision }
 }

@@ -62,8 +62,9 @@ impl Trial {
     /// Clears what has no effect on the numbers, and gives the trial its id.
     pub fn sealed(mut self) -> Self {
         if self.fits() {
-            let (epochs, precision) = (1, self.train.precision.clone());
-            self.train = TrainSpec { epochs, precision, keep: "last".to_owned(), ..TrainSpec::default() };
+            let TrainSpec { precision, validation_counts, .. } = self.train;
+            let keep = "last".to_owned();
+            self.train = TrainSpec { epochs: 1, precision, validation_counts, keep, ..TrainSpec::default() };
             self.data.augment.clear();
         }
         if !self.uses("momentum") {

@@ -56,7 +56,7 @@ fn by_channels<T: Factor>(g: &Geometry, dy: &[T], weights: &[T]) -> Vec<T> {
 
 /// The transpose of each pixel's `[rows, cols]`.
 fn transposed_pixels<T: Factor>(values: &[T], rows: usize, cols: usize) -> Vec<T> {
-    written(values.len(), rows * cols, |own, turned| tasks::transpose(&values[own], rows, cols, turned))
+    written(values.len(), rows * cols, &|own, turned| tasks::transpose(&values[own], rows, cols, turned))
 }
 
 /// With the weights of each tap as `[c_out, c_in]`.
@@ -65,7 +65,7 @@ fn by_pixels<T: Factor>(g: &Geometry, dy: &[T], weights: &[T]) -> Vec<T> {
     let pixels = tasks::even(g.w, g.w.div_ceil((g.stride.1 * tasks::ROWS).div_ceil(g.n)));
     let blocks = pixel_blocks((g.h, g.w, g.n), pixels);
     let width = tasks::columns(g.c_in, blocks.len());
-    written_blocks(&blocks, (g.c_in, width), |room, (rows, columns, mut out)| {
+    written_blocks(&blocks, (g.c_in, width), &|room, (rows, columns, mut out)| {
         let (iy, pixels) = pixels_of(&rows, (g.w, g.n));
         T::write_wide(&mut out, room, |out| add_taps(g, dy, &weights, (iy, &pixels, &columns), out));
     })

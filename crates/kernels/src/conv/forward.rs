@@ -13,7 +13,7 @@ pub(super) fn forward<T: Factor>(g: &Geometry, x: &[T], weights: &[T], finish: F
     let pixels = tasks::even(g.ow, g.ow.div_ceil(tasks::ROWS.div_ceil(g.n)));
     let blocks = pixel_blocks((g.oh, g.ow, g.n), pixels);
     let width = tasks::columns(g.c_out, blocks.len());
-    written_blocks(&blocks, (g.c_out, width), |room, (rows, columns, mut out)| {
+    written_blocks(&blocks, (g.c_out, width), &|room, (rows, columns, mut out)| {
         let (oy, pixels) = pixels_of(&rows, (g.ow, g.n));
         T::write_wide(&mut out, room, |out| {
             add_taps(g, x, weights, (oy, &pixels, &columns), out);

@@ -1,7 +1,8 @@
 //! Outputs that tasks write: [`written`] in blocks of values, [`written_blocks`] in blocks of matrices.
 //!
 //! Memory is fresh, and the task that owns a block clears it, just before it writes there: cleared by itself, an output would go
-//! through memory twice, as a cache does not keep it until its tasks come.
+//! through memory twice, as a cache does not keep it until its tasks come. What writes is called through a pointer, so that what hands out
+//! tasks is compiled once for all.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -12,12 +13,17 @@ use super::matrix::MatrixMut;
 use crate::precision::Number;
 use crate::tasks;
 
+/// Writes a block of values at these places.
+type WriteValues<'a, T> = dyn Fn(Range<usize>, &mut [T]) + Sync + 'a;
+
+/// Writes a block of a matrix, with room for use.
+type WriteBlock<'a, T> = dyn Fn(&mut Vec<f32>, Block<MatrixMut<'_, T>>) + Sync + 'a;
+
+/// Writes the same block of two matrices.
+type WritePair<'a, T> = dyn Fn(&mut Vec<f32>, Block<(MatrixMut<'_, T>, MatrixMut<'_, T>)>) + Sync + 'a;
+
 /// So many values, from `write`, which gets the places of each block of `size` and its values, zeros so far.
-pub(crate) fn written<T: Number>(
-    length: usize,
-    size: usize,
-    write: impl Fn(Range<usize>, &mut [T]) + Sync + Send,
-) -> Vec<T> {
+pub(crate) fn written<T: Number>(length: usize, size: usize, write: &WriteValues<'_, T>) -> Vec<T> {
     let mut values = Vec::with_capacity(length);
     let room: &mut [MaybeUninit<T>] = &mut values.spare_capacity_mut()[..length];
     let size = size.max(1);
@@ -40,7 +46,7 @@ type Block<T> = (Range<usize>, Range<usize>, T);
 pub(crate) fn written_blocks<T: Number>(
     rows: &[Range<usize>],
     (cols, width): (usize, usize),
-    write: impl Fn(&mut Vec<f32>, Block<MatrixMut<'_, T>>) + Sync + Send,
+    write: &WriteBlock<'_, T>,
 ) -> Vec<T> {
     let mut values = Vec::new();
     let blocks = divided(&mut values, rows, (cols, width)).into_par_iter();
@@ -54,7 +60,7 @@ pub(crate) fn written_blocks<T: Number>(
 pub(crate) fn written_pairs<T: Number>(
     rows: &[Range<usize>],
     (cols, width): (usize, usize),
-    write: impl Fn(&mut Vec<f32>, Block<(MatrixMut<'_, T>, MatrixMut<'_, T>)>) + Sync + Send,
+    write: &WritePair<'_, T>,
 ) -> (Vec<T>, Vec<T>) {
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let blocks = divided(&mut first, rows, (cols, width)).into_par_iter();
@@ -101,12 +107,12 @@ mod tests {
 
     #[test]
     fn every_value_is_written_once() {
-        let values: Vec<f32> = written(10, 4, |places, values| {
+        let values: Vec<f32> = written(10, 4, &|places, values| {
             assert!(values.iter().all(|value| *value == 0.0));
             values.iter_mut().zip(places).for_each(|(value, place)| *value = place as f32);
         });
         assert_eq!(values, (0..10).map(|i| i as f32).collect::<Vec<_>>());
-        assert!(written::<f32>(0, 0, |_, _| ()).is_empty());
+        assert!(written::<f32>(0, 0, &|_, _| ()).is_empty());
 
         let place = |row: usize, col: usize| (row * 7 + col) as f32;
         let fill = |(rows, columns, mut out): Block<MatrixMut<'_, f32>>, sign: f32| {
@@ -117,8 +123,8 @@ mod tests {
         };
         let all: Vec<f32> = (0..35).map(|i| i as f32).collect();
         let rows = [0..2, 2..5];
-        assert_eq!(written_blocks::<f32>(&rows, (7, 3), |_, block| fill(block, 1.0)), all);
-        let (first, second) = written_pairs::<f32>(&rows, (7, 4), |_, (rows, columns, (first, second))| {
+        assert_eq!(written_blocks::<f32>(&rows, (7, 3), &|_, block| fill(block, 1.0)), all);
+        let (first, second) = written_pairs::<f32>(&rows, (7, 4), &|_, (rows, columns, (first, second))| {
             fill((rows.clone(), columns.clone(), first), 1.0);
             fill((rows, columns, second), -1.0);
         });
@@ -128,6 +134,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "leave")]
     fn blocks_with_a_gap_are_refused() {
-        let _ = written_blocks::<f32>(&[0..2, 3..5], (7, 3), |_, _| ());
+        let _ = written_blocks::<f32>(&[0..2, 3..5], (7, 3), &|_, _| ());
     }
 }

@@ -161,7 +161,7 @@ fn forward<T: Factor>(
     };
     if keeps_slope {
         let (y, slope) =
-            written_pairs(&rows, (c_out, width), |room, (rows, columns, (mut out, mut slope))| {
+            written_pairs(&rows, (c_out, width), &|room, (rows, columns, (mut out, mut slope))| {
                 let bias = &bias[columns.clone()];
                 multiplied(room, &rows, &columns, &mut out, &mut |row, y| {
                     gelu::with_bias_and_slope(y, bias, slope.row(row))
@@ -169,7 +169,7 @@ fn forward<T: Factor>(
             });
         return (y, Some(slope));
     }
-    let y = written_blocks(&rows, (c_out, width), |room, (rows, columns, mut out)| {
+    let y = written_blocks(&rows, (c_out, width), &|room, (rows, columns, mut out)| {
         let bias = &bias[columns.clone()];
         multiplied(room, &rows, &columns, &mut out, &mut |row, y| match finish {
             Finish::Bias => add_in_place(y, bias),

@@ -28,7 +28,7 @@ fn product<T: Factor>(
     slope: Option<&[T]>,
 ) -> Vec<T> {
     let (blocks, width) = split(rows, cols);
-    written_blocks(&blocks, (cols, width), |room, (rows, columns, mut out)| {
+    written_blocks(&blocks, (cols, width), &|room, (rows, columns, mut out)| {
         T::write_wide(&mut out, room, |out| {
             multiply(out, false, a.rows(rows.clone()), b.cols(columns.clone()));
             let Some(slope) = slope else { return };
@@ -86,7 +86,7 @@ pub(crate) fn weight_gradient<T: Factor>(x: &Tensor, dy: &Tensor) -> Result<Grad
     let blocks: Vec<_> = tasks::blocks(c_in, height).collect();
     let (x, dy) = (Values::<T>::of(x)?, Values::<T>::of(dy)?);
     let (x, dy) = (Matrix::dense(&x, n, c_in), Matrix::dense(&dy, n, c_out));
-    let dw: Vec<f32> = written_blocks(&blocks, (c_out, width), |_, (rows, columns, mut out)| {
+    let dw: Vec<f32> = written_blocks(&blocks, (c_out, width), &|_, (rows, columns, mut out)| {
         multiply(&mut out, false, x.cols(rows).transposed(), dy.cols(columns));
     });
     Ok(storage::tensor(dw, (c_in, c_out))?.into())

@@ -177,7 +177,7 @@ pub(crate) fn masked<T: Number>(dy: &[T], mask: Mask<'_, T>) -> Vec<T> {
 pub(crate) fn scaled<T: Number>(scale: &[f32], dy: &[T], mask: Mask<'_, T>) -> Vec<T> {
     let c = scale.len();
     let size = (tasks::VALUES / c).max(1) * c;
-    written(dy.len(), size, |own, out| {
+    written(dy.len(), size, &|own, out| {
         scale_rows(scale, out, &dy[own.clone()], part(mask, own.start, own.len()));
     })
 }

@@ -93,7 +93,7 @@ pub(crate) fn moments<T: Number>(x: &[T], c: usize) -> Moments {
 /// `(x - mean) · scale + beta [+ residual]`, then ReLU if asked for.
 pub(crate) fn normalise<T: Number>(pass: &Pass<'_>, x: &[T], residual: Option<&[T]>, relu: bool) -> Vec<T> {
     let size = rows_of_block(pass.mean.len()) * pass.mean.len();
-    written(x.len(), size, |own, y| {
+    written(x.len(), size, &|own, y| {
         y.copy_from_slice(&x[own.clone()]);
         normalise_rows_in_place(pass, y, residual.map(|residual| &residual[own]), relu);
     })
