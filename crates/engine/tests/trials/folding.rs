@@ -5,16 +5,16 @@ use frostline_engine::{
     EngineError, Keep, Optimizer, OptimizerKind, Recipe, Silent, Strategy, fold, freeze, parts_of,
 };
 use frostline_kernels::{Hwnc, Tape, cross_entropy};
-use frostline_models::{BuildSpec, HeadPolicy, Model, ModelError, Pass, build};
+use frostline_models::{BuildSpec, HeadPolicy, Model, ModelError, Pass};
 use frostline_streams::Streams;
 
-use crate::harness::{Trial, recipe};
+use crate::harness::{Trial, drawn, recipe};
 
 const SGD: OptimizerKind = OptimizerKind::Sgd { momentum: 0.9, nesterov: true };
 const FC6: &str = "classifier.0.weight";
 
 fn vgg() -> Model {
-    build("vgg11", &BuildSpec { classes: 4, height: 32, width: 32, seed: 3 }).unwrap()
+    drawn("vgg11", BuildSpec { classes: 4, height: 32, width: 32, seed: 3 })
 }
 
 /// torchvision's values of the weight that is folded.
@@ -41,7 +41,7 @@ fn steps(model: &Model, recipe: &Recipe, strategy: &Strategy) {
     let mut optimizer = Optimizer::new(recipe, model.parameters(), &phases).unwrap();
     freeze(model, &phases[0], recipe);
     optimizer.begin(&phases[0]);
-    for step in 0..5 {
+    for step in 0..3 {
         let (loss, tape) = Tape::record(|| loss(model, step)).unwrap();
         optimizer.step(&tape.backward(&loss).unwrap(), recipe.learning_rate).unwrap();
     }

@@ -23,7 +23,7 @@ fn digits(side: usize) -> Dataset {
 }
 
 /// A model of its own, drawn when the first trial asks for it: drawing takes longer than many a trial here.
-fn drawn(model: &str, spec: BuildSpec) -> Model {
+pub(crate) fn drawn(model: &str, spec: BuildSpec) -> Model {
     static DRAWN: Mutex<Vec<Model>> = Mutex::new(Vec::new());
     let mut all = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
     let known = all.iter().position(|known| known.name() == model && known.spec() == spec);

@@ -104,7 +104,7 @@ fn is_the_same_together(trial: &Trial, cases: &[Case], look: Look, budget: usize
 
 #[test]
 fn adapters_have_the_same_bits_together_and_go_on_from_any_step() {
-    let trial = Trial::of("vit_tiny_patch4", 8, 6);
+    let trial = Trial::of("vit_tiny_patch4", 8, 4);
     let of = |name: &str| Case { strategy: name.parse().unwrap(), recipe: recipe(2), precision: DType::F32 };
     let half = Case { precision: DType::BF16, ..of("lora:2") };
     let cases = [of("lora:2"), of("head"), of("lora:4"), half];
