@@ -109,7 +109,7 @@ fn adapters_have_the_same_bits_together_and_go_on_from_any_step() {
     let half = Case { precision: DType::BF16, ..of("lora:2") };
     let cases = [of("lora:2"), of("head"), of("lora:4"), half];
     is_the_same_together(&trial, &cases, LOOKS[1], 40_000);
-    goes_on(&trial, &cases, LOOKS[0], 5);
+    goes_on(&trial, &cases, LOOKS[0], 3);
     let [(trained, state, _)] = &together(&trial, &cases[..1], LOOKS[1], 0)[..] else { panic!("one case") };
     let moved = moved(&Trial::state_of(&twin(&trial, &cases[0])), state);
     assert!(trained.epochs.len() == 2 && moved.len() == 2 + 2 * 48, "{moved:?}");

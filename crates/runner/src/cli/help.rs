@@ -194,7 +194,7 @@ pub(super) fn keys_help() -> String {
                 [first, ..] if !key.meaning.contains(first) => format!(": {}", key.choices().join(", ")),
                 _ => String::new(),
             };
-            help += &format!("  {:<17} {:<9} {}{choices}\n", key.name, default, key.meaning);
+            help += &format!("  {:<17} {:<8} {}{choices}\n", key.name, default, key.meaning);
         }
     }
     help += "\n--set replaces what the file says of a key, also where the file has it as an axis. The section may be left\n\
