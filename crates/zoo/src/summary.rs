@@ -20,6 +20,8 @@ pub struct StageSummary {
     pub live_multiply_adds: u64,
     /// Numbers that its convolutions, linear layers, pools and attention put out.
     pub activations: u64,
+    /// The most of them that are there at a time where nothing is kept for gradients.
+    pub passing: u64,
     /// Height, width and channels of its output; rows have height and width 1, tokens height 1 and their number as width.
     pub output: (usize, usize, usize),
 }
@@ -146,6 +148,7 @@ pub fn summarise(architecture: &Architecture, traced: &[Traced]) -> Vec<StageSum
             multiply_adds: traced.multiply_adds,
             live_multiply_adds: traced.live_multiply_adds,
             activations: traced.activations,
+            passing: traced.passing,
             output: (traced.output.height, traced.output.width, traced.output.channels),
         })
         .collect()

@@ -18,6 +18,9 @@ pub struct Traced {
     pub live_multiply_adds: u64,
     /// Numbers that convolutions, linear layers, pools and attention put out.
     pub activations: u64,
+    /// The most of them that are there at a time where nothing is kept for gradients: what a layer and the two before it put out, beside what the
+    /// stage does.
+    pub passing: u64,
     /// The convolutions some of whose taps reach no pixel, and the taps that do.
     pub live_taps: Vec<(ParameterId, LiveTaps)>,
     /// Position embeddings, and the rows and columns of patches that they are of.
@@ -32,6 +35,9 @@ struct Costs {
     multiply_adds: u64,
     live_multiply_adds: u64,
     activations: u64,
+    /// What the last three layers put out, and the most that three did.
+    last: [u64; 3],
+    widest: u64,
     live_taps: Vec<(ParameterId, LiveTaps)>,
     grids: Vec<(ParameterId, (usize, usize))>,
     folds: Vec<Fold>,
@@ -62,13 +68,15 @@ pub fn trace(architecture: &Architecture, height: usize, width: usize) -> Result
             layer: layer.to_owned(),
             input: (input.height, input.width),
         })?;
-        let Costs { multiply_adds, live_multiply_adds, activations, live_taps, grids, folds } = costs;
+        let Costs { multiply_adds, live_multiply_adds, activations, widest, live_taps, grids, folds, .. } =
+            costs;
         let output = extent;
         stages.push(Traced {
             output,
             multiply_adds,
             live_multiply_adds,
             activations,
+            passing: widest + numbers(output),
             live_taps,
             grids,
             folds,
@@ -100,12 +108,19 @@ fn fold<'a>(layers: &'a [Layer], input: Extent, costs: &mut Costs) -> Output<'a>
     })
 }
 
+/// Of a map.
+fn numbers(map: Extent) -> u64 {
+    (map.height * map.width * map.channels) as u64
+}
+
 impl Costs {
     /// Notes a layer that multiplies, densely and with what counts, and puts out a map.
     fn add(&mut self, multiply_adds: usize, live: usize, output: Extent) {
         self.multiply_adds += multiply_adds as u64;
         self.live_multiply_adds = self.live_multiply_adds.wrapping_add(live as u64);
-        self.activations += (output.height * output.width * output.channels) as u64;
+        self.activations += numbers(output);
+        self.last = [self.last[1], self.last[2], numbers(output)];
+        self.widest = self.widest.max(self.last.iter().sum());
     }
 }
 
@@ -343,6 +358,9 @@ mod tests {
         // ResNet-18's first block at 32x32: 64 channels of 8x8 pixels put out by each of its four convolutions.
         let resnet = trace(&architecture("resnet18"), 32, 32).unwrap();
         assert_eq!(resnet[1].activations, 4 * 64 * 8 * 8);
+        // Three of them at a time, beside what the stage puts out.
+        assert_eq!(resnet[1].passing, 4 * 64 * 8 * 8);
+        assert_eq!(resnet[0].passing, 64 * (16 * 16 + 8 * 8) + 64 * 8 * 8);
         assert!(resnet.iter().all(|stage| stage.live_multiply_adds <= stage.multiply_adds));
     }
 
