@@ -57,12 +57,17 @@ impl Ladder {
         reached
     }
 
+    /// How far all trials have come now. What is decided and what is due are both found by one such look: other processes go on between two.
+    fn look(&mut self, worker: &Worker<'_>) -> BTreeMap<Id<Train>, Reached> {
+        let all: Vec<Id<Train>> = self.arms.iter().flat_map(|(_, trials)| trials).copied().collect();
+        all.into_iter().map(|id| (id, self.reached(worker, id))).collect()
+    }
+
     /// How far each arm has come, where trials are compared after so many epochs each.
-    fn climbs(&mut self, worker: &Worker<'_>, rungs: &[usize]) -> Vec<Climb> {
-        let trials: Vec<Vec<Id<Train>>> = self.arms.iter().map(|(_, trials)| trials.clone()).collect();
+    fn climbs(&self, looked: &BTreeMap<Id<Train>, Reached>, rungs: &[usize]) -> Vec<Climb> {
         let mut climbs = Vec::new();
-        for trials in trials {
-            let all: Vec<Reached> = trials.iter().map(|id| self.reached(worker, *id)).collect();
+        for (_, trials) in &self.arms {
+            let all: Vec<&Reached> = trials.iter().map(|id| &looked[id]).collect();
             let failed = |one: &Reached| matches!(one.status, Some(Status::Failed { .. }));
             let has = |rung: usize| all.iter().all(|one| failed(one) || one.epochs.len() >= rung);
             let mean = |rung: usize| {
@@ -80,15 +85,17 @@ impl Ladder {
         climbs
     }
 
-    /// The trials that are behind where they may be, by that.
-    fn behind(&mut self, worker: &Worker<'_>, leave: &[usize]) -> BTreeMap<usize, Vec<Id<Train>>> {
+    /// The trials that are behind where they may be.
+    fn behind(
+        &self,
+        looked: &BTreeMap<Id<Train>, Reached>,
+        leave: &[usize],
+    ) -> BTreeMap<usize, Vec<Id<Train>>> {
         let mut behind: BTreeMap<usize, Vec<Id<Train>>> = BTreeMap::new();
-        let arms: Vec<(Vec<Id<Train>>, usize)> =
-            self.arms.iter().map(|(_, trials)| trials.clone()).zip(leave.iter().copied()).collect();
-        for (trials, leave) in arms {
-            for id in trials {
-                let is_open = self.due.contains(&id) && !self.tried.contains(&(id, leave));
-                let reached = if is_open { self.reached(worker, id) } else { continue };
+        for ((_, trials), &leave) in self.arms.iter().zip(leave) {
+            let is_open = |id: &Id<Train>| self.due.contains(id) && !self.tried.contains(&(*id, leave));
+            for id in trials.iter().copied().filter(is_open) {
+                let reached = &looked[&id];
                 let is_behind = reached.epochs.len() < leave || leave == self.epochs;
                 if reached.status.is_none() && is_behind {
                     behind.entry(leave).or_default().push(id);
@@ -126,14 +133,15 @@ impl Worker<'_> {
         let mut ladder = Ladder::of(self, plan);
         let (rungs, mut came, mut told, mut waits) = (halving.rungs(ladder.epochs), Vec::new(), 0, false);
         let decided = loop {
-            let decided = halving.decide(ladder.epochs, &ladder.climbs(self, &rungs));
+            let looked = ladder.look(self);
+            let decided = halving.decide(ladder.epochs, &ladder.climbs(&looked, &rungs));
             if decided.rungs.len() > told {
                 note(self.store, &ladder.halved(halving, &decided))?;
                 decided.rungs[told..].iter().for_each(|rung| self.tell(rung));
                 told = decided.rungs.len();
             }
             // What has come furthest first: it was found to be among the best.
-            let behind = ladder.behind(self, &decided.leave);
+            let behind = ladder.behind(&looked, &decided.leave);
             if behind.is_empty() {
                 break decided;
             }
