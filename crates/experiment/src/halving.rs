@@ -249,4 +249,17 @@ mod tests {
             assert!(ended.iter().filter(|ended| **ended).count() <= 3, "from {start}");
         }
     }
+
+    #[test]
+    fn arms_whose_validation_accuracies_count_other_things_are_not_compared() {
+        let text = "question = \"q\"\n[data]\nsource = \"digits\"\n[grid]\nmodel = [\"resnet18\"]\nvalidation-counts = \
+                    [\"images\", \"classes\"]\n[halving]\nfirst = 2\n";
+        let plan = |flags: &[String]| {
+            let read = crate::Experiment::read(std::path::Path::new("x.toml"), text, flags).unwrap();
+            crate::expand(&read).map_err(|problems| problems.list[0].to_string())
+        };
+        let error = plan(&[]).unwrap_err();
+        assert!(error.contains("`validation-counts` must be the same in all trials"), "{error}");
+        assert_eq!(plan(&["validation-counts=classes".to_owned()]).unwrap().trials.len(), 1);
+    }
 }
