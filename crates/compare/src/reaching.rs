@@ -116,4 +116,21 @@ mod tests {
         assert!(seconds[0] < seconds[1] && seconds[2].is_none(), "{seconds:?}");
         assert_eq!(times[2].as_ref().map(|reached| reached.seeds), Some(1));
     }
+
+    #[test]
+    fn levels_are_of_one_measure_and_above_what_needs_no_image() {
+        let levels = |classes: &[&str]| {
+            let mut plan = plan(&["resnet18"], &["full", "head"], 2);
+            for trial in &mut plan.trials {
+                if classes.contains(&trial.strategy.as_str()) {
+                    trial.train.validation_counts = "classes".to_owned();
+                }
+            }
+            plan.trials = plan.trials.into_iter().map(frostline_experiment::Trial::sealed).collect();
+            let results = results(plan, |_| (0.9, 60.0));
+            Comparison::of(&results).levels()
+        };
+        assert!(levels(&["head"]).is_empty(), "a mean over classes is no share of images");
+        assert_eq!((levels(&[]).len(), levels(&["full", "head"]).len()), (3, 3));
+    }
 }
