@@ -15,9 +15,9 @@ use tar::{Archive, EntryType};
 
 use crate::DataError;
 use crate::dataset::{Dataset, FileLineage};
-use crate::decode::Picture;
 use crate::duplicates::Part;
 use crate::gather::Gatherer;
+use frostline_pictures::Picture;
 
 const FOLDER: &str = "cifar-10-batches-bin";
 const BATCHES: [(&str, Part); 6] = [

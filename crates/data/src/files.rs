@@ -1,10 +1,9 @@
 //! Single image files, without labels: [`image_files`] lists those of a folder, [`image_sizes`] tells how large some are, [`decode_files`] brings them to one
 //! resolution as the images of a data set are. A file that is broken is told, and the others go on.
 
-use crate::decode::decode;
 use crate::folder::{is_image, visible};
 use crate::{DataError, Images};
-use fast_image_resize::Resizer;
+use frostline_pictures::{Resizer, decode, size};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,7 +30,7 @@ pub fn decode_files(paths: &[PathBuf], (height, width): (usize, usize)) -> Resul
         let bytes = fs::read(path).map_err(|error| error.to_string())?;
         decode(&bytes)?.resized((height, width), resizer)
     };
-    let pictures: Vec<_> = paths.par_iter().map_init(Resizer::new, read).collect();
+    let pictures: Vec<_> = paths.par_iter().map_init(Resizer::default, read).collect();
     let (mut pixels, mut places, mut broken) = (Vec::new(), Vec::new(), Vec::new());
     for (place, picture) in pictures.into_iter().enumerate() {
         match picture {
@@ -66,12 +65,7 @@ pub fn image_sizes(folder: &Path, most: usize) -> Result<Vec<(usize, usize)>, Da
     let files = image_files(folder)?;
     let step = files.len().div_ceil(most.max(1)).max(1);
     let some: Vec<&PathBuf> = files.iter().step_by(step).collect();
-    let size = |path: &&PathBuf| {
-        let reader = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?;
-        let (width, height) = reader.into_dimensions().ok()?;
-        Some((height as usize, width as usize))
-    };
-    Ok(some.par_iter().filter_map(size).collect())
+    Ok(some.par_iter().filter_map(|path| size(path).ok()).collect())
 }
 
 fn walk(folder: &Path, seen: &mut BTreeSet<PathBuf>, files: &mut Vec<PathBuf>) -> Result<(), DataError> {

@@ -17,11 +17,11 @@ use frostline_text::{plural, sha256};
 use rayon::prelude::*;
 
 use crate::dataset::{Dataset, Taken};
-use crate::decode::EXTENSIONS;
 use crate::duplicates::Part;
 use crate::gather::Gatherer;
 use crate::roles::Wanted;
 use crate::{DataError, decode};
+use frostline_pictures::{EXTENSIONS, decode};
 
 /// The files of an image folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +200,7 @@ pub(crate) fn open(tree: &Tree, resolution: Option<(usize, usize)>) -> Result<Da
     let mut gatherer = Gatherer::new(Source::Folder(tree.root.clone()).to_string(), resolution);
     let read = |leaf: &Leaf| {
         let bytes = fs::read(&leaf.path).map_err(|error| error.to_string())?;
-        Ok((decode::decode(&bytes)?, leaf.label))
+        Ok((decode(&bytes)?, leaf.label))
     };
     let name = |leaf: &Leaf| leaf.path.strip_prefix(&tree.root).unwrap_or(&leaf.path).display().to_string();
     for (part, leaves) in &tree.splits {

@@ -1,13 +1,12 @@
 //! From the pictures of any source to a data set: [`Gatherer`] decodes in parallel, resizes, hashes and keeps count of
 //! what is broken. It knows nothing of files.
 
-use fast_image_resize::Resizer;
+use frostline_pictures::{Picture, Resizer};
 use frostline_text::hex;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::dataset::{Dataset, EVERY_FIFTH, NativeSizes, Taken};
-use crate::decode::Picture;
 use crate::duplicates::{Copy, Duplicates, Part};
 use crate::{DataError, Images, split};
 
@@ -99,7 +98,7 @@ impl Gatherer {
             let target = self.target.filter(|_| self.resize);
             let ready: Vec<Result<Ready, String>> = chunk
                 .par_iter()
-                .map_init(Resizer::new, |resizer, item| {
+                .map_init(Resizer::default, |resizer, item| {
                     read(item).and_then(|(p, label)| prepare(p, label, target, resizer))
                 })
                 .collect();

@@ -13,11 +13,11 @@ use frostline_sources::{Reading, Source};
 
 use crate::DataError;
 use crate::dataset::{Dataset, FileLineage, Taken};
-use crate::decode::decode;
 use crate::duplicates::Part;
 use crate::gather::Gatherer;
 use crate::roles::Wanted;
 use crate::table::{Label, Row, Table};
+use frostline_pictures::{Picture, decode};
 
 /// A set of which revision and files are known for good.
 struct Pin {
@@ -201,7 +201,7 @@ fn class_names(set: &HubSet, tables: &[Table]) -> Result<Option<Vec<String>>, Da
     Ok((!words.is_empty()).then(|| words.into_iter().collect()))
 }
 
-fn read_row(row: &Row<'_>, classes: Option<&[String]>) -> Result<(crate::decode::Picture, u32), String> {
+fn read_row(row: &Row<'_>, classes: Option<&[String]>) -> Result<(Picture, u32), String> {
     let limit = classes.map_or(UNNAMED_CLASSES, |classes| classes.len() as i64);
     let label = match row.label {
         Label::None => return Err("has no label".to_owned()),

@@ -2,12 +2,14 @@
 //! them, [`learn`] makes them.
 
 use candle_core::Device;
-use frostline_data::{Augment, DataError, Dataset, Splits, picture_rows};
+use frostline_data::{Augment, DataError, Dataset, Splits};
 use frostline_engine::{
-    EngineError, Member, Objective, Shelf, State, Strategy, Task, Trained, fold, reconstruct, train_together,
+    EngineError, Member, Objective, Reconstruction, Shelf, State, Strategy, Task, Trained, fold, reconstruct,
+    train_together,
 };
 use frostline_experiment::{METHODS, Pretraining, Trunk, recipe_of};
 use frostline_models::{Lineage, Resolved, WeightsSource, card, resolve_file};
+use frostline_pictures::{Picture, picture_rows};
 use frostline_results::{
     PretrainingRecord, Seconds, Status, Store, StoreError, StoredTrunk, TrunkOutcome, WeightsRecord,
 };
@@ -175,11 +177,15 @@ fn pictures(task: &Task<'_>, noise: f32) -> Result<Vec<u8>, EngineError> {
     let indices = &indices[..indices.len().min(PICTURES)];
     let images = &task.dataset.train;
     let made = reconstruct(task.model, images, indices, (task.mean, task.std), noise, task.seed)?;
-    let mut rows: Vec<(String, Vec<Vec<u8>>)> =
-        vec![("image".to_owned(), made.iter().map(|one| one.original.clone()).collect())];
+    let (height, width) = (images.height(), images.width());
+    let row = |name: &str, of: fn(&Reconstruction) -> &Vec<u8>| {
+        let picture = |one| Picture { height, width, pixels: of(one).clone() };
+        (name.to_owned(), made.iter().map(picture).collect())
+    };
+    let mut rows: Vec<(String, Vec<Picture>)> = vec![row("image", |one| &one.original)];
     if noise > 0.0 {
-        rows.push(("with noise".to_owned(), made.iter().map(|one| one.encoded.clone()).collect()));
+        rows.push(row("with noise", |one| &one.encoded));
     }
-    rows.push(("decoded".to_owned(), made.into_iter().map(|one| one.decoded).collect()));
-    Ok(picture_rows(&rows, (images.height(), images.width()))?)
+    rows.push(row("decoded", |one| &one.decoded));
+    Ok(picture_rows(&rows, (height, width)).png())
 }

@@ -1,16 +1,14 @@
 //! Pictures of where a model finds what it says of image files: [`Pictures`] has their places, [`Predictor::draw`] fills them.
 
 use std::collections::BTreeSet;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use frostline_data::{Decoded, decode_files};
 use frostline_engine::explain;
 use frostline_models::{Explanation, Method};
+use frostline_pictures::size;
 use frostline_results::write_file;
 use frostline_text::plural;
-use image::metadata::Orientation;
-use image::{ImageDecoder, ImageFormat, ImageReader};
 
 use super::Predictor;
 use super::heat::{Heat, beside};
@@ -123,29 +121,12 @@ fn spread(method: Method, weights: &[f32]) -> Vec<f32> {
 /// Writes the picture of an image.
 fn picture(image: &PathBuf, heat: Heat<'_>, place: &Path) -> Result<(), Error> {
     let failed = |what: String| Error::reading(image, std::io::Error::other(what), None);
-    let size = shown(size_of(image).map_err(|error| failed(error.to_string()))?);
+    let size = shown(size(image).map_err(|error| failed(error.to_string()))?);
     let Decoded { images, broken, .. } = decode_files(std::slice::from_ref(image), size)?;
     if let Some((_, what)) = broken.into_iter().next() {
         return Err(failed(what));
     }
-    let mut bytes = Cursor::new(Vec::new());
-    let written = beside(images.image(0), size, heat).write_to(&mut bytes, ImageFormat::Png);
-    written.map_err(|error| failed(error.to_string()))?;
-    Ok(write_file(place, &bytes.into_inner())?)
-}
-
-/// Height and width of an image, turned as EXIF says.
-fn size_of(image: &Path) -> image::ImageResult<(usize, usize)> {
-    let mut decoder = ImageReader::open(image)?.with_guessed_format()?.into_decoder()?;
-    let (width, height) = decoder.dimensions();
-    let turned = matches!(
-        decoder.orientation().unwrap_or(Orientation::NoTransforms),
-        Orientation::Rotate90
-            | Orientation::Rotate270
-            | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH
-    );
-    Ok(if turned { (width as usize, height as usize) } else { (height as usize, width as usize) })
+    Ok(write_file(place, &beside(images.image(0), size, heat).png())?)
 }
 
 /// The size that an image is drawn at.

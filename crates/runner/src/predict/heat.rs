@@ -1,7 +1,7 @@
 //! Pictures of weights over an image: [`beside`] draws the image and, to its right, the same under a veil that is bright where weights are
 //! large. It computes no weight.
 
-use image::RgbImage;
+use frostline_pictures::Picture;
 
 /// Pixels between the two.
 const GAP: usize = 8;
@@ -28,16 +28,18 @@ pub(super) struct Heat<'a> {
 }
 
 /// An image of RGB bytes `[height, width, 3]` and its veiled copy.
-pub(super) fn beside(pixels: &[u8], (height, width): (usize, usize), heat: Heat<'_>) -> RgbImage {
-    RgbImage::from_fn((2 * width + GAP) as u32, height as u32, |x, y| {
-        let (x, y) = (x as usize, y as usize);
+pub(super) fn beside(pixels: &[u8], (height, width): (usize, usize), heat: Heat<'_>) -> Picture {
+    let at = |y: usize, x: usize| {
         let pixel = |x: usize| [0, 1, 2].map(|channel| pixels[(y * width + x) * 3 + channel]);
         match x.checked_sub(width + GAP) {
-            None if x < width => image::Rgb(pixel(x)),
-            None => image::Rgb([255; 3]),
-            Some(x) => image::Rgb(veiled(pixel(x), heat.at((y, height), (x, width)))),
+            None if x < width => pixel(x),
+            None => [255; 3],
+            Some(x) => veiled(pixel(x), heat.at((y, height), (x, width))),
         }
-    })
+    };
+    let whole = 2 * width + GAP;
+    let pixels = (0..height).flat_map(|y| (0..whole).flat_map(move |x| at(y, x))).collect();
+    Picture { height, width: whole, pixels }
 }
 
 impl Heat<'_> {
@@ -89,10 +91,11 @@ mod tests {
         let pixels: Vec<u8> = (0..2 * 3 * 3).map(|value| value * 9).collect();
         let heat = Heat { height: 1, width: 3, weights: &[0.0, 0.5, 1.0] };
         let picture = beside(&pixels, (2, 3), heat);
-        assert_eq!(picture.dimensions(), (14, 2));
-        assert_eq!(picture.get_pixel(2, 1).0, [135, 144, 153]);
-        assert_eq!(picture.get_pixel(5, 0).0, [255; 3]);
-        let bright = |x: u32| picture.get_pixel(x, 0).0.map(u32::from).iter().sum::<u32>();
+        assert_eq!((picture.height, picture.width), (2, 14));
+        let pixel = |x: usize, y: usize| &picture.pixels[(y * 14 + x) * 3..][..3];
+        assert_eq!(pixel(2, 1), [135, 144, 153]);
+        assert_eq!(pixel(5, 0), [255; 3]);
+        let bright = |x: usize| pixel(x, 0).iter().map(|value| u32::from(*value)).sum::<u32>();
         assert!(bright(11) < bright(12) && bright(12) < bright(13));
     }
 }

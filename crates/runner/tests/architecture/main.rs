@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which crates of the workspace each may name in `[dependencies]`, from the bottom up: each names those above it alone.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("allocator", &[]),
     ("kernels", &[]),
+    ("pictures", &[]),
     ("sources", &[]),
     ("streams", &[]),
     ("text", &[]),
@@ -27,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("compare", &["experiment", "results", "streams"]),
     ("report", &["compare", "experiment", "recipe", "results", "text", "zoo"]),
     ("trackers", &["experiment", "results", "text"]),
-    ("data", &["hub", "sources", "streams", "tables", "text"]),
+    ("data", &["hub", "pictures", "sources", "streams", "tables", "text"]),
     ("models", &["hub", "kernels", "streams", "text", "zoo"]),
     ("engine", &["data", "kernels", "models", "probes", "recipe", "streams"]),
     (
@@ -42,6 +43,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "kernels",
             "models",
             "onnx",
+            "pictures",
             "recipe",
             "report",
             "results",
@@ -68,7 +70,7 @@ const NEVER: [(&str, &[&str]); 12] = [
     ("trackers", &["candle-core", "clap", "indicatif", "hf-hub", "plotters", "polars"]),
     ("models", &["candle-nn", "clap", "indicatif", "hf-hub"]),
     ("engine", &["clap", "indicatif", "hf-hub", "polars"]),
-    ("data", &["candle-core", "clap", "indicatif", "hf-hub"]),
+    ("data", &["candle-core", "clap", "indicatif", "hf-hub", "image"]),
 ];
 
 const TENSORS_AND_FILES: &[&str] =
