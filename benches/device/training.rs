@@ -118,7 +118,8 @@ fn in_parts(device: &Device) -> Result<Row, Failure> {
         let whole = setting.train(device, &["full"], DType::F32, None, &mut NoBookmark)?;
         let mut kept = Kept(None);
         let _ = setting.train(device, &["full"], DType::F32, Some(1), &mut kept);
-        let bytes = kept.0.ok_or("nothing was kept")?.to_bytes()?;
+        let mut bytes = Vec::new();
+        kept.0.ok_or("nothing was kept")?.write_to(&mut bytes)?;
         let parts = setting.go_on(device, "full", State::from_bytes(&bytes)?)?;
         Ok::<_, Failure>((whole, parts))
     })();

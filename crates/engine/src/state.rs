@@ -2,10 +2,12 @@
 //! bits as not having stopped.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use candle_core::{Device, Tensor};
 use frostline_models::Model;
-use safetensors::SafeTensors;
+use safetensors::tensor::{Metadata, TensorInfo, View};
+use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Audit;
@@ -67,6 +69,8 @@ struct Epoch {
 }
 
 const KEY: &str = "training";
+/// Numbers of a tensor that are laid out at a time.
+const PIECE: usize = 1 << 18;
 /// Raised when what a state holds changes; one of another format is not gone on from.
 const FORMAT: u32 = 1;
 
@@ -81,20 +85,42 @@ impl State {
         self.numbers.epochs.iter().map(Epoch::report).collect()
     }
 
-    /// A safetensors file, whose metadata holds what is no tensor.
+    /// Writes a safetensors file, whose metadata holds what is no tensor, a piece at a time: laid out whole it would take as much memory
+    /// as the state.
     ///
     /// # Errors
-    /// Where tensors cannot be read from their device.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, EngineError> {
-        let unfit =
-            |error: &dyn std::fmt::Display| EngineError::Unfit(format!("a training's state: {error}"));
-        let numbers = serde_json::to_string(&self.numbers).map_err(|error| unfit(&error))?;
-        let metadata = [(KEY.to_owned(), numbers)].into();
-        let views = self.tensors.iter().map(|(name, tensor)| (name, tensor));
-        safetensors::serialize(views, Some(metadata)).map_err(|error| unfit(&error))
+    /// Those of `out`.
+    pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut header = serde_json::to_vec(&self.header().map_err(io::Error::other)?)?;
+        header.resize(header.len().next_multiple_of(8), b' ');
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        for (_, tensor) in &self.tensors {
+            let flat = tensor.flatten_all().map_err(io::Error::other)?;
+            for start in (0..flat.elem_count()).step_by(PIECE) {
+                let length = PIECE.min(flat.elem_count() - start);
+                let piece = flat.narrow(0, start, length).map_err(io::Error::other)?;
+                out.write_all(&View::data(&&piece))?;
+            }
+        }
+        Ok(())
     }
 
-    /// Reads [`State::to_bytes`].
+    /// What stands before the numbers of the file.
+    fn header(&self) -> Result<Metadata, SafeTensorError> {
+        let numbers = serde_json::to_string(&self.numbers)?;
+        let mut offset = 0;
+        let place = |(name, tensor): &(String, Tensor)| {
+            let start = offset;
+            offset += View::data_len(&tensor);
+            let (dtype, shape) = (View::dtype(&tensor), tensor.dims().to_vec());
+            (name.clone(), TensorInfo { dtype, shape, data_offsets: (start, offset) })
+        };
+        let infos = self.tensors.iter().map(place).collect();
+        Metadata::new(Some([(KEY.to_owned(), numbers)].into()), infos)
+    }
+
+    /// Reads what [`State::write_to`] wrote.
     ///
     /// # Errors
     /// [`EngineError::Unfit`] for anything else.

@@ -149,7 +149,9 @@ fn trainings_on_composed_operations_are_those_of_the_kernels() {
     let whole = digits.run("resnet18", &["full"], single, None, &mut NoBookmark);
     let mut kept = Kept(None);
     assert!(digits.run("resnet18", &["full"], (DType::F32, Some(1)), None, &mut kept).is_empty());
-    let state = State::from_bytes(&kept.0.unwrap().to_bytes().unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    kept.0.unwrap().write_to(&mut bytes).unwrap();
+    let state = State::from_bytes(&bytes).unwrap();
     let parts = digits.run("resnet18", &["full"], single, Some(state), &mut NoBookmark);
     compose_all(false);
     let (whole, parts) = (&whole[0], &parts[0]);

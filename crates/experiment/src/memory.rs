@@ -24,7 +24,7 @@ pub struct Memory {
     pub by_image: u64,
     /// Images of a batch.
     pub batch: u64,
-    /// What stands in the place of activations while it is kept where a training stands: copies of what moves, and the file made of them.
+    /// What stands in the place of activations while it is kept where a training stands: copies of what moves.
     pub saved: u64,
     /// The whole model's parameters.
     weights: u64,
@@ -91,7 +91,7 @@ impl Memory {
             fixed: weights * NUMBER + evaluated,
             by_image: by_image + 4 * input,
             batch: trial.train.batch as u64,
-            saved: phases.iter().map(|phase| (2 * (1 + states) + kept) * trained(phase)).max().unwrap_or(0)
+            saved: phases.iter().map(|phase| (1 + states + kept) * trained(phase)).max().unwrap_or(0)
                 * NUMBER,
             weights: whole * NUMBER,
             own: phases.iter().map(|phase| (1 + states + kept + summed) * trained(phase)).max().unwrap_or(0)

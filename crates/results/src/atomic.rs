@@ -2,12 +2,15 @@
 //! what a killed process left behind. Nothing here knows what the files mean; the system is asked by way of `disk`.
 
 use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::{StoreError, disk};
 
 const PARTIAL: &str = ".partial";
 const OLD: &str = ".old";
+/// Bytes that are gathered for one write.
+const PIECE: usize = 1 << 20;
 
 /// Writes a file so that its name always stands for the whole of the old or the whole of the new content.
 ///
@@ -40,9 +43,20 @@ pub(super) fn write_file_with(
 
 /// Writes a file and waits until the disk has it. Its name may stand for a part of it meanwhile.
 pub(super) fn write_through(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    write_through_with(path, |out| out.write_all(content))
+}
+
+/// As [`write_through`], with content that is written piece by piece.
+pub(super) fn write_through_with(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), StoreError> {
     let write = || {
         let mut file = disk::create(path)?;
-        disk::write(&mut file, content)?;
+        let mut out = BufWriter::with_capacity(PIECE, disk::Through(&mut file));
+        content(&mut out)?;
+        out.flush()?;
+        drop(out);
         disk::sync(&file)
     };
     write().map_err(|error| StoreError::writing(path, error))

@@ -29,6 +29,19 @@ pub(super) fn write(file: &mut File, content: &[u8]) -> Result<()> {
     file.write_all(content)
 }
 
+/// A file as something to write to, by way of [`write`].
+pub(super) struct Through<'a>(pub(super) &'a mut File);
+
+impl Write for Through<'_> {
+    fn write(&mut self, content: &[u8]) -> Result<usize> {
+        write(self.0, content).map(|()| content.len())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.0.flush()
+    }
+}
+
 pub(super) fn sync(file: &File) -> Result<()> {
     allowed()?;
     file.sync_all()

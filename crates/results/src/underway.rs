@@ -1,12 +1,13 @@
 //! Trainings that have not ended: [`Underway`] keeps where each stands, the last two places of it, so that a sweep goes on from there.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use frostline_text::sha256;
+use frostline_text::{digest_of_file, sha256};
 use serde::{Deserialize, Serialize};
 
-use super::atomic::{publish_folder, retire_folder, tidy, write_through};
+use super::atomic::{publish_folder, retire_folder, tidy, write_through, write_through_with};
 use super::{EpochRecord, Inputs, Seconds, StoreError, json, listing};
 
 /// The folder's name.
@@ -54,18 +55,24 @@ impl Underway {
         Self { folder: results.join(FOLDER) }
     }
 
-    /// Keeps where a training stands, whole or not at all, and forgets all but the last two places.
+    /// Keeps where a training stands, whole or not at all, and forgets all but the last two places. `state` writes its numbers.
     ///
     /// # Errors
     /// A failed write; what was kept before is still there.
-    pub fn keep(&self, place: &Place, state: &[u8]) -> Result<(), StoreError> {
+    pub fn keep(
+        &self,
+        place: &Place,
+        state: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
         let folder = self.folder.join(&place.of);
         fs::create_dir_all(&folder).map_err(|error| StoreError::writing(&folder, error))?;
         let numbers = numbers(&folder)?;
         let next = numbers.last().map_or(0, |last| last + 1);
-        let place = Place { sha256: sha256(state), ..place.clone() };
         publish_folder(&folder.join(name(next)), |at| {
-            write_through(&at.join(STATE), state)?;
+            let path = at.join(STATE);
+            write_through_with(&path, state)?;
+            let (sha256, _) = digest_of_file(&path).map_err(|error| StoreError::reading(&path, error))?;
+            let place = Place { sha256, ..place.clone() };
             write_through(&at.join("place.json"), &json::to_bytes(at, "place", &place)?)
         })?;
         let old = numbers.len().saturating_sub(KEPT - 1);
@@ -98,8 +105,8 @@ impl Underway {
             return Err(damaged("it belongs to another training"));
         }
         let path = at.join(STATE);
-        let state = fs::read(&path).map_err(|error| StoreError::reading(&path, error))?;
-        if sha256(&state) == place.sha256 {
+        let (digest, _) = digest_of_file(&path).map_err(|error| StoreError::reading(&path, error))?;
+        if digest == place.sha256 {
             Ok(place)
         } else {
             Err(damaged("its SHA-256 is another than is written beside it"))
@@ -194,7 +201,7 @@ mod tests {
         let underway = Underway::of(dir.path());
         assert_eq!(underway.places("abc").unwrap().0, []);
         for steps in 0..5 {
-            underway.keep(&place(steps), &[steps as u8; 9]).unwrap();
+            underway.keep(&place(steps), |out| out.write_all(&[steps as u8; 9])).unwrap();
         }
         let (places, broken) = underway.places("abc").unwrap();
         assert_eq!(places.iter().map(|place| place.steps).collect::<Vec<_>>(), [4, 3]);
@@ -207,7 +214,7 @@ mod tests {
         let (places, broken) = underway.places("abc").unwrap();
         assert_eq!(places.iter().map(|place| place.steps).collect::<Vec<_>>(), [3]);
         assert!(broken[0].to_string().contains("00000004"), "{}", broken[0]);
-        underway.keep(&place(9), &[9]).unwrap();
+        underway.keep(&place(9), |out| out.write_all(&[9])).unwrap();
         assert_eq!(underway.places("abc").unwrap().0[0].steps, 9);
         underway.forget("abc").unwrap();
         underway.forget("abc").unwrap();

@@ -129,7 +129,12 @@ impl Bookmark for Stop {
     }
 
     fn keep(&mut self, states: Vec<(usize, State)>) {
-        self.kept = states.into_iter().map(|(index, state)| (index, state.to_bytes().unwrap())).collect();
+        let bytes = |state: State| {
+            let mut bytes = Vec::new();
+            state.write_to(&mut bytes).unwrap();
+            bytes
+        };
+        self.kept = states.into_iter().map(|(index, state)| (index, bytes(state))).collect();
     }
 }
 

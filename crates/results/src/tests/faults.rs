@@ -1,6 +1,7 @@
 //! A disk that fails at any call: what is stored is the old or the new, and can be read.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use super::{filled, trials};
@@ -37,7 +38,9 @@ fn a_fault_at_any_write_sync_or_rename_leaves_the_old_or_the_new() {
         started_at: String::new(),
         sha256: String::new(),
     };
-    (0..2).for_each(|steps| store.underway().keep(&place(steps), &[steps as u8; 99]).unwrap());
+    (0..2).for_each(|steps| {
+        store.underway().keep(&place(steps), |out| out.write_all(&[steps as u8; 99])).unwrap()
+    });
     drop(store.record_environment(&environment()));
     gather(&before, &Results::read(&before).unwrap()).unwrap();
     drop(store);
@@ -49,7 +52,7 @@ fn a_fault_at_any_write_sync_or_rename_leaves_the_old_or_the_new() {
         ("a failed trial again", |store, _, _| {
             drop(store.save(&trials()[2], &result(&trials()[2], 0.25, 1.0), false))
         }),
-        ("a place", |store, _, place| drop(store.underway().keep(place, &[7; 99]))),
+        ("a place", |store, _, place| drop(store.underway().keep(place, |out| out.write_all(&[7; 99])))),
         ("an environment", |store, _, _| {
             drop(store.record_environment(&Environment { logical_cores: 77, ..environment() }));
         }),

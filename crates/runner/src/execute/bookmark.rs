@@ -147,10 +147,7 @@ impl Bookmark for Saver<'_> {
             states.into_iter().map(|(index, state)| (place(index, state.position()), state)).collect();
         let underway = self.underway.clone();
         let write = move || {
-            places.into_iter().try_for_each(|(place, state)| match state.to_bytes() {
-                Ok(bytes) => underway.keep(&place, &bytes),
-                Err(_) => Ok(()), // Numbers that cannot be read end the training itself.
-            })
+            places.into_iter().try_for_each(|(place, state)| underway.keep(&place, |out| state.write_to(out)))
         };
         self.writing = Some(std::thread::spawn(write));
         self.last = now();
