@@ -103,8 +103,11 @@ mod tests {
             // SAFETY: reads an option.
             unsafe { mi_option_get(PURGE_DELAY) }
         };
-        let told = std::env::var("MIMALLOC_PURGE_DELAY").ok().and_then(|told| told.parse().ok());
-        assert_eq!(delay(), told.unwrap_or(1000), "the option has another index in this version of mimalloc");
+        // Its default, or what .cargo/config.toml tells tests.
+        assert!(
+            [1000, 50_000].contains(&delay()),
+            "the option has another index in this version of mimalloc"
+        );
         keep_freed_memory();
         assert_eq!(delay(), 60_000);
 

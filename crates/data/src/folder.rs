@@ -16,11 +16,11 @@ use frostline_sources::{Source, SplitNames};
 use frostline_text::{plural, sha256};
 use rayon::prelude::*;
 
+use crate::DataError;
 use crate::dataset::{Dataset, Taken};
 use crate::duplicates::Part;
 use crate::gather::Gatherer;
 use crate::roles::Wanted;
-use crate::{DataError, decode};
 use frostline_pictures::{EXTENSIONS, decode};
 
 /// The files of an image folder.

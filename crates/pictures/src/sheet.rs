@@ -16,10 +16,10 @@ const DOT: u32 = 2;
 /// Most characters of a class name that are drawn.
 const NAME: usize = 14;
 
-/// Rows of images of one size (height, width), each row with its name before it, in capitals and cut after fourteen
-/// characters. An image with too few pixels for that size is left out.
+/// Rows of images of one size (height, width), each row with its name before it, in capitals and cut after fourteen characters. An
+/// image with too few pixels for that size is left out.
 #[must_use]
-pub fn picture_rows(rows: &[(String, Vec<Vec<u8>>)], size: (usize, usize)) -> Picture {
+pub fn picture_rows(rows: &[(String, Vec<Picture>)], size: (usize, usize)) -> Picture {
     let (native_height, native_width) = (size.0 as u32, size.1 as u32);
     let side = native_height.max(native_width).max(1);
     let (scale, divisor) = if side > MOST { (MOST, side) } else { (LEAST.div_ceil(side), 1) };

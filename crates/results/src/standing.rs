@@ -193,8 +193,8 @@ mod tests {
             started_at: String::new(),
             sha256: String::new(),
         };
-        store.underway().keep(&place(&running.id), b"x").unwrap();
-        store.underway().keep(&place(&stopped.id), b"x").unwrap();
+        store.underway().keep(&place(&running.id), |out| out.write_all(b"x")).unwrap();
+        store.underway().keep(&place(&stopped.id), |out| out.write_all(b"x")).unwrap();
         fs::create_dir(dir.path().join("trials").join(&damaged.id)).unwrap();
         let stands = |me: &Holder| Standing::read(dir.path(), me).unwrap();
         let standing = stands(&Holder { host: "login".to_owned(), ..me.clone() });

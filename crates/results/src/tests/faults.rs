@@ -1,7 +1,6 @@
 //! A disk that fails at any call: what is stored is the old or the new, and can be read.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use super::{filled, trials};
