@@ -83,9 +83,9 @@ dist TARGET="":
 test *ARGS:
     cargo test --workspace {{ARGS}}
 
-# The kernels' tests with what other tests run without: overflow, and what std checks of unsafe code
+# The kernels' gates with the checks that other tests run without: overflow, and what std checks of unsafe code
 checked *ARGS:
-    CARGO_PROFILE_DEV_DEBUG=none cargo test --package frostline-kernels --config 'profile.dev.package.frostline-kernels.debug-assertions=true' --config 'profile.dev.package.frostline-kernels.overflow-checks=true' --target-dir target/checked {{ARGS}}
+    cargo test --workspace --test gates --config 'profile.dev.package.frostline-kernels.debug-assertions=true' --config 'profile.dev.package.frostline-kernels.overflow-checks=true' {{ARGS}}
 
 # Formatting, clippy, the documentation and, where cargo-deny is installed, licences and advisories
 lint:
