@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use frostline_pictures::{Picture, Resizer, decode};
+use frostline_pictures::{Picture, Resizer, decode, picture_rows, size};
 use image::{DynamicImage, ImageFormat, RgbImage};
 
 /// The formula image of `golden/images.py`.
@@ -139,5 +139,36 @@ fn an_orientation_is_applied_as_viewers_do() {
         let turned = decode(&oriented(jpeg, 6, little)).unwrap();
         assert_eq!((turned.height, turned.width), (width, height));
         assert_eq!(at(&turned, 2, 3), at(&upright, height - 1 - 3, 2));
+    }
+}
+
+#[test]
+fn a_size_is_that_of_what_is_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("an image");
+    let turned: Vec<Vec<u8>> = (1..=8).map(|orientation| oriented(FILES[2].1, orientation, true)).collect();
+    for bytes in FILES.iter().map(|(_, bytes)| *bytes).chain(turned.iter().map(Vec::as_slice)) {
+        std::fs::write(&path, bytes).unwrap();
+        let picture = decode(bytes).unwrap();
+        assert_eq!(size(&path).unwrap(), (picture.height, picture.width));
+    }
+    std::fs::write(&path, "no image").unwrap();
+    assert!(size(&path).is_err() && size(&folder.path().join("none")).is_err());
+}
+
+#[test]
+fn a_picture_comes_back_from_its_png() {
+    let picture = formula(9, 7);
+    assert_eq!(decode(&picture.png()).unwrap(), picture);
+    // One row: a margin of 14 glyphs, then images of six times the size; what has too few pixels leaves its place empty.
+    let rows = [("a".to_owned(), vec![picture.clone(), formula(2, 2), picture.clone()])];
+    let sheet = picture_rows(&rows, (9, 7));
+    assert_eq!((sheet.height, sheet.width), (4 + 9 * 6 + 4, 118 + 3 * (7 * 6 + 4)));
+    let at = |y: usize, x: usize| &sheet.pixels[(y * sheet.width + x) * 3..][..3];
+    let of = |y: usize, x: usize| &picture.pixels[(y * 7 + x) * 3..][..3];
+    for (y, x) in [(0, 0), (8, 6), (3, 5)] {
+        assert_eq!(at(4 + y * 6 + 1, 118 + x * 6 + 2), of(y, x));
+        assert_eq!(at(4 + y * 6 + 1, 118 + 46 + x * 6 + 2), [255; 3]);
+        assert_eq!(at(4 + y * 6 + 1, 118 + 92 + x * 6 + 2), of(y, x));
     }
 }

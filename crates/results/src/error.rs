@@ -45,6 +45,12 @@ pub enum StoreError {
         /// What the system says.
         cause: io::Error,
     },
+    /// The system refuses the thread that says that this process is alive.
+    #[error(
+        "the system starts no more threads ({0}): raise the limit of memory (`ulimit -v`) or of processes (`ulimit -u`) that is reached, then run the \
+         same command again"
+    )]
+    Thread(io::Error),
     /// Any other failure of the file system.
     #[error("cannot {action} {path}: {cause}")]
     Io {

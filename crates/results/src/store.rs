@@ -126,7 +126,7 @@ impl Store {
             underway.ids()?.iter().filter(|id| ended(id)).try_for_each(|id| underway.forget(id))?;
         }
         let presence = if alone || !presence.is_alone() { presence } else { presence.beside_others()? };
-        let pulse = Pulse::start().map_err(|error| StoreError::writing(&folder.join(CLAIMS), error))?;
+        let pulse = Pulse::start().map_err(StoreError::Thread)?;
         Ok(Self { folder: folder.to_owned(), states, restored, me, pulse, _presence: presence })
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use frostline_allocator::OUT_OF_MEMORY;
 use frostline_data::DataError;
 use frostline_engine::EngineError;
 use frostline_engine::device::DeviceError;
@@ -16,6 +17,7 @@ use frostline_sources::SourceError;
 
 use crate::execute::SweepError;
 use crate::machine::SlurmError;
+use crate::terminal::MORE_THREADS;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -44,6 +46,10 @@ pub enum Error {
         #[help]
         help: Option<String>,
     },
+    /// The system refuses a thread.
+    #[error("the system starts no more threads: {0}")]
+    #[diagnostic(help("{MORE_THREADS}"))]
+    Threads(String),
     /// A device cannot be used.
     #[error("{cause}")]
     Device {
@@ -118,9 +124,10 @@ impl Error {
         Self::File { path: path.to_owned(), cause, help }
     }
 
-    /// 2 where the input has to be changed, 1 where the work failed.
+    /// 2 where the input has to be changed, 1 where the work failed, 71 where the system gives no more.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Threads(_) | Self::Store(StoreError::Thread(_)) => OUT_OF_MEMORY as u8,
             Self::Experiment(_)
             | Self::Usage { .. }
             | Self::File { .. }

@@ -20,10 +20,11 @@ use cli::{Cli, Command};
 use error::{Ending, Error};
 use machine::hub_options;
 use miette::MietteHandlerOpts;
-use terminal::{Form, Progress, tell};
+use terminal::{Form, Progress, end_without_threads, tell};
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    end_without_threads();
     let colour = cli::asked_colour(std::env::args_os());
     let matches = Cli::command().color(colour).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

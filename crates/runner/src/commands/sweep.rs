@@ -1,6 +1,7 @@
 //! `frostline sweep`: from the command line to a results folder with a report. The work is [`crate::execute`]'s; this
 //! module opens what it needs, and says at the end how it went and how to go on.
 
+use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -173,8 +174,7 @@ impl Run {
             waits: false,
             trackers: Trackers::default(),
         };
-        let interrupt = Interrupt::watch()
-            .map_err(|error| Error::usage(format!("signals cannot be watched: {error}"), ""))?;
+        let interrupt = Interrupt::watch().map_err(|error| Error::Threads(error.to_string()))?;
         Ok(Self { store, progress, interrupt, settings })
     }
 
@@ -197,6 +197,7 @@ impl Run {
 pub(super) fn install_threads(wanted: Option<usize>) -> Result<usize, Error> {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(wanted.unwrap_or(0));
     match builder.build_global() {
+        Err(error) if error.source().is_some() => Err(Error::Threads(error.to_string())),
         // They may have been installed before.
         Err(error) if wanted.is_some_and(|wanted| wanted != rayon::current_num_threads()) => {
             Err(Error::usage(format!("threads cannot be started: {error}"), ""))

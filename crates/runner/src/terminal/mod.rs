@@ -6,8 +6,10 @@ mod interrupt;
 mod pace;
 mod progress;
 mod tell;
+mod threads;
 
 pub(crate) use columns::Columns;
 pub use interrupt::Interrupt;
 pub use progress::{Form, Progress};
 pub use tell::tell;
+pub(crate) use threads::{MORE_THREADS, end_without_threads};
