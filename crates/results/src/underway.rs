@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use frostline_text::{digest_of_file, sha256};
+use frostline_text::{Digesting, digest_of_file, sha256};
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{publish_folder, retire_folder, tidy, write_through, write_through_with};
@@ -70,8 +70,13 @@ impl Underway {
         let next = numbers.last().map_or(0, |last| last + 1);
         publish_folder(&folder.join(name(next)), |at| {
             let path = at.join(STATE);
-            write_through_with(&path, state)?;
-            let (sha256, _) = digest_of_file(&path).map_err(|error| StoreError::reading(&path, error))?;
+            let mut sha256 = String::new();
+            write_through_with(&path, |out| {
+                let mut out = Digesting::new(out);
+                state(&mut out)?;
+                sha256 = out.digest();
+                Ok(())
+            })?;
             let place = Place { sha256, ..place.clone() };
             write_through(&at.join("place.json"), &json::to_bytes(at, "place", &place)?)
         })?;

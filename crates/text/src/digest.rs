@@ -2,7 +2,7 @@
 //! by the beginning of one.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -49,9 +49,63 @@ pub fn digest_of_file(path: &Path) -> io::Result<(String, u64)> {
     Ok((hex(&hasher.finalize()), size))
 }
 
+/// Hands on what is written, and knows its SHA-256.
+pub struct Digesting<W> {
+    out: W,
+    hasher: Sha256,
+}
+
+impl<W: Write> Digesting<W> {
+    /// To `out`.
+    pub fn new(out: W) -> Self {
+        Self { out, hasher: Sha256::new() }
+    }
+
+    /// SHA-256 of all that was written, 64 digits.
+    pub fn digest(self) -> String {
+        hex(&self.hasher.finalize())
+    }
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(content)?;
+        self.hasher.update(&content[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Takes a byte at a time.
+    struct Slow(Vec<u8>);
+
+    impl Write for Slow {
+        fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+            self.0.extend(content.first());
+            Ok(content.len().min(1))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_digested() {
+        let mut slow = Slow(Vec::new());
+        let mut out = Digesting::new(&mut slow);
+        out.write_all(b"a").unwrap();
+        out.write_all(b"bc").unwrap();
+        assert_eq!(out.digest(), ABC);
+        assert_eq!(slow.0, b"abc");
+    }
 
     /// FIPS 180-4's example.
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

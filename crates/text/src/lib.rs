@@ -6,7 +6,7 @@ mod markup;
 mod numbers;
 mod shell;
 
-pub use digest::{digest_of_file, hex, id, sha256};
+pub use digest::{Digesting, digest_of_file, hex, id, sha256};
 pub use markup::escaped;
 pub use numbers::{bytes, count, decimals, duration, grouped, plural, rate, short, with_deviation};
 pub use shell::quoted;

@@ -5,8 +5,8 @@ use frostline_experiment::keys::{Section, keys};
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the work failed, 2 the command line or the experiment file will not do,
-3 the work is done but for trials that failed or images that are broken, 4 `diff` found a change, 71 no memory or threads,
-130 and 143 interrupted.
+3 the work is done but for trials that failed or images that are broken, 4 `diff` found a change,
+71 no memory or threads, 130 and 143 interrupted.
 
 Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE act as in other Hugging Face tools;
 NO_COLOR turns colours off.";
