@@ -1,6 +1,6 @@
 //! How much memory a trial will take, from what is planned alone: [`Memory`]. It is a reckoning and no measurement: over the models
-//! and strategies that it was held to, of eleven families, it came out between 0.7 and 1.5 times what was measured, and at up to 1.8 where
-//! a training ended before anything was kept of it.
+//! and strategies that it was held to, of eleven families, it came out between 0.7 and 1.3 times what was measured, and higher where a
+//! training ends before anything is kept of it.
 
 use frostline_recipe::{BatchNormPolicy, Keep, OptimizerKind, Phase};
 use frostline_zoo::{StageSummary, card};
