@@ -9,6 +9,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 use flate2::read::GzDecoder;
+use frostline_pictures::Picture;
 use frostline_sources::Source;
 use frostline_text::{digest_of_file, sha256};
 use tar::{Archive, EntryType};
@@ -17,7 +18,6 @@ use crate::DataError;
 use crate::dataset::{Dataset, FileLineage};
 use crate::duplicates::Part;
 use crate::gather::Gatherer;
-use frostline_pictures::Picture;
 
 const FOLDER: &str = "cifar-10-batches-bin";
 const BATCHES: [(&str, Part); 6] = [

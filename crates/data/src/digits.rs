@@ -5,13 +5,13 @@
 use std::io::Read;
 
 use flate2::read::ZlibDecoder;
+use frostline_pictures::Picture;
 use frostline_sources::Source;
 
 use crate::DataError;
 use crate::dataset::{Dataset, FileLineage};
 use crate::duplicates::Part;
 use crate::gather::Gatherer;
-use frostline_pictures::Picture;
 
 const PACKED: &[u8] = include_bytes!("../assets/digits/digits.zlib");
 const IMAGES: usize = 1797;

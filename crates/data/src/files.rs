@@ -56,8 +56,8 @@ pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-/// Height and width of as many image files of a folder as `most`, evenly chosen, as their first bytes say; those that say nothing are left
-/// out.
+/// Height and width of as many image files of a folder as `most`, evenly chosen, as their first bytes say, turned as EXIF says; those
+/// that say nothing are left out.
 ///
 /// # Errors
 /// As [`image_files`].

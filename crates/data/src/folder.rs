@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use frostline_pictures::{EXTENSIONS, decode};
 use frostline_sources::{Source, SplitNames};
 use frostline_text::{plural, sha256};
 use rayon::prelude::*;
@@ -21,7 +22,6 @@ use crate::dataset::{Dataset, Taken};
 use crate::duplicates::Part;
 use crate::gather::Gatherer;
 use crate::roles::Wanted;
-use frostline_pictures::{EXTENSIONS, decode};
 
 /// The files of an image folder.
 #[derive(Clone, Debug, PartialEq, Eq)]

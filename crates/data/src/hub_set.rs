@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostline_hub::{Expected, Fetched, Hub, HubFile, Progress, RepoKind};
+use frostline_pictures::{Picture, decode};
 use frostline_sources::{Reading, Source};
 
 use crate::DataError;
@@ -17,7 +18,6 @@ use crate::duplicates::Part;
 use crate::gather::Gatherer;
 use crate::roles::Wanted;
 use crate::table::{Label, Row, Table};
-use frostline_pictures::{Picture, decode};
 
 /// A set of which revision and files are known for good.
 struct Pin {

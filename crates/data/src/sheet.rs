@@ -11,12 +11,18 @@ const COLUMNS: usize = 10;
 /// Most classes that are drawn.
 const ROWS: usize = 100;
 
-/// One of the images.
+/// One of the images as PNG.
+///
+/// # Errors
+/// It has no pixel.
 ///
 /// # Panics
 /// If there is no image `index`.
-#[must_use]
-pub fn picture(images: &Images, index: usize) -> Picture {
+pub fn picture(images: &Images, index: usize) -> Result<Vec<u8>, DataError> {
+    one(images, index).png().map_err(|why| DataError::malformed("a picture", why))
+}
+
+fn one(images: &Images, index: usize) -> Picture {
     Picture { height: images.height(), width: images.width(), pixels: images.image(index).to_vec() }
 }
 
@@ -28,11 +34,12 @@ pub fn contact_sheet(dataset: &Dataset, path: &Path) -> Result<(), DataError> {
     let images = &dataset.train;
     let row = |(class, name): (usize, &String)| {
         let members = (0..images.len()).filter(|&i| images.labels()[i] as usize == class);
-        (name.clone(), members.take(COLUMNS).map(|i| picture(images, i)).collect())
+        (name.clone(), members.take(COLUMNS).map(|i| one(images, i)).collect())
     };
     let rows: Vec<_> = dataset.classes.iter().take(ROWS).enumerate().map(row).collect();
     let sheet = picture_rows(&rows, (images.height(), images.width()));
-    std::fs::write(path, sheet.png()).map_err(|error| DataError::io(path, error))
+    let sheet = sheet.png().map_err(|why| DataError::malformed("the picture", why))?;
+    std::fs::write(path, sheet).map_err(|error| DataError::io(path, error))
 }
 
 #[cfg(test)]

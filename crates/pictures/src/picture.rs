@@ -31,12 +31,15 @@ impl Picture {
         Self { height: image.height() as usize, width: image.width() as usize, pixels: image.into_raw() }
     }
 
-    /// A grey image `[height, width]`, with three equal channels.
+    /// A grey image, `[height, width]` in rows, with three equal channels.
     pub fn from_grey(height: usize, width: usize, grey: impl Iterator<Item = u8>) -> Self {
         Self { height, width, pixels: grey.flat_map(|value| [value; 3]).collect() }
     }
 
     /// A colour image stored as `[3, height, width]`.
+    ///
+    /// # Panics
+    /// If `planes` is shorter.
     pub fn from_planes(height: usize, width: usize, planes: &[u8]) -> Self {
         let plane = height * width;
         let pixels = (0..plane).flat_map(|i| [planes[i], planes[plane + i], planes[2 * plane + i]]);
@@ -67,15 +70,18 @@ impl Picture {
 
     /// The image as a PNG file.
     ///
-    /// # Panics
-    /// If the pixels are not `[height, width, 3]`.
-    #[must_use]
-    pub fn png(&self) -> Vec<u8> {
+    /// # Errors
+    /// No pixel, or other pixels than `[height, width, 3]`.
+    pub fn png(&self) -> Result<Vec<u8>, String> {
+        let Self { height, width, pixels } = self;
+        if pixels.len() != height * width * 3 {
+            return Err(format!("{} bytes are not {height}x{width} pixels", pixels.len()));
+        }
         let mut bytes = Vec::new();
-        let (width, height) = (self.width as u32, self.height as u32);
+        let size = (*width as u32, *height as u32);
         let written =
-            PngEncoder::new(&mut bytes).write_image(&self.pixels, width, height, ExtendedColorType::Rgb8);
-        written.expect("memory takes what is written to it");
-        bytes
+            PngEncoder::new(&mut bytes).write_image(pixels, size.0, size.1, ExtendedColorType::Rgb8);
+        written.map_err(|error| format!("{height}x{width} pixels cannot be a PNG: {error}"))?;
+        Ok(bytes)
     }
 }

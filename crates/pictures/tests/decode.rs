@@ -159,7 +159,9 @@ fn a_size_is_that_of_what_is_decoded() {
 #[test]
 fn a_picture_comes_back_from_its_png() {
     let picture = formula(9, 7);
-    assert_eq!(decode(&picture.png()).unwrap(), picture);
+    assert_eq!(decode(&picture.png().unwrap()).unwrap(), picture);
+    assert!(Picture { height: 0, width: 0, pixels: Vec::new() }.png().is_err());
+    assert!(Picture { height: 9, width: 8, ..picture.clone() }.png().unwrap_err().contains("9x8"));
     // One row: a margin of 14 glyphs, then images of six times the size; what has too few pixels leaves its place empty.
     let rows = [("a".to_owned(), vec![picture.clone(), formula(2, 2), picture.clone()])];
     let sheet = picture_rows(&rows, (9, 7));

@@ -46,10 +46,7 @@ pub enum StoreError {
         cause: io::Error,
     },
     /// The system refuses the thread that says that this process is alive.
-    #[error(
-        "the system starts no more threads ({0}): raise the limit of memory (`ulimit -v`) or of processes (`ulimit -u`) that is reached, then run the \
-         same command again"
-    )]
+    #[error("the system starts no more threads: {0}")]
     Thread(io::Error),
     /// Any other failure of the file system.
     #[error("cannot {action} {path}: {cause}")]

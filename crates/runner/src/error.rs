@@ -73,7 +73,7 @@ pub enum Error {
     Hub(#[from] HubError),
     /// A results folder cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// A sweep ended early.
     #[error(transparent)]
     Sweep(#[from] SweepError),
@@ -127,7 +127,7 @@ impl Error {
     /// 2 where the input has to be changed, 1 where the work failed, 71 where the system gives no more.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Threads(_) | Self::Store(StoreError::Thread(_)) => OUT_OF_MEMORY as u8,
+            Self::Threads(_) => OUT_OF_MEMORY as u8,
             Self::Experiment(_)
             | Self::Usage { .. }
             | Self::File { .. }
@@ -155,6 +155,15 @@ impl Error {
 impl From<DeviceError> for Error {
     fn from(cause: DeviceError) -> Self {
         Self::Device { help: cause.help(), cause }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Thread(cause) => Self::Threads(cause.to_string()),
+            error => Self::Store(error),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn keep_pictures(folder: &Path, dataset: &Dataset) -> Result<(), Swee
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|error| StoreError::writing(parent, error))?;
         }
-        write_file(&path, &picture(&dataset.test, image).png())?;
+        write_file(&path, &picture(&dataset.test, image)?)?;
     }
     Ok(())
 }

@@ -187,5 +187,5 @@ fn pictures(task: &Task<'_>, noise: f32) -> Result<Vec<u8>, EngineError> {
         rows.push(row("with noise", |one| &one.encoded));
     }
     rows.push(row("decoded", |one| &one.decoded));
-    Ok(picture_rows(&rows, (height, width)).png())
+    picture_rows(&rows, (height, width)).png().map_err(EngineError::Unfit)
 }

@@ -126,7 +126,8 @@ fn picture(image: &PathBuf, heat: Heat<'_>, place: &Path) -> Result<(), Error> {
     if let Some((_, what)) = broken.into_iter().next() {
         return Err(failed(what));
     }
-    Ok(write_file(place, &beside(images.image(0), size, heat).png())?)
+    let picture = beside(images.image(0), size, heat).png().map_err(failed)?;
+    Ok(write_file(place, &picture)?)
 }
 
 /// The size that an image is drawn at.
